@@ -1,0 +1,300 @@
+"""The Vision Transformer, read top-down: patches -> tokens -> blocks -> pool -> head.
+
+Dosovitskiy et al. 2021 (arXiv 2010.11929), equations 1 to 4, and the variants that published checkpoints need: DeiT's
+distillation token (arXiv 2012.12877), LayerScale (2103.17239), registers (2309.16588), SwiGLU (2002.05202), lucidrains'
+patch LayerNorms. Shapes in comments: B batch, N tokens, D width, H heads, d = D / H, K classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from vit_model.config import ViTConfig, check_size
+from vit_model.positions import resample_positions
+from vit_model.preprocess import CropBox, Preprocessing
+from vit_model.trace import LayerRecord, Trace
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a model came from: how it was named, which format it had, and the SHA-256 of its weights file."""
+
+    source: str = "untrained"
+    format: str = "vit-explorer"
+    checksum: str = ""
+    interpolation: str = "bilinear"  # the position scheme of the library it comes from
+    dropped: tuple[str, ...] = ()  # checkpoint keys left out on purpose, each with its reason
+    notes: tuple[str, ...] = ()
+
+
+class VisionTransformer(nn.Module):
+    """A ViT with everything needed to use it: `config`, `labels`, `preprocessing` and `origin`.
+
+    `model(pixels [B, C, h, w]) -> logits [B, K]`; without a head (`config.classes == 0`) the pooled features
+    [B, feature_width]. With `pool="class-distilled"`, the mean of both heads in eval mode and the pair of logits
+    (class head, distillation head) in train mode, as DeiT trains.
+    """
+
+    def __init__(
+        self,
+        config: ViTConfig,
+        labels: Sequence[str] = (),
+        preprocessing: Preprocessing | None = None,
+        origin: Origin | None = None,
+    ):
+        super().__init__()
+        if labels and len(labels) != config.classes:
+            raise ValueError(f"{len(labels)} labels for {config.classes} classes")
+        self.config = config
+        self.labels = tuple(labels) or tuple(f"class {index}" for index in range(config.classes))
+        self.preprocessing = preprocessing or Preprocessing(size=config.image_size)
+        self.origin = origin or Origin()
+
+        D = config.width
+        self.patch_embed = PatchEmbed(config)
+        self.class_token = nn.Parameter(torch.zeros(1, 1, D)) if config.class_token else None
+        self.distillation_token = nn.Parameter(torch.zeros(1, 1, D)) if config.distillation_token else None
+        self.registers = nn.Parameter(torch.zeros(1, config.registers, D)) if config.registers else None
+        positions = config.positioned_prefix + config.grid[0] * config.grid[1]
+        self.positions = nn.Parameter(torch.zeros(1, positions, D))
+        self.embedding_dropout = nn.Dropout(config.embedding_dropout)
+        self.pre_norm = nn.LayerNorm(D, config.norm_eps) if config.pre_norm else nn.Identity()
+        rates = [config.drop_path * index / max(config.depth - 1, 1) for index in range(config.depth)]
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.norm = nn.LayerNorm(D, config.norm_eps)
+        pooled = 2 * D if config.pool == "class+mean" else D
+        self.pre_logits = nn.Linear(pooled, config.pre_logits) if config.pre_logits else None
+        self.head = nn.Linear(config.feature_width, config.classes) if config.classes else None
+        distilled = config.classes and config.pool == "class-distilled"
+        self.distillation_head = nn.Linear(config.feature_width, config.classes) if distilled else None
+        self.apply(_initialise)
+        for parameter in (self.class_token, self.distillation_token, self.registers, self.positions):
+            if parameter is not None:
+                nn.init.trunc_normal_(parameter, std=0.02)
+        for head in (self.head, self.distillation_head):
+            if head is not None:  # fine-tuning starts from a zero head (paper, section 3.2)
+                nn.init.zeros_(head.weight)
+
+    def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        return self._run(pixels, None)
+
+    def trace(self, pixels: Tensor, differentiable: bool = False) -> Trace:
+        """One forward pass that keeps what it computed; see `Trace`. Its logits are the bits of a plain forward.
+
+        `differentiable=True` keeps the graph of the activations, never of the parameters, so that gradients of a logit
+        with respect to any of them can be asked for with `torch.autograd.grad`. Pixels that already require a gradient
+        are used as they are.
+        """
+        records: list[LayerRecord] = []
+        if not differentiable:
+            with torch.no_grad():
+                logits = self._run(pixels, records)
+        else:
+            model = self
+            if any(parameter.requires_grad for parameter in self.parameters()):
+                model = self._sharing_weights()
+            if not pixels.requires_grad:
+                pixels = pixels.detach().requires_grad_()
+            with torch.enable_grad():
+                logits = model._run(pixels, records)
+        if isinstance(logits, tuple):
+            raise ValueError("a DeiT in train mode returns two logits; call model.eval() before tracing it")
+        return Trace.of(logits, records, self.config)
+
+    def preprocess(self, picture: Image.Image) -> tuple[Tensor, CropBox]:
+        """Picture -> (pixels [1, C, h, w], the box in the picture's own pixels that they show)."""
+        return self.preprocessing(picture)
+
+    def at_size(self, image_size: int | Sequence[int], interpolation: str | None = None) -> VisionTransformer:
+        """This model at another image size: positions resampled by the origin's scheme unless told otherwise, every
+        other weight shared with this one, preprocessing scaled along. ValueError if the patch does not divide the size.
+        """
+        size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        check_size(size, self.config.patch_size)
+        config = replace(self.config, image_size=size)
+        other = self._sharing_weights()
+        other.config = config
+        other.preprocessing = self.preprocessing.at_size(size)
+        with torch.no_grad():
+            positions = resample_positions(
+                self.positions,
+                self.config.grid,
+                config.grid,
+                prefix=self.config.positioned_prefix,
+                method=interpolation or self.origin.interpolation,
+            )
+        other.positions = nn.Parameter(positions, requires_grad=False)
+        return other
+
+    def _sharing_weights(self) -> VisionTransformer:
+        """A copy of the modules over the same storage, with no parameter asking for gradients. Leaves `self` alone, so
+        it is safe while other threads use the model."""
+        shared = [*self.parameters(), *self.buffers()]
+        memo = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in shared}
+        return copy.deepcopy(self, memo)
+
+    def _run(self, pixels: Tensor, records: list[LayerRecord] | None) -> Tensor | tuple[Tensor, Tensor]:
+        config = self.config
+        if pixels.dim() != 4 or tuple(pixels.shape[1:]) != (config.channels, *config.image_size):
+            expected = f"[B, {config.channels}, {config.image_size[0]}, {config.image_size[1]}]"
+            raise ValueError(
+                f"expected pixels {expected}, got {list(pixels.shape)}; for another size use model.at_size((height, width))"
+            )
+        x = self._embed(pixels)  # [B, N, D]
+        for block in self.blocks:
+            x = block(x, records)
+        if records is not None:
+            records.append(LayerRecord(x))
+        return self._classify(x)
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        """Pixels -> tokens (equation 1)."""
+        x = self.patch_embed(pixels)  # [B, gh*gw, D]
+        prefix = [token for token in (self.class_token, self.distillation_token) if token is not None]
+        x = torch.cat([*(token.expand(len(x), -1, -1) for token in prefix), x], dim=1) + self.positions
+        if self.registers is not None:  # between the positioned prefix and the patches, without a position
+            split = self.config.positioned_prefix
+            x = torch.cat([x[:, :split], self.registers.expand(len(x), -1, -1), x[:, split:]], dim=1)
+        return self.pre_norm(self.embedding_dropout(x))
+
+    def _classify(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Tokens after the last block -> logits (equation 4)."""
+        config = self.config
+        if config.pool == "class":  # LayerNorm is per token: normalise only the one that is read
+            pooled = self.norm(x[:, 0])
+        elif config.pool == "class-distilled":
+            pooled = self.norm(x[:, :2])
+        elif config.pool == "class+mean":
+            x = self.norm(x)
+            pooled = torch.cat([x[:, 0], x[:, config.prefix :].mean(1)], dim=-1)
+        else:
+            x = x if config.norm_after_pool else self.norm(x)
+            x = x[:, config.prefix :] if config.pool == "mean-patches" else x
+            pooled = self.norm(x.mean(1)) if config.norm_after_pool else x.mean(1)
+        if self.pre_logits is not None:
+            pooled = torch.tanh(self.pre_logits(pooled))
+        if self.head is None:
+            return pooled[:, 0] if config.pool == "class-distilled" else pooled
+        if self.distillation_head is None:
+            return self.head(pooled)
+        by_class, by_distillation = self.head(pooled[:, 0]), self.distillation_head(pooled[:, 1])
+        return (by_class, by_distillation) if self.training else (by_class + by_distillation) / 2
+
+
+class PatchEmbed(nn.Module):
+    """Cuts pixels into patches and projects each: a convolution whose stride is its kernel, or, the same thing, a linear
+    layer on flattened patches [B, gh*gw, C*ph*pw]. With `patch_norms`, LayerNorms on both sides of the projection.
+
+    On CPUs the convolution is faster for large fp32 patches (16 px: 1.1x), the linear product for small ones (2 px: 4x)
+    and in bf16 (1.2 to 2x); `python -m benchmarks explore` measures it.
+    """
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.patch_size = config.patch_size
+        self.projection = nn.Conv2d(config.channels, config.width, config.patch_size, stride=config.patch_size)
+        flat = config.channels * config.patch_size[0] * config.patch_size[1]
+        self.norm_before = nn.LayerNorm(flat, 1e-5) if config.patch_norms else None
+        self.norm_after = nn.LayerNorm(config.width, 1e-5) if config.patch_norms else nn.Identity()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        weight, bias = self.projection.weight, self.projection.bias
+        (ph, pw), small = self.patch_size, self.patch_size[0] * self.patch_size[1] <= 16
+        low_precision = weight.dtype != torch.float32 or torch.is_autocast_enabled(pixels.device.type)
+        if self.norm_before is None and not (small or low_precision):
+            x = self.projection(pixels).flatten(2).transpose(1, 2)  # [B, gh*gw, D]
+        else:
+            B, C, h, w = pixels.shape
+            x = pixels.reshape(B, C, h // ph, ph, w // pw, pw).permute(0, 2, 4, 1, 3, 5)  # [B, gh, gw, C, ph, pw]
+            x = x.reshape(B, (h // ph) * (w // pw), C * ph * pw)
+            if self.norm_before is not None:
+                x = self.norm_before(x)
+            x = F.linear(x, weight.flatten(1), bias)  # [B, gh*gw, D]
+        return self.norm_after(x)
+
+
+class Block(nn.Module):
+    """Pre-norm block: x + attention(LN(x)), then x + mlp(LN(x)) (equations 2 and 3)."""
+
+    def __init__(self, config: ViTConfig, drop_path: float):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width, config.norm_eps)
+        self.attention = Attention(config)
+        self.norm2 = nn.LayerNorm(config.width, config.norm_eps)
+        self.mlp = Mlp(config)
+        scale = config.layer_scale
+        self.scale1 = nn.Parameter(torch.full((config.width,), scale)) if scale is not None else None
+        self.scale2 = nn.Parameter(torch.full((config.width,), scale)) if scale is not None else None
+        self.drop_path = drop_path
+
+    def forward(self, x: Tensor, records: list[LayerRecord] | None) -> Tensor:
+        attended, *record = self.attention(self.norm1(x), keep=records is not None)
+        if records is not None:
+            records.append(LayerRecord(x, *record))
+        x = x + self._branch(attended, self.scale1)
+        return x + self._branch(self.mlp(self.norm2(x)), self.scale2)
+
+    def _branch(self, x: Tensor, scale: Tensor | None) -> Tensor:
+        if scale is not None:
+            x = x * scale
+        if self.drop_path and self.training:  # stochastic depth, one coin a sample
+            kept = 1.0 - self.drop_path
+            x = x * x.new_empty(len(x), 1, 1).bernoulli_(kept).div_(kept)
+        return x
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention: softmax(q k^T / sqrt d) v, fused, so that no [N, N] matrix is ever stored."""
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.heads, self.head_width = config.heads, config.head_width
+        self.attention_dropout = config.attention_dropout
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.qkv_bias)
+        self.projection = nn.Linear(config.width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, ...]:
+        B, N, D = x.shape
+        qkv = self.qkv(x).view(B, N, 3, self.heads, self.head_width).permute(2, 0, 3, 1, 4)  # [3, B, H, N, d]
+        q, k, v = qkv.unbind(0)
+        out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attention_dropout if self.training else 0.0)
+        x = self.dropout(self.projection(out.transpose(1, 2).reshape(B, N, D)))
+        return (x, q, k, v, out) if keep else (x,)
+
+
+class Mlp(nn.Module):
+    """Two linear layers around an exact GELU, or SwiGLU: fc2(silu(a) * b) with [a, b] = fc1(x)."""
+
+    def __init__(self, config: ViTConfig):
+        super().__init__()
+        self.gated = config.mlp == "swiglu"
+        self.fc1 = nn.Linear(config.width, config.mlp_width * (2 if self.gated else 1))
+        self.fc2 = nn.Linear(config.mlp_width, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.fc1(x)
+        if self.gated:
+            gate, value = x.chunk(2, dim=-1)
+            x = F.silu(gate) * value
+        else:
+            x = F.gelu(x)
+        return self.dropout(self.fc2(x))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.Conv2d):  # as the linear layer that it is
+        nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+        nn.init.zeros_(module.bias)
