@@ -22,7 +22,8 @@ class ViTConfig:
     - `pool`: `class` (the paper), `mean-patches` (timm: mean of the patches), `mean-all` (lucidrains: mean of every
       token), `class+mean` (DINOv2's classifier: class token and mean patch side by side), `class-distilled` (DeiT: mean
       of two heads, on the class and on the distillation token).
-    - `norm_after_pool`: whether the final LayerNorm comes after pooling; by default only for `mean-patches`, as in timm.
+    - `norm_after_pool`: whether the final LayerNorm comes after pooling; by default only for
+      `mean-patches`, as in timm.
     - `patch_norms`: LayerNorms before and after the patch projection (lucidrains). `pre_norm`: one LayerNorm after the
       positions were added (CLIP's image towers).
     - `pre_logits`: width of a tanh layer before the head (Google's ImageNet-21k files), 0 for none.

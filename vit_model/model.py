@@ -145,7 +145,7 @@ class VisionTransformer(nn.Module):
         if pixels.dim() != 4 or tuple(pixels.shape[1:]) != (config.channels, *config.image_size):
             expected = f"[B, {config.channels}, {config.image_size[0]}, {config.image_size[1]}]"
             raise ValueError(
-                f"expected pixels {expected}, got {list(pixels.shape)}; for another size use model.at_size((height, width))"
+                f"expected pixels {expected}, got {list(pixels.shape)}; for another size use model.at_size"
             )
         x = self._embed(pixels)  # [B, N, D]
         for block in self.blocks:
@@ -189,7 +189,7 @@ class VisionTransformer(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Cuts pixels into patches and projects each: a convolution whose stride is its kernel, or, the same thing, a linear
+    """Cuts pixels into patches and projects each: a convolution whose stride is its kernel or, the same thing, a linear
     layer on flattened patches [B, gh*gw, C*ph*pw]. With `patch_norms`, LayerNorms on both sides of the projection.
 
     On CPUs the convolution is faster for large fp32 patches (16 px: 1.1x), the linear product for small ones (2 px: 4x)

@@ -1,0 +1,142 @@
+"""What the page looks at: models and traced pictures, in caches shared by all visitors and keyed by content.
+
+Nothing is remembered per visitor: a scene is derived from (model, size, picture file) at each request, and only found
+faster the second time. So a restarted server loses nothing, and no visitor can reach what another brought.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+
+from explorer.cache import ByteCache
+from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
+from vit_model import CropBox, Trace, VisionTransformer, load_model
+from vit_model.picture import picture_hash, read_picture
+
+GIB = 1024**3
+MAX_TOKENS = int(os.environ.get("VIT_EXPLORER_MAX_TOKENS", 4200))
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model as a visitor chose it: `source` is whatever `load_model` takes, `name` what the page calls it, and
+    `size` (height, width) in pixels or None for the model's own."""
+
+    source: str = "bundled"
+    name: str = "bundled"
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One picture seen by one model: the original (RGB, upright), its hash, the pixels [1, C, h, w] made from it, the
+    box of the original that they show, and the trace of one forward pass."""
+
+    model: VisionTransformer
+    name: str
+    picture: Image.Image
+    picture_hash: str
+    pixels: Tensor
+    box: CropBox
+    trace: Trace
+
+    @property
+    def key(self) -> str:
+        """Changes when the model, its size or the picture does."""
+        size = "x".join(map(str, self.model.config.image_size))
+        return f"{self.model.origin.checksum[:16]}-{size}-{self.picture_hash[:16]}"
+
+    @property
+    def nbytes(self) -> int:
+        return self.trace.nbytes + 3 * self.picture.width * self.picture.height
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most probable labels with their softmax probabilities; empty for a model without a head."""
+        if not self.model.config.classes:
+            return []
+        probabilities = self.trace.logits[0].float().softmax(-1)
+        values, indices = probabilities.topk(min(count, len(probabilities)))
+        return [(self.model.labels[i], v) for i, v in zip(indices.tolist(), values.tolist(), strict=True)]
+
+
+_MODELS: ByteCache[VisionTransformer] = ByteCache(
+    int(os.environ.get("VIT_EXPLORER_MODEL_BYTES", 4 * GIB)), 6 * 3600, lambda model: _model_bytes(model)
+)
+_SCENES: ByteCache[Scene] = ByteCache(
+    int(os.environ.get("VIT_EXPLORER_TRACE_BYTES", int(1.5 * GIB))), 3600, lambda scene: scene.nbytes
+)
+
+
+def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
+    """The chosen model, loaded once for all visitors. A file that has changed since is read again."""
+    native = _MODELS.get(
+        (choice.source, _fingerprint(choice.source)), lambda: load_model(choice.source, progress=progress)
+    ).to(resting_device())
+    if choice.size is None or tuple(choice.size) == native.config.image_size:
+        return native
+    height, width = choice.size
+    tokens = (height // native.config.patch_size[0]) * (width // native.config.patch_size[1])
+    if tokens > MAX_TOKENS:
+        raise ValueError(f"{height}x{width} pixels would make {tokens} patches; this host allows {MAX_TOKENS}")
+    return native.at_size(choice.size)
+
+
+def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:
+    """Read the picture, run the model over it once, and keep what came of it."""
+    model = get_model(choice, progress)
+    with open(picture_file, "rb") as file:
+        content = hashlib.file_digest(file, "sha256").hexdigest()
+    key = (model.origin.checksum, model.config.image_size, content)
+
+    def make() -> Scene:
+        picture = read_picture(picture_file)
+        pixels, box = model.preprocess(picture)
+        trace = _trace_on_zero_gpu(choice, pixels) if ZERO_GPU else model.trace(pixels.to(resting_device()))
+        return Scene(model, choice.name, picture, picture_hash(picture), pixels, box, trace)
+
+    return _SCENES.get(key, make)
+
+
+def _trace(choice: ModelChoice, pixels: Tensor) -> Trace:
+    """Runs in ZeroGPU's forked worker: only the choice and the pixels go in, and a trace on the CPU comes out."""
+    device = best_device()
+    return get_model(choice).to(device).trace(pixels.to(device)).to("cpu")
+
+
+_trace_on_zero_gpu = on_gpu(_trace)
+
+
+def parse_size(text: str | None, patch_size: Sequence[int]) -> tuple[int, int] | None:
+    """ "384" or "224x448" (height x width) -> (h, w); empty or "native" -> None. ValueError says what is expected."""
+    text = (text or "").strip().lower().replace("×", "x").replace(" ", "")
+    if text in ("", "native"):
+        return None
+    parts = text.split("x")
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+        raise ValueError(
+            f"a size is one number or height x width in pixels, such as {24 * patch_size[0]} or "
+            f"{14 * patch_size[0]}x{28 * patch_size[1]}; got {text[:40]!r}"
+        )
+    sides = [int(part) for part in parts]
+    return (sides[0], sides[-1])
+
+
+def _model_bytes(model: VisionTransformer) -> int:
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def _fingerprint(source: str) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of the files behind a local source, so that a retrained checkpoint is read again."""
+    path = Path(source)
+    if not path.exists():
+        return ()
+    files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
+    return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)
