@@ -1,0 +1,47 @@
+"""What can go wrong between a model's name and its weights. Everything a caller may want to catch is a `CheckpointError`."""
+
+from __future__ import annotations
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be found, fetched, read or used; the message says what came and what to do."""
+
+
+class UnknownSourceError(CheckpointError):
+    """The name is neither "bundled", nor a file or folder, nor a Hub id."""
+
+
+class HubError(CheckpointError):
+    """A model could not be fetched from the Hugging Face Hub."""
+
+
+class RepositoryNotFoundError(HubError):
+    """The Hub holds no such repository, or hides it from this token."""
+
+
+class GatedRepositoryError(HubError):
+    """The repository's licence has to be accepted on its page first."""
+
+
+class RevisionNotFoundError(HubError):
+    """The repository holds no such branch, tag or commit."""
+
+
+class OfflineError(HubError):
+    """The Hub cannot be reached, or must not be (HF_HUB_OFFLINE), and the model is not in the cache."""
+
+
+class NoWeightsError(HubError):
+    """The repository holds no weights file of a name that we read."""
+
+
+class DownloadTooLargeError(HubError):
+    """The model's files are larger than the caller allows."""
+
+
+class DiskFullError(HubError):
+    """The cache folder's disk has no room for the download."""
+
+
+class HubServerError(HubError):
+    """The Hub answered, but with a fault of its own, a refusal or an incomplete file."""
