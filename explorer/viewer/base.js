@@ -1,0 +1,206 @@
+// What every canvas component of this project shares. Python pastes this file in front of each component's own script, so
+// the page gets no global name. Usage: vit.colours("viridis"), vit.readBlock(...), ...
+const vit = (() => {
+  // ---- colour maps: 256 packed RGBA pixels, from evenly spaced stops -------------------------------------------------
+  const STOPS = {
+    viridis: "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
+    magma: "000004 180f3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf",
+    inferno: "000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4",
+    turbo: "30123b 4145ab 4675ed 39a2fc 1bcfd4 24eca6 61fc6c a4fc3b d1e834 f3c63a fe9b2d f36315 d93806 b11901 7a0402",
+    grey: "000000 ffffff",
+    diverging: "17366f 2b5fae 6d9bd6 b9cfe9 f4f2ef f0c2a8 de8259 b84727 6f1d12", // blue below zero, red above
+  };
+  const tables = {};
+
+  /** Uint32Array(256) of packed pixels for ImageData; index 0 is the low end. */
+  function colours(name) {
+    if (!tables[name]) {
+      const stops = STOPS[name].split(" ").map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+      tables[name] = Uint32Array.from({ length: 256 }, (_, index) => {
+        const at = (index / 255) * (stops.length - 1), low = Math.min(Math.floor(at), stops.length - 2);
+        const mixed = stops[low].map((value, c) => Math.round(value + (stops[low + 1][c] - value) * (at - low)));
+        return (255 << 24) | (mixed[2] << 16) | (mixed[1] << 8) | mixed[0];
+      });
+    }
+    return tables[name];
+  }
+
+  // ---- numbers that pack.py wrote ------------------------------------------------------------------------------------
+  const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
+
+  /** ArrayBuffer of [panels, rows, tokens] codes after their [panels, rows] float32 maxima, as pack.py lays them out. */
+  function readBlock(buffer, panels, rows, tokens) {
+    const head = 4 * panels * rows, expected = head + panels * rows * tokens;
+    if (buffer.byteLength !== expected) throw new Error(`expected ${expected} bytes, got ${buffer.byteLength}`);
+    return { rows, tokens, maxima: new Float32Array(buffer, 0, panels * rows), codes: new Uint8Array(buffer, head) };
+  }
+
+  /** One panel's row `query` (direction "to") or column `query` ("by") into `out`, a Float32Array of `tokens`. */
+  function readRow(block, panel, signed, query, direction, out) {
+    const { rows, tokens, maxima, codes } = block, first = panel * rows;
+    if (direction === "to" || rows === 1) { // a block of one row holds what was asked for, whatever the direction
+      const row = first + (rows === 1 ? 0 : query), scale = maxima[row], start = row * tokens;
+      if (signed) for (let i = 0; i < tokens; i++) out[i] = ((codes[start + i] << 24) >> 24) * scale / 127;
+      else for (let i = 0; i < tokens; i++) out[i] = SQUARES[codes[start + i]] * scale;
+    } else {
+      for (let i = 0, at = first * tokens + query; i < tokens; i++, at += tokens) {
+        out[i] = (signed ? ((codes[at] << 24) >> 24) / 127 : SQUARES[codes[at]]) * maxima[first + i];
+      }
+    }
+    return out;
+  }
+
+  /** fetch + gunzip -> ArrayBuffer. Throws an Error whose `status` is the HTTP status where it was not 200 or 206. */
+  async function fetchBytes(url, signal) {
+    const response = await fetch(url, { signal });
+    if (!response.ok) throw Object.assign(new Error(`HTTP ${response.status}`), { status: response.status });
+    return gunzip(response.body);
+  }
+  const gunzip = (stream) => new Response(stream.pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer;
+
+  // ---- drawing -------------------------------------------------------------------------------------------------------
+  /** Draws gh x gw values as a small bitmap that CSS scales up: values outside [low, high] are clipped. */
+  class HeatMap {
+    constructor(canvas) {
+      this.canvas = canvas;
+      this.context = canvas.getContext("2d");
+    }
+    /** `values[offset ...]`, row by row. `smooth`: values (not colours) are interpolated linearly between cell centres. */
+    draw(values, offset, gh, gw, low, high, table, smooth = false) {
+      const factor = smooth ? Math.max(1, Math.min(8, Math.floor(192 / Math.max(gh, gw)))) : 1;
+      const width = gw * factor, height = gh * factor, gain = high > low ? 255 / (high - low) : 0;
+      if (!this.image || this.image.width !== width || this.image.height !== height) {
+        this.canvas.width = width;
+        this.canvas.height = height;
+        this.image = this.context.createImageData(width, height);
+        this.pixels = new Uint32Array(this.image.data.buffer);
+        this.across = steps(gw, factor);
+        this.down = steps(gh, factor);
+      }
+      const { pixels, across, down } = this;
+      if (factor === 1) {
+        for (let i = 0; i < pixels.length; i++) pixels[i] = table[level((values[offset + i] - low) * gain)];
+      } else {
+        for (let y = 0, at = 0; y < height; y++) {
+          const top = offset + down.low[y] * gw, bottom = offset + down.high[y] * gw, v = down.part[y];
+          for (let x = 0; x < width; x++, at++) {
+            const left = across.low[x], right = across.high[x], u = across.part[x];
+            const above = values[top + left] + (values[top + right] - values[top + left]) * u;
+            const below = values[bottom + left] + (values[bottom + right] - values[bottom + left]) * u;
+            pixels[at] = table[level((above + (below - above) * v - low) * gain)];
+          }
+        }
+      }
+      this.context.putImageData(this.image, 0, 0);
+      this.canvas.style.imageRendering = smooth ? "auto" : "pixelated";
+    }
+  }
+  const level = (scaled) => (scaled <= 0 ? 0 : scaled >= 255 ? 255 : (scaled + 0.5) | 0);
+
+  /** For `cells * factor` samples: the cells on both sides and how far in between. */
+  function steps(cells, factor) {
+    const count = cells * factor, low = new Uint16Array(count), high = new Uint16Array(count), part = new Float32Array(count);
+    for (let i = 0; i < count; i++) {
+      const at = Math.min(Math.max((i + 0.5) / factor - 0.5, 0), cells - 1);
+      low[i] = Math.floor(at);
+      high[i] = Math.min(low[i] + 1, cells - 1);
+      part[i] = at - low[i];
+    }
+    return { low, high, part };
+  }
+
+  /** A canvas 256 x 1 that shows a colour map. */
+  function drawBar(canvas, table) {
+    canvas.width = 256;
+    canvas.height = 1;
+    const context = canvas.getContext("2d"), image = context.createImageData(256, 1);
+    new Uint32Array(image.data.buffer).set(table);
+    context.putImageData(image, 0, 0);
+  }
+
+  // ---- language, numbers, elements -----------------------------------------------------------------------------------
+  /** "zh" or "en": what the component was told, or the browser's language. */
+  const language = (told) => told || ((navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en");
+
+  /** A caption that Python sent: one string, or {"en": ..., "zh": ...}. */
+  const localise = (caption, lang) =>
+    caption && typeof caption === "object" ? caption[lang] ?? caption.en ?? "" : String(caption ?? "");
+
+  /** t("key", {name: value}) over {"en": {...}, "zh": {...}}; {name} in a string is replaced. */
+  const translator = (strings, lang) => (key, values = {}) =>
+    (strings[lang][key] ?? strings.en[key]).replace(/\{(\w+)\}/g, (_, name) => values[name]);
+
+  /** Fills the text of every [data-text="key"], and aria-labels of [data-label="key"], below `root`. */
+  function fillText(root, t) {
+    for (const node of root.querySelectorAll("[data-text]")) node.textContent = t(node.dataset.text);
+    for (const node of root.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.dataset.label));
+  }
+
+  /** A value as people read it: "6.1%" or "0.482". */
+  function number(value, unit) {
+    if (unit !== "percent") return Math.abs(value) >= 0.0005 || value === 0 ? value.toFixed(3) : value.toExponential(1);
+    const percent = 100 * value, size = Math.abs(percent);
+    return `${percent.toFixed(size >= 10 ? 1 : size >= 1 || size === 0 ? 1 : size >= 0.1 ? 2 : 3)}%`;
+  }
+
+  /** Sets text only where it changed, which spares the browser a layout. */
+  function setText(node, text) {
+    if (node.firstChild && node.firstChild === node.lastChild && node.firstChild.nodeType === 3) {
+      if (node.firstChild.data !== text) node.firstChild.data = text;
+    } else node.textContent = text;
+  }
+
+  /** element("button", {class: "x", type: "button"}, "text" or children) - text always as text, never as HTML. */
+  function element(tag, attributes = {}, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+    node.append(...children);
+    return node;
+  }
+
+  /** The cell (row by row, from 0) of a gh x gw grid under a pointer event, or -1 outside of `box`. */
+  function cellAt(event, box, gh, gw) {
+    const area = box.getBoundingClientRect();
+    const column = Math.floor(((event.clientX - area.left) / area.width) * gw);
+    const row = Math.floor(((event.clientY - area.top) / area.height) * gh);
+    return row >= 0 && row < gh && column >= 0 && column < gw ? row * gw + column : -1;
+  }
+
+  /** The cell one step from `cell` in the direction of an arrow key; null for another key. Edges hold. */
+  function arrowStep(key, cell, gh, gw) {
+    const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[key];
+    if (!step) return null;
+    const row = Math.min(Math.max(Math.floor(cell / gw) + step[0], 0), gh - 1);
+    const column = Math.min(Math.max((cell % gw) + step[1], 0), gw - 1);
+    return row * gw + column;
+  }
+
+  /** Calls `draw` once before the next paint, however often it is asked. */
+  function painter(draw) {
+    let waiting = false;
+    return () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => { waiting = false; draw(); });
+    };
+  }
+
+  /** document.addEventListener for as long as `node` is on the page. */
+  function listen(node, type, handler) {
+    const wrapped = (event) => (node.isConnected ? handler(event) : document.removeEventListener(type, wrapped));
+    document.addEventListener(type, wrapped);
+  }
+
+  /** Offers a canvas as a PNG download. */
+  function savePng(canvas, name) {
+    canvas.toBlob((blob) => {
+      const link = element("a", { href: URL.createObjectURL(blob), download: name });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    });
+  }
+
+  return { colours, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, localise, translator,
+    fillText, number, setText, element, cellAt, arrowStep, painter, listen, savePng };
+})();
