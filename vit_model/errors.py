@@ -1,4 +1,4 @@
-"""What can go wrong between a model's name and its weights. Everything a caller may want to catch is a `CheckpointError`."""
+"""What can go wrong between the name of a model and its weights: everything worth catching is a `CheckpointError`."""
 
 from __future__ import annotations
 

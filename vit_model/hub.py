@@ -1,0 +1,286 @@
+"""Fetches the files of one checkpoint from the Hugging Face Hub into huggingface_hub's cache, and no file more.
+
+huggingface_hub reads the environment: HF_ENDPOINT (a mirror), HF_TOKEN, HF_HOME (the cache), HF_HUB_OFFLINE. It picks a
+download up where a broken connection left it; what a stopped process had of an unfinished file it throws away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import errors as hub_errors
+from huggingface_hub.errors import HTTPError  # the transport's own base class, whichever transport this version uses
+from huggingface_hub.utils import tqdm
+
+from vit_model.errors import (
+    DiskFullError,
+    DownloadTooLargeError,
+    GatedRepositoryError,
+    HubError,
+    HubServerError,
+    NoWeightsError,
+    OfflineError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+MAX_BYTES = 20_000_000_000
+TIMEOUT_SECONDS = 8.0  # for the first answer; without one the cache is used
+
+CONFIGS = ("config.json", "preprocessor_config.json")
+SINGLE, SHARD_INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
+
+
+def download(
+    repository: str,
+    revision: str = "main",
+    progress: Callable[[int, int, str], None] | None = None,
+    max_bytes: int = MAX_BYTES,
+) -> Path:
+    """The folder with the checkpoint's files (see `files_to_fetch`); what the cache holds already is not fetched again.
+
+    One question to the Hub names the commit, the files and their sizes. If it fails for any reason but a wrong
+    revision, what the cache holds of the repository is used. `progress(bytes done, bytes in all, file)` is called while
+    bytes arrive (not necessarily from this thread), and not at all when there is nothing to fetch.
+    HubError's subclasses say what went wrong.
+    """
+    try:
+        commit, sizes = _listing(repository, revision)
+    except hub_errors.RevisionNotFoundError as error:
+        _explain(error, repository, revision)
+    except (HTTPError, OSError, HubServerError) as error:
+        cached = cached_folder(repository, revision)
+        if cached is not None:
+            return cached
+        _explain(error, repository, revision)
+
+    files = files_to_fetch(sizes)
+    if not files:
+        raise NoWeightsError(_no_weights(repository, sizes))
+    missing = [name for name in files if not _is_cached(repository, commit, name)]
+    needed = sum(sizes[name] for name in missing)
+    if needed > max_bytes:
+        raise DownloadTooLargeError(
+            f"{repository} needs a download of {_size(needed)}, more than the {_size(max_bytes)} allowed here; "
+            f"choose a smaller model, or fetch it by hand: {_by_hand(repository, revision)}"
+        )
+    if missing:
+        _check_disk(needed, repository)
+
+    done = 0
+    for name in files:
+        bar = _reporting_bar(name, done, needed, progress) if progress is not None else None
+        try:
+            path = hf_hub_download(
+                repository,
+                name,
+                revision=commit,
+                tqdm_class=bar,
+                etag_timeout=TIMEOUT_SECONDS,
+                library_name="vit-explorer",
+            )
+        except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet storage's faults
+            _explain(error, repository, revision, name)
+        if name in missing:
+            done += sizes[name]
+            if progress is not None:
+                progress(done, needed, name)
+    folder = Path(path).parent
+    _remember(folder, revision)
+    return folder
+
+
+def files_to_fetch(names: Iterable[str]) -> tuple[str, ...]:
+    """Of the files in a repository, those to fetch, in this order; () if there are no weights among them.
+
+    The configs come first and the weights' last piece last, so that a folder whose weights are complete is complete.
+    Weights: safetensors in one file, else in shards (all of them, and their index), else pytorch_model.bin. timm's
+    repositories use the same names.
+    """
+    present = set(names)
+    shards = sorted(name for name in present if _SHARD.fullmatch(name))
+    if SINGLE in present:
+        weights = [SINGLE]
+    elif SHARD_INDEX in present and shards and len(shards) == int(_SHARD.fullmatch(shards[-1])[2]):
+        weights = [*shards, SHARD_INDEX]
+    elif PICKLED in present:
+        weights = [PICKLED]
+    else:
+        return ()
+    return (*(name for name in CONFIGS if name in present), *weights)
+
+
+def cached_folder(repository: str, revision: str = "main") -> Path | None:
+    """The cache's folder for this revision if it holds weights, without a question to the network."""
+    for name in (SINGLE, SHARD_INDEX, PICKLED):
+        path = try_to_load_from_cache(repository, name, revision=revision)
+        if isinstance(path, str) and files_to_fetch(os.listdir(Path(path).parent)):
+            return Path(path).parent
+    return None
+
+
+def _listing(repository: str, revision: str) -> tuple[str, dict[str, int]]:
+    """(commit, {file: bytes}) as the Hub has them now. A size that the server keeps to itself counts as 0."""
+    endpoint = constants.ENDPOINT
+    try:
+        info = HfApi(library_name="vit-explorer").model_info(
+            repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, (HTTPError, OSError)):
+            raise
+        raise HubServerError(
+            f"{endpoint} does not answer as a Hub does ({error}); check HF_ENDPOINT and proxies"
+        ) from error
+    if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
+        raise HubServerError(f"{endpoint} answered without a commit or a list of files; check HF_ENDPOINT")
+    return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}
+
+
+def _remember(folder: Path, revision: str) -> None:
+    """Notes in the cache (.../refs/main holds a commit) what `revision` is, so that it is found without a network.
+
+    huggingface_hub does so as a download by revision begins; done at its end, the note never moves from a complete
+    version to one that broke off.
+    """
+    note, commit = folder.parent.parent / "refs" / revision, folder.name
+    if revision == commit or (note.is_file() and note.read_text() == commit):
+        return
+    with contextlib.suppress(OSError):  # a read-only cache serves this call all the same
+        note.parent.mkdir(parents=True, exist_ok=True)
+        draft = note.with_name(f"{note.name}.{uuid.uuid4().hex[:8]}.tmp")
+        draft.write_text(commit)
+        os.replace(draft, note)
+
+
+def _is_cached(repository: str, commit: str, name: str) -> bool:
+    return isinstance(try_to_load_from_cache(repository, name, revision=commit), str)
+
+
+def _check_disk(needed: int, repository: str) -> None:
+    folder = Path(constants.HF_HUB_CACHE)
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DiskFullError(
+            f"{repository} needs {_size(needed)}, the disk of the cache folder {constants.HF_HUB_CACHE} has "
+            f"{_size(free)} free; make room, or set HF_HOME to a folder on another disk"
+        )
+
+
+def _reporting_bar(name: str, before: int, needed: int, progress: Callable[[int, int, str], None]) -> type:
+    """huggingface_hub's terminal bar that also reports to `progress`; `before`: bytes of the files already fetched."""
+
+    class ReportingBar(tqdm):
+        received = 0
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.received += int(n or 0)  # a terminal bar that is switched off does not count
+            progress(before + self.received, max(needed, before + self.received), name)
+            return super().update(n)
+
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Xet counts bytes received and bytes written apart; having this method keeps it to one bar, the latter."""
+
+        def set_transfer_postfix_str(self, postfix: str, refresh: bool = False) -> None:
+            """As above."""
+
+    return ReportingBar
+
+
+def _explain(error: Exception, repository: str, revision: str, file: str | None = None) -> NoReturn:
+    """Raises the HubError that says what happened and what to do. `file`: the one being fetched, if it got that far."""
+    if isinstance(error, hub_errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # huggingface_hub's "no connection and not in the cache" hides what happened
+    kind, message = _explanation(error, repository, revision, file)
+    raise kind(message) from error
+
+
+def _explanation(error: Exception, repository: str, revision: str, file: str | None) -> tuple[type[HubError], str]:
+    host, cache, by_hand = constants.ENDPOINT, constants.HF_HUB_CACHE, _by_hand(repository, revision)
+    page = f"{host}/{repository}"
+    if isinstance(error, HubServerError):
+        return HubServerError, str(error)
+    if isinstance(error, hub_errors.GatedRepoError):  # before its parent, RepositoryNotFoundError
+        return GatedRepositoryError, (
+            f"{repository} is gated: accept its licence on {page}, make an access token in the settings there, and set "
+            "HF_TOKEN to it"
+        )
+    if isinstance(error, hub_errors.RepositoryNotFoundError):
+        return RepositoryNotFoundError, (
+            f"{host} has no model {repository!r}, or it is private; check the spelling, and for a private model set "
+            "HF_TOKEN"
+        )
+    if isinstance(error, hub_errors.RevisionNotFoundError):
+        return RevisionNotFoundError, (
+            f'{repository} has no revision {revision!r}; leave "@{revision}" out for its newest version, or look for '
+            f"its branches and tags on {page}/tree/main"
+        )
+    if isinstance(error, hub_errors.HfHubHTTPError):
+        status = error.response.status_code
+        if status == 401:
+            return HubServerError, f"{host} refused the access token (401); correct HF_TOKEN, or unset it"
+        reason = error.server_message or error.response.reason_phrase
+        return (
+            HubServerError,
+            f"{host} answered {status} ({reason}) to the question for {file or repository}; try again later",
+        )
+    if isinstance(error, hub_errors.OfflineModeIsEnabled):
+        return OfflineError, (
+            f"{repository} is not in the cache {cache}, and HF_HUB_OFFLINE is set; unset it, or {by_hand}"
+        )
+    if isinstance(error, HTTPError) and file is None:
+        return OfflineError, (
+            f"{host} cannot be reached ({_reason(error)}) and {repository} is not in the cache {cache}; "
+            f"check the network, HF_ENDPOINT and proxies, or {by_hand}"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError, (
+            f"the disk of the cache folder {cache} became full while {file or repository} was downloaded; "
+            "make room and try again, or set HF_HOME to a folder on another disk"
+        )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return (
+            HubError,
+            f"the cache folder {cache} cannot be written; set HF_HOME to a folder that can",
+        )
+    return (
+        HubServerError,
+        f"the download of {file or repository} from {host} broke off ({_reason(error)}); try again, or {by_hand}",
+    )
+
+
+def _by_hand(repository: str, revision: str) -> str:
+    at = "" if revision == "main" else f" --revision {revision}"
+    return (
+        f'fetch it where there is a network with "hf download {repository}{at} --local-dir FOLDER" and give FOLDER as '
+        "the model's name: a folder works as well as a Hub id"
+    )
+
+
+def _no_weights(repository: str, names: Iterable[str]) -> str:
+    names = sorted(names)
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    return (
+        f"expected {SINGLE}, all shards of {SHARD_INDEX} or {PICKLED} in {repository}, found {shown or 'no file'}; "
+        "choose a repository with PyTorch weights"
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
