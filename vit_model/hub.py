@@ -232,10 +232,10 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
         if status == 401:
             return HubServerError, f"{host} refused the access token (401); correct HF_TOKEN, or unset it"
         reason = error.server_message or error.response.reason_phrase
-        return (
-            HubServerError,
-            f"{host} answered {status} ({reason}) to the question for {file or repository}; try again later",
-        )
+        what, advice = file or repository, "try again later"
+        if status < 500 and status not in (408, 429):
+            advice = "check HF_ENDPOINT, HF_TOKEN and proxies"
+        return HubServerError, f"{host} answered {status} ({reason}) to the question for {what}; {advice}"
     if isinstance(error, hub_errors.OfflineModeIsEnabled):
         return OfflineError, (
             f"{repository} is not in the cache {cache}, and HF_HUB_OFFLINE is set; unset it, or {by_hand}"
@@ -250,15 +250,10 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
             f"the disk of the cache folder {cache} became full while {file or repository} was downloaded; "
             "make room and try again, or set HF_HOME to a folder on another disk"
         )
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return (
-            HubError,
-            f"the cache folder {cache} cannot be written; set HF_HOME to a folder that can",
-        )
-    return (
-        HubServerError,
-        f"the download of {file or repository} from {host} broke off ({_reason(error)}); try again, or {by_hand}",
-    )
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+        return HubError, f"the cache folder {cache} cannot be used ({error.strerror}); set HF_HOME to one that can"
+    what, reason = file or repository, _reason(error)
+    return HubServerError, f"the download of {what} from {host} broke off ({reason}); try again, or {by_hand}"
 
 
 def _by_hand(repository: str, revision: str) -> str:
