@@ -21,7 +21,7 @@ from vit_model import CropBox, Trace, VisionTransformer, load_model
 from vit_model.picture import picture_hash, read_picture
 
 GIB = 1024**3
-MAX_TOKENS = int(os.environ.get("VIT_EXPLORER_MAX_TOKENS", 4200))
+MAX_PATCHES = int(os.environ.get("VIT_EXPLORER_MAX_PATCHES", 4096))
 Progress = Callable[[int, int, str], None]
 
 
@@ -80,13 +80,17 @@ def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTr
     native = _MODELS.get(
         (choice.source, _fingerprint(choice.source)), lambda: load_model(choice.source, progress=progress)
     ).to(resting_device())
-    if choice.size is None or tuple(choice.size) == native.config.image_size:
-        return native
-    height, width = choice.size
-    tokens = (height // native.config.patch_size[0]) * (width // native.config.patch_size[1])
-    if tokens > MAX_TOKENS:
-        raise ValueError(f"{height}x{width} pixels would make {tokens} patches; this host allows {MAX_TOKENS}")
-    return native.at_size(choice.size)
+    return native if choice.size is None else resized(native, choice.size)
+
+
+def resized(model: VisionTransformer, size: tuple[int, int], interpolation: str | None = None) -> VisionTransformer:
+    """`model.at_size` within what this host allows."""
+    if size == model.config.image_size:
+        return model
+    patches = (size[0] // model.config.patch_size[0]) * (size[1] // model.config.patch_size[1])
+    if patches > MAX_PATCHES:
+        raise ValueError(f"{size[0]}x{size[1]} pixels would make {patches} patches; this host allows {MAX_PATCHES}")
+    return model.at_size(size, interpolation)
 
 
 def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:

@@ -1,0 +1,168 @@
+"""Named endpoints for `gradio_client`, each documented on the API page by its docstring."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from explorer.attention import attention_columns, attention_rows
+from explorer.export import manifest_for, save_npz
+from explorer.methods import METHODS, explain
+from explorer.position import position_similarity
+from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.models import is_local, public_source
+from explorer.tabs.picture import Picture
+
+
+def endpoints(local_paths: bool) -> None:
+    """Add /predict, /attention, /explain and /positions to the open `gr.Blocks`, on components that nobody sees."""
+
+    def source(model: str, request: gr.Request) -> str:
+        name = (model or "").strip()
+        return name if local_paths and is_local(request) and Path(name).expanduser().exists() else public_source(name)
+
+    def scene(model: str, picture: str | None, size: str, request: gr.Request) -> Scene:
+        if not picture:
+            raise ValueError("send a picture: handle_file(path or URL)")
+        choice = ModelChoice(source(model, request), model)
+        sized = ModelChoice(choice.source, choice.name, parse_size(size, get_model(choice).config.patch_size))
+        return look(sized, picture)
+
+    @said_plainly
+    def predict(model: str, picture: str, size: str, top: float, request: gr.Request) -> dict:
+        """The most probable labels of a picture.
+
+        model: "bundled" or a Hugging Face id; picture: a file; size: "native", one number or height x width in pixels;
+        top: how many labels. Returns {"model", "format", "checksum", "grid", "top": [{"label", "probability"}, ...]}.
+        """
+        seen = scene(model, picture, size, request)
+        return _about(seen) | {"top": [{"label": name, "probability": p} for name, p in seen.top(int(top))]}
+
+    @said_plainly
+    def attention(
+        model: str, picture: str, size: str, layer: float, query: float, direction: str, request: gr.Request
+    ) -> dict:
+        """Attention of one token in every head of one layer.
+
+        layer: from 0, or -1 for the last; query: token number (0 is the class token where there is one, patches follow
+        row by row after the prefix); direction: "to" (what it attends to) or "by" (what attends to it).
+        Returns {"heads": [heads][tokens], "grid", "prefix", "layer", "query", "direction", ...}.
+        """
+        seen = scene(model, picture, size, request)
+        rows = {"to": attention_rows, "by": attention_columns}
+        if direction not in rows:
+            raise ValueError(f"direction must be 'to' or 'by', got {direction!r}")
+        values = rows[direction](seen.trace, int(layer), int(query)).cpu().tolist()
+        chosen = {"layer": int(layer), "query": int(query), "direction": direction}
+        return _about(seen) | chosen | {"prefix": seen.trace.prefix, "heads": values}
+
+    @said_plainly
+    def explain_picture(
+        model: str, picture: str, size: str, method: str, target: str, choices: str, request: gr.Request
+    ) -> dict:
+        """One explanation of a picture as a map over its patches.
+
+        target: a class number, a label, or empty for the predicted class; choices: a JSON object of the method's own
+        choices, such as {"head_fusion": "max", "discard_ratio": 0.9}.
+        Returns {"method", "target", "signed", "values": [rows][columns], ...}.
+        """
+        seen = scene(model, picture, size, request)
+        try:
+            options = json.loads(choices or "{}")
+        except json.JSONDecodeError as error:
+            raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}") from error
+        if not isinstance(options, dict):
+            raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}")
+        found = explain(
+            seen.model, seen.pixels.to(seen.trace.logits.device), method, target=_target(seen, target), **options
+        )
+        return _about(seen) | {
+            "method": found.method,
+            "target": found.target,
+            "signed": found.signed,
+            "values": found.values.tolist(),
+        }
+
+    @said_plainly
+    def positions(model: str, size: str, interpolation: str, kind: str, request: gr.Request) -> str:
+        """Similarity of position embeddings, [gh, gw, gh, gw], as an NPZ file with a manifest.
+
+        size: "native", one number or height x width in pixels; interpolation: how positions are resampled, or empty for
+        the scheme of the checkpoint's origin; kind: "cosine" or "dot".
+        """
+        native = get_model(ModelChoice(source(model, request), model))
+        chosen = parse_size(size, native.config.patch_size)
+        sized = native if chosen is None else resized(native, chosen, interpolation or None)
+        values = position_similarity(sized, kind=kind).cpu().numpy()
+        manifest = manifest_for(sized, None, view="positions", kind=kind, interpolation=interpolation)
+        return saved_npz("positions", {"similarity": values}, manifest)
+
+    model = gr.Textbox("bundled", label="model", visible=False)
+    picture = Picture(label="picture", visible=False)
+    size = gr.Textbox("native", label="size", visible=False)
+    seen_as = [model, picture, size]
+    hidden = {"visible": False}
+    method = gr.Dropdown(list(METHODS), value="rollout", label="method", allow_custom_value=True, **hidden)
+    for function, name, inputs, output in (
+        (predict, "predict", [*seen_as, gr.Number(5, label="top", **hidden)], gr.JSON(**hidden)),
+        (
+            attention,
+            "attention",
+            [
+                *seen_as,
+                gr.Number(-1, label="layer", **hidden),
+                gr.Number(0, label="query", **hidden),
+                gr.Textbox("to", label="direction", **hidden),
+            ],
+            gr.JSON(**hidden),
+        ),
+        (
+            explain_picture,
+            "explain",
+            [*seen_as, method, gr.Textbox("", label="target", **hidden), gr.Textbox("{}", label="choices", **hidden)],
+            gr.JSON(**hidden),
+        ),
+        (
+            positions,
+            "positions",
+            [
+                model,
+                size,
+                gr.Textbox("", label="interpolation", **hidden),
+                gr.Textbox("cosine", label="kind", **hidden),
+            ],
+            gr.File(**hidden),
+        ),
+    ):
+        gr.Button(visible=False).click(function, inputs, output, api_name=name)
+
+
+def saved_npz(name: str, arrays: dict, manifest: dict) -> str:
+    """Path of an NPZ in the app's cache, where it expires like every other file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "arrays.npz"
+        save_npz(path, arrays, manifest)
+        return save_bytes_to_cache(path.read_bytes(), f"vit-explorer-{name}.npz", get_upload_folder())
+
+
+def _about(seen: Scene) -> dict:
+    origin = seen.model.origin
+    known = {"model": seen.name, "format": origin.format, "checksum": origin.checksum}
+    return known | {"picture_hash": seen.picture_hash, "grid": list(seen.trace.grid)}
+
+
+def _target(seen: Scene, target: str | None) -> int | None:
+    target = (target or "").strip()
+    if not target:
+        return None
+    if target in seen.model.labels:
+        return seen.model.labels.index(target)
+    if target.isascii() and target.isdigit():
+        return int(target)
+    raise ValueError(f"{target[:60]!r} is neither a class number nor a label of this model")

@@ -1,0 +1,65 @@
+"""The Attention tab: the viewer with heads as panels, and the distance and entropy of every head."""
+
+from __future__ import annotations
+
+import gradio as gr
+import numpy as np
+
+from explorer.figures import distance_figure, entropy_figure
+from explorer.session import Scene
+from explorer.statistics import attention_distance, attention_entropy
+from explorer.tabs.store import STORE, both, chosen_layer
+from explorer.tabs.tab import Tab
+from explorer.tabs.text import I18N, language_of
+from explorer.viewer.plot import PlotlyView, plot_value
+from explorer.viewer.source import AttentionSource
+from explorer.viewer.viewer import AttentionViewer, token_names, viewer_value
+from vit_model.preprocess import pixels_to_picture
+
+MAX_SAVED_BYTES = 256 * 2**20
+LINK = {"event": "vit:select", "viewer": "attention", "fields": ["layer", "panel"]}
+
+
+def build() -> Tab:
+    with gr.Tab(I18N("tab_attention"), id="attention", elem_id="tab-attention") as item:
+        viewer = AttentionViewer(store=STORE, elem_id="attention")
+        with gr.Accordion(I18N("what"), open=False):
+            gr.Markdown(I18N("about_attention"), elem_classes="about")
+        with gr.Accordion(I18N("spread"), open=True):
+            gr.Markdown(I18N("spread_info"), elem_classes="subdued")
+            with gr.Row():
+                plots = [PlotlyView(elem_id="distance-plot"), PlotlyView(elem_id="entropy-plot")]
+    return Tab("attention", item, (viewer, *plots), _show, _arrays)
+
+
+def _show(scene: Scene, request: gr.Request) -> list:
+    viewer = viewer_value(
+        AttentionSource(scene.trace),
+        STORE,
+        picture=pixels_to_picture(scene.pixels, scene.model.preprocessing),
+        prefix_names=token_names(scene.model.config),
+        title=both("tab_attention"),
+        caption=scene.name,
+    )
+    return [viewer, *plots_of(scene, language_of(request))]
+
+
+def plots_of(scene: Scene, language: str) -> list[dict]:
+    """Distance and entropy of every head by layer; a click on a point selects that head in the viewer."""
+    distance = attention_distance(scene.trace, scene.model.config.patch_size)
+    figures = (distance_figure(distance, language), entropy_figure(attention_entropy(scene.trace), language))
+    return [plot_value(figure, LINK) for figure in figures]
+
+
+def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
+    """Attention of the layer in sight (all heads), and distance and entropy of all layers."""
+    trace, config = scene.trace, scene.model.config
+    layer = chosen_layer(state, trace.layers)
+    if 4 * trace.heads * trace.tokens**2 > MAX_SAVED_BYTES:
+        raise ValueError(f"the attention of {trace.tokens} tokens is too large to save; choose a smaller resolution")
+    arrays = {
+        "attention": trace.attention(layer)[0].cpu().numpy().astype(np.float32),  # [heads, query, key]
+        "distance_pixels": np.asarray(attention_distance(trace, config.patch_size)),
+        "entropy_nats": np.asarray(attention_entropy(trace)),
+    }
+    return arrays, {"layer": layer, "grid": list(trace.grid), "prefix": trace.prefix}

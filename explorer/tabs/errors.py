@@ -1,0 +1,33 @@
+"""Errors as a visitor reads them: plain words, shown as text, in a message that stays; earlier results stay too."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable
+from functools import wraps
+
+import gradio as gr
+import torch
+
+from explorer.tabs.text import say
+
+
+def said_plainly(function: Callable) -> Callable:
+    """Turn the errors that users can cause (ValueError and its kin, memory, files) into a `gr.Error`. Faults of our own
+    stay what they are. The function must take `request`."""
+
+    @wraps(function)
+    def wrapper(*args, request: gr.Request, **kwargs):
+        try:
+            return function(*args, request=request, **kwargs)
+        except (ValueError, OSError) as error:
+            raise plain_error(say(request, "failed", reason=str(error))) from error
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise plain_error(say(request, "memory")) from error
+
+    return wrapper
+
+
+def plain_error(message: str) -> gr.Error:
+    """A `gr.Error` whose message is shown as text (toasts render HTML) until it is closed."""
+    return gr.Error(html.escape(message), duration=None, print_exception=False)

@@ -1,0 +1,137 @@
+"""ModelPicker: bundled, well-known, any Hub id, an uploaded file, or (on loopback only) a local path."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+
+from explorer.device import on_space
+from explorer.session import ModelChoice, get_model, parse_size
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.text import I18N, say
+from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
+
+WEIGHTS = (".safetensors", ".npz")
+COMPANIONS = ("config.json", "preprocessor_config.json")
+FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded")
+
+
+class ModelPicker:
+    """The controls, and `choice`: a `gr.State` of the `ModelChoice` in use. It changes only once a model has loaded, so
+    that a failure leaves everything as it was."""
+
+    def __init__(self, model: str, local_paths: bool):
+        self.local_paths = local_paths
+        self.choice = gr.State(ModelChoice(model, model))
+        names = [(I18N("bundled"), BUNDLED)] + [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
+        self.name = gr.Dropdown(
+            names if any(key == model for _, key in names) else [*names, (model, model)],
+            value=model,
+            label=I18N("model"),
+            info=I18N("model_info"),
+            allow_custom_value=True,
+            elem_id="model",
+        )
+        self.size = gr.Dropdown(
+            ["native", "224", "384", "512"],
+            value="native",
+            label=I18N("size"),
+            info=I18N("size_info"),
+            allow_custom_value=True,
+            elem_id="size",
+        )
+        with gr.Accordion(I18N("own"), open=False, elem_id="own"):
+            gr.Markdown(I18N("own_info"))
+            self.files = gr.File(
+                label=I18N("own_files"),
+                file_count="multiple",
+                file_types=[*WEIGHTS, ".json"],
+                height=120,
+                elem_id="own-files",
+            )
+            self.path = gr.Textbox(
+                label=I18N("own_path"),
+                info=I18N("own_path_info"),
+                visible=local_paths,
+                elem_id="own-path",
+            )
+            self.load = gr.Button(I18N("load"), size="sm", elem_id="own-load")
+
+    def chosen(self, then, **event) -> None:
+        """Call `then` after a model was chosen and has loaded."""
+        quiet = {
+            "api_visibility": "private",
+            "concurrency_id": "model",
+            "concurrency_limit": 2,
+            "show_progress_on": self.name,
+        }
+        named = self.name.input(self._by_name, [self.name, self.size], self.choice, **quiet)
+        resized = self.size.input(self._resized, [self.choice, self.size], self.choice, **quiet)
+        owned = self.load.click(self._own, [self.files, self.path, self.size], self.choice, **quiet)
+        for event_before in (named, resized, owned):
+            event_before.success(then, **event)
+
+    @said_plainly
+    def _by_name(self, name: str, size: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008 - gradio's way
+        return _load(ModelChoice(public_source(name), name.strip()), size, request, progress)
+
+    @said_plainly
+    def _resized(self, choice: ModelChoice, size: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        return _load(ModelChoice(choice.source, choice.name), size, request, progress)
+
+    @said_plainly
+    def _own(self, files, path: str, size: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+        if path and path.strip():
+            if not (self.local_paths and is_local(request)):
+                raise ValueError(say(request, "local_refused"))
+            return _load(ModelChoice(path.strip(), path.strip()), size, request, progress)
+        source, name = _gather(files or [], request)
+        return _load(ModelChoice(str(source), name), size, request, progress)
+
+
+def public_source(name: str | None) -> str:
+    """What `load_model` takes for a name that a visitor typed: the bundled model or a Hub id, never a path."""
+    name = (name or "").strip()
+    return name if name == BUNDLED else HUB_PREFIX + name.removeprefix(HUB_PREFIX)
+
+
+def is_local(request: gr.Request | None) -> bool:
+    """Whether a request came to this computer directly: not on a Space, and through no proxy."""
+    return request is not None and not on_space() and not any(header in request.headers for header in FORWARDED)
+
+
+def _load(choice: ModelChoice, size: str, request: gr.Request, progress: gr.Progress) -> ModelChoice:
+    def report(done: int, total: int, file: str) -> None:
+        text = say(request, "downloading", file=file, done=done // 10**6, total=total // 10**6)
+        progress(done / total if total else 0.0, desc=text)
+
+    progress(0.0, desc=say(request, "loading_model", name=choice.name))
+    native = get_model(choice, report)
+    sized = ModelChoice(choice.source, choice.name, parse_size(size, native.config.patch_size))
+    get_model(sized)
+    return sized
+
+
+def _gather(files: list[str], request: gr.Request) -> tuple[Path, str]:
+    """(folder or file to load, name to show) for uploaded files: one weights file and at most its two JSON files."""
+    paths = [Path(file) for file in files]
+    weights = [path for path in paths if path.suffix in WEIGHTS]
+    others = [path for path in paths if path not in weights]
+    names = {path.name for path in others}
+    if len(weights) != 1 or len(names) != len(others) or not names <= set(COMPANIONS):
+        listed = ", ".join(path.name for path in paths) or "-"
+        raise ValueError(say(request, "upload_one", names=listed))
+    weight = weights[0]
+    if not others:
+        return weight, weight.name
+    digest = hashlib.sha256("\n".join(sorted(map(str, paths))).encode()).hexdigest()[:32]
+    folder = Path(tempfile.gettempdir()) / "vit-explorer-uploads" / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in paths:
+        target = folder / ("model" + path.suffix if path is weight else path.name)
+        shutil.copyfile(path, target)
+    return folder, weight.name

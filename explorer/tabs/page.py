@@ -1,0 +1,182 @@
+"""The page: model, picture and prediction beside the tabs, and the one function that fills the tab in sight."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import gradio as gr
+from gradio.themes.utils.fonts import LocalFont
+
+from explorer.device import device_report
+from explorer.export import manifest_for
+from explorer.session import Scene, look
+from explorer.tabs import api, attention, patches, positions, rollout
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.examples import example_files
+from explorer.tabs.models import ModelPicker
+from explorer.tabs.picture import Picture
+from explorer.tabs.tab import Tab
+from explorer.tabs.text import I18N, TEXT, language_of, say
+from explorer.viewer.scene_bar import SceneBar
+
+CACHE_HOURS = 6
+CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
+HEAD = (Path(__file__).parent / "head.html").read_text("utf-8")
+
+
+def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
+    """The whole page. `local_paths`: whether visitors may name files of this computer (loopback only)."""
+    with gr.Blocks(
+        title="ViT Explorer",
+        analytics_enabled=False,
+        fill_width=True,
+        delete_cache=(1800, CACHE_HOURS * 3600),
+    ) as demo:
+        active = gr.State("attention")
+        gr.HTML(
+            html_template=(Path(__file__).parent / "header.html").read_text("utf-8"),
+            js_on_load=(Path(__file__).parent / "header.js").read_text("utf-8"),
+            css_template=(Path(__file__).parent / "header.css").read_text("utf-8"),
+            apply_default_css=False,
+            text={code: {key: TEXT[code][key] for key in ("tagline", "other_language")} for code in TEXT},
+            elem_id="header",
+        )
+        with gr.Row(elem_id="page"):
+            with gr.Column(scale=1, min_width=300, elem_id="side"):
+                picture = Picture(
+                    value=str(example_files()[0]),
+                    label=I18N("picture"),
+                    sources=["upload", "clipboard", "webcam"],
+                    elem_id="picture",
+                    height=260,
+                )
+                gr.Examples(
+                    [str(file) for file in example_files()],
+                    inputs=picture,
+                    label=I18N("examples"),
+                    elem_id="examples",
+                    api_visibility="private",
+                )
+                picker = ModelPicker(model, local_paths)
+            with gr.Column(scale=3, min_width=320, elem_id="main"):
+                bar = SceneBar(elem_id="scene-bar")
+                with gr.Tabs(selected="attention", elem_id="tabs"):
+                    tabs = [module.build() for module in (patches, attention, rollout, positions)]
+                with gr.Row(elem_id="save"):
+                    save = gr.Button(I18N("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
+                    saved = gr.File(visible=False, label=I18N("download"), elem_id="saved-npz", height=60)
+        viewer_states = gr.Textbox(visible=False)
+
+        common = [picker.choice, picture]
+        controls = [control for tab in tabs for control in tab.inputs]
+        outputs = [active, bar, *(output for tab in tabs for output in tab.outputs)]
+        fill = partial(_fill, tabs)
+        events = {"inputs": [active, *common, *controls], "outputs": outputs}
+        quiet = {
+            "api_visibility": "private",
+            "show_progress": "minimal",
+            "show_progress_on": bar,
+            "trigger_mode": "always_last",
+        }
+
+        demo.load(fill, **events, **quiet)
+        picture.change(fill, **events, **quiet)
+        picker.chosen(fill, **events, **quiet)
+        for tab in tabs:
+            tab.item.select(_with_active(fill, tab.name), **events, **quiet)
+            for control in tab.inputs:
+                control.change(fill, **events, **quiet)
+        save.click(
+            partial(_save, tabs),
+            [active, *common, viewer_states, *controls],
+            saved,
+            js="(active, choice, picture, states, ...controls) => "
+            "[active, choice, picture, JSON.stringify(window.vitStates || {}), ...controls]",
+            api_visibility="private",
+            show_progress_on=saved,
+        )
+        api.endpoints(local_paths)
+    return demo
+
+
+def theme() -> gr.themes.Base:
+    """Quiet, and with fonts that come with Gradio: nothing is fetched from another host. Two weights only, since the
+    semi-bold files that Gradio carries lack most glyphs."""
+    return gr.themes.Base(
+        primary_hue="indigo",
+        neutral_hue="slate",
+        font=[LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"],
+        font_mono=[LocalFont("IBM Plex Mono", weights=(400, 700)), "monospace"],
+    ).set(block_label_text_weight="400", block_title_text_weight="400", button_small_text_weight="400")
+
+
+def _with_active(fill, name: str):
+    def selected(_, *inputs, request: gr.Request):
+        return fill(name, *inputs, request=request)
+
+    return selected
+
+
+@said_plainly
+def _fill(tabs: Sequence[Tab], active: str, choice, picture_file, *controls, request: gr.Request):
+    """Everything in sight: the bar, and the tab `active`; the other tabs are left as they are until they are opened."""
+    if not picture_file:
+        return [active, *(gr.skip() for _ in range(1 + sum(len(tab.outputs) for tab in tabs)))]
+    scene = look(choice, picture_file)
+    values: list = [active, bar_value(scene, request)]
+    controls = iter(controls)
+    for tab in tabs:
+        own = [next(controls) for _ in tab.inputs]
+        if tab.name == active:
+            values.extend(tab.show(scene, request, *own))
+        else:
+            values.extend(gr.skip() for _ in tab.outputs)
+    return values
+
+
+def bar_value(scene: Scene, request: gr.Request) -> dict:
+    """What `SceneBar` shows of a scene, in the visitor's language."""
+    model, config = scene.model, scene.model.config
+    device, details = device_report()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    card = say(
+        request,
+        "card",
+        source=scene.name,
+        format=model.origin.format,
+        height=config.image_size[0],
+        width=config.image_size[1],
+        ph=config.patch_size[0],
+        pw=config.patch_size[1],
+        gh=config.grid[0],
+        gw=config.grid[1],
+        tokens=config.tokens,
+        parameters=f"{parameters / 1e6:.1f} M",
+        depth=config.depth,
+        heads=config.heads,
+        device=say(request, device, **details),
+    )
+    note = ""
+    if not config.classes:
+        note = say(request, "no_head")
+    elif scene.name == "bundled":
+        note = say(request, "bundled_note", labels=", ".join(label.replace("_", " ") for label in model.labels))
+    return {"seq": f"{scene.key}-{language_of(request)}", "top": scene.top(), "card": card, "note": note}
+
+
+@said_plainly
+def _save(tabs: Sequence[Tab], active: str, choice, picture_file, states: str, *controls, request: gr.Request):
+    """The numbers of the tab in sight, as an NPZ with its manifest."""
+    if not picture_file:
+        raise gr.Error(say(request, "need_picture"))
+    scene = look(choice, picture_file)
+    controls = iter(controls)
+    own = {tab.name: [next(controls) for _ in tab.inputs] for tab in tabs}
+    tab = next(tab for tab in tabs if tab.name == active)
+    state = json.loads(states or "{}").get(active)
+    arrays, choices = tab.arrays(scene, state if isinstance(state, dict) else {}, *own[active])
+    manifest = manifest_for(scene.model, scene.picture_hash, view=active, **choices)
+    return gr.File(api.saved_npz(active, arrays, manifest), visible=True)

@@ -1,0 +1,103 @@
+"""The Positions tab: similarity of position embeddings, native and interpolated, and what becomes of the prediction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import gradio as gr
+import torch
+
+from explorer.position import position_similarity
+from explorer.session import Scene, parse_size, resized
+from explorer.tabs.store import both
+from explorer.tabs.tab import Tab
+from explorer.tabs.text import I18N, say
+from explorer.viewer.positions import PositionsView, positions_value
+from explorer.viewer.scene_bar import SceneBar
+from vit_model import VisionTransformer
+from vit_model.positions import METHODS
+
+MAX_SAVED_PLACES = 1600  # a 40 x 40 grid's similarities take 10 MB
+
+
+def build() -> Tab:
+    with gr.Tab(I18N("tab_positions"), id="positions", elem_id="tab-positions") as item:
+        with gr.Row():
+            size = gr.Textbox("", label=I18N("new_size"), info=I18N("new_size_info"), min_width=160, elem_id="new-size")
+            method = gr.Dropdown(
+                [(I18N(f"method_{name}"), name) for name in METHODS],
+                value="bilinear",
+                label=I18N("method"),
+                min_width=200,
+                elem_id="method",
+            )
+            kind = gr.Dropdown(
+                [(I18N("kind_cosine"), "cosine"), (I18N("kind_dot"), "dot")],
+                value="cosine",
+                label=I18N("kind"),
+                min_width=120,
+                elem_id="kind",
+            )
+        view = PositionsView(elem_id="positions")
+        gr.Markdown(I18N("compare_head"), elem_classes="subdued")
+        bars = [SceneBar(elem_id="prediction-native"), SceneBar(elem_id="prediction-interpolated")]
+        with gr.Accordion(I18N("what"), open=False):
+            gr.Markdown(I18N("about_positions"), elem_classes="about")
+    return Tab("positions", item, (view, *bars), _show, _arrays, (size, method, kind))
+
+
+def resized_model(scene: Scene, size: str, method: str) -> VisionTransformer:
+    """The scene's model at the chosen size (by default 1.5 times its own), its positions resampled by `method`."""
+    if method not in METHODS:
+        raise ValueError(f"expected an interpolation of {', '.join(METHODS)}, got {str(method)[:40]!r}")
+    config = scene.model.config
+    chosen = parse_size(size, config.patch_size)
+    if chosen is None:
+        chosen = tuple(round(1.5 * g) * p for g, p in zip(config.grid, config.patch_size, strict=True))
+    return resized(scene.model, chosen, method)
+
+
+def patch_positions(model: VisionTransformer) -> torch.Tensor:
+    """[gh*gw, D]: the position embeddings of the patches."""
+    return model.positions[0, model.config.positioned_prefix :].detach().cpu()
+
+
+def _show(scene: Scene, request: gr.Request, size: str, method: str, kind: str) -> list:
+    model, other = scene.model, resized_model(scene, size, method)
+    sizes = [f"{m.config.image_size[0]}x{m.config.image_size[1]}" for m in (model, other)]
+    names = tuple(
+        {language: f"{text} {px} px" for language, text in both(key).items()}
+        for key, px in zip(("native_positions", "new_positions"), sizes, strict=True)
+    )
+    view = positions_value(
+        patch_positions(model), model.config.grid, patch_positions(other), other.config.grid, kind=kind, names=names
+    )
+    return [view, *_predictions(scene, other, sizes, method, request)]
+
+
+def _predictions(scene: Scene, other: VisionTransformer, sizes: list[str], method: str, request: gr.Request) -> list:
+    """Top-5 at both sizes, each as `SceneBar` takes it."""
+    pixels, box = other.preprocess(scene.picture)
+    trace = other.trace(pixels.to(scene.trace.logits.device))
+    seen = replace(scene, model=other, pixels=pixels, box=box, trace=trace)
+    names = [
+        say(request, "compare_native", size=sizes[0]),
+        say(request, "compare_new", size=sizes[1], method=say(request, f"method_{method}")),
+    ]
+    note = "" if other.config.classes else say(request, "compare_none")
+    return [
+        {"seq": f"{one.key}-{method}", "top": one.top(), "card": name, "note": note}
+        for one, name in zip((scene, seen), names, strict=True)
+    ]
+
+
+def _arrays(scene: Scene, state: dict, size: str, method: str, kind: str) -> tuple[dict, dict]:
+    """Position embeddings of both grids, and their similarities where they are not too many."""
+    other = resized_model(scene, size, method)
+    arrays = {}
+    for name, model in (("native", scene.model), ("interpolated", other)):
+        arrays[f"{name}_embeddings"] = patch_positions(model).numpy()
+        if model.config.grid[0] * model.config.grid[1] <= MAX_SAVED_PLACES:
+            arrays[f"{name}_similarity"] = position_similarity(model, kind=kind).cpu().numpy()
+    choices = {"image_size": list(other.config.image_size), "method": method, "kind": kind}
+    return arrays, choices | {"native_grid": list(scene.model.config.grid), "grid": list(other.config.grid)}

@@ -1,0 +1,21 @@
+"""What the tabs' viewers share: where their numbers wait, and small readings of what a browser says."""
+
+from __future__ import annotations
+
+import os
+
+from explorer.tabs.text import TEXT
+from explorer.viewer.store import ViewerStore
+
+STORE = ViewerStore(max_bytes=int(os.environ.get("VIT_EXPLORER_VIEWER_BYTES", 2 << 30)), max_age_seconds=6 * 3600)
+
+
+def both(key: str, **values: object) -> dict[str, str]:
+    """One text in both languages, for components that choose in the browser."""
+    return {language: TEXT[language][key].format(**values) for language in TEXT}
+
+
+def chosen_layer(state: dict, layers: int) -> int:
+    """The layer that the browser says is in sight; the last where it says nothing sensible."""
+    layer = state.get("layer")
+    return layer if type(layer) is int and 0 <= layer < layers else layers - 1

@@ -1,0 +1,29 @@
+"""The page's words in English and Chinese, and which of the two a visitor reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gradio as gr
+
+TEXT: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("text.json").read_text("utf-8"))
+LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
+
+I18N = gr.I18n(**{code: TEXT[code[:2]] for code in ("en", "zh", "zh-CN", "zh-TW")})
+"""Passed to `launch`; `I18N(key)` is a text that the browser fills in."""
+
+
+def language_of(request: gr.Request | None) -> str:
+    """ "zh" or "en": what the visitor chose on the page, else the first language their browser asks for."""
+    if request is None or request.request is None:
+        return "en"
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    if chosen in TEXT:
+        return chosen
+    return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
+
+
+def say(request: gr.Request | None, key: str, **values: object) -> str:
+    """One text in the visitor's language, for what the server writes."""
+    return TEXT[language_of(request)][key].format(**values)

@@ -1,0 +1,61 @@
+"""The page's words: both languages say everything, and every component's strings do too."""
+
+import json
+import re
+import string
+from pathlib import Path
+
+import pytest
+
+import explorer
+from explorer.tabs import text
+from explorer.tabs.page import HEAD
+
+FILES = sorted(Path(explorer.__file__).parent.rglob("*text.json"))
+
+
+def fields(template: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(template) if name}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_english_and_chinese_have_the_same_keys(file):
+    words = json.loads(file.read_text("utf-8"))
+    assert set(words) == {"en", "zh"}
+    assert set(words["en"]) == set(words["zh"])
+
+
+@pytest.mark.parametrize("key", text.TEXT["en"])
+def test_both_languages_fill_in_the_same_values(key):
+    assert fields(text.TEXT["en"][key]) == fields(text.TEXT["zh"][key])
+
+
+def test_chinese_is_chinese():
+    same = {"title", "difference", "gpu", "zero-gpu", "other_language"}
+    for key, words in text.TEXT["zh"].items():
+        assert key in same or re.search("[\u4e00-\u9fff]", words), key
+
+
+def test_head_script_writes_the_cookie_that_the_server_reads():
+    assert f'"{text.LANGUAGE_COOKIE}"' in HEAD
+
+
+class Request:
+    def __init__(self, accept="", cookies=None):
+        self.request, self.headers, self.cookies = object(), {"accept-language": accept}, cookies or {}
+
+
+@pytest.mark.parametrize(
+    ("request_", "language"),
+    [
+        (None, "en"),
+        (Request("de,en;q=0.8"), "en"),
+        (Request("zh-CN,zh;q=0.9"), "zh"),
+        (Request("zh-TW"), "zh"),
+        (Request("en-GB", {text.LANGUAGE_COOKIE: "zh"}), "zh"),
+        (Request("zh", {text.LANGUAGE_COOKIE: "en"}), "en"),
+        (Request("zh", {text.LANGUAGE_COOKIE: "../../x"}), "zh"),
+    ],
+)
+def test_language_of_a_visitor(request_, language):
+    assert text.language_of(request_) == language
