@@ -43,11 +43,11 @@ class PictureError(ValueError):
 def read_picture(
     source: str | os.PathLike | BinaryIO, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
 ) -> Image.Image:
-    """A picture file, as a path or open in binary mode -> RGB picture, turned as its EXIF says (see `as_rgb`).
+    """A picture file, as a path or open in binary mode -> RGB picture without metadata, turned as its EXIF says; see
+    `as_rgb` for transparency and deep greys. Of an animation, the first frame.
 
-    Of an animation, the first frame. A picture of more than `max_pixels` pixels is shrunk by a whole factor; one of more
-    than REFUSED_PIXELS, a file of more than `max_bytes` bytes, and anything that is not one of FORMATS or cannot be
-    decoded in full raises PictureError.
+    A picture of more than `max_pixels` pixels is shrunk by a whole factor. One of more than REFUSED_PIXELS, a file of
+    more than `max_bytes` bytes, and anything that is not one of FORMATS or cannot be decoded raises PictureError.
     """
     data = _read_bytes(source, max_bytes)
     format_ = _format(data)
@@ -58,7 +58,9 @@ def read_picture(
         picture = Image.OPEN[format_][0](io.BytesIO(data), "")
         pixels = picture.width * picture.height
         if pixels <= REFUSED_PIXELS:
-            return as_rgb(_decode(picture, max_pixels))
+            clean = as_rgb(_decode(picture, max_pixels)).copy()  # a plain picture that holds no file open
+            clean.info = {}
+            return clean
     except Exception as error:  # decoders raise anything at all on broken bytes
         raise PictureError(
             f"this {format_} picture cannot be decoded ({str(error) or type(error).__name__}); it may be cut short or "
