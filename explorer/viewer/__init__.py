@@ -1,0 +1,16 @@
+"""The canvas viewer: the gradio component and what feeds it."""
+
+from explorer.viewer.source import AttentionSource, Source, StackSource
+from explorer.viewer.store import ViewerStore
+from explorer.viewer.viewer import WHOLE_LAYER_TOKENS, AttentionViewer, token_names, viewer_value
+
+__all__ = [
+    "WHOLE_LAYER_TOKENS",
+    "AttentionSource",
+    "AttentionViewer",
+    "Source",
+    "StackSource",
+    "ViewerStore",
+    "token_names",
+    "viewer_value",
+]

@@ -1,0 +1,411 @@
+// The viewer in one page's element. Data in, one drawing a frame out; nothing here asks the server on a hover.
+const MEAN = "mean";
+const root = element.querySelector("[data-part=root]");
+const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
+
+// What the person chose; it outlives a change of value wherever it is still valid.
+const chosen = {
+  layer: null, panel: null, query: null, // null: what the value proposes
+  direction: "to", scale: "map", colours: "viridis", opacity: 0.65, smooth: false, all: false,
+  pinned: false, hovered: -1,
+};
+let view = null; // {value, data, gh, gw, prefix, tokens, rows, thumbs, chips, ...} of the value now shown
+let sequence = 0, said = "", gridDrawn = "";
+const heat = new vit.HeatMap(part.heat);
+const schedule = vit.painter(draw);
+
+vit.fillText(root, t);
+connect();
+watch("value", load);
+load();
+
+// ---- a new value ---------------------------------------------------------------------------------------------------
+async function load() {
+  const value = props.value && props.value.token ? props.value : null, mine = ++sequence;
+  root.dataset.seq = mine;
+  if (view) view.data.stop();
+  if (!value) {
+    view = null;
+    setState("empty");
+    return;
+  }
+  setState("loading");
+  const [gh, gw] = value.grid, prefix = value.prefix.length, tokens = prefix + gh * gw;
+  const inside = (number, limit) => Number.isInteger(number) && number >= 0 && number < limit;
+  const validPanel = (panel) => inside(panel, value.signed.length) || (panel === MEAN && value.mean);
+  const sameTokens = view && view.gh === gh && view.gw === gw && view.prefix === prefix;
+  if (!inside(chosen.layer, value.layers)) chosen.layer = value.shown.layer;
+  if (!validPanel(chosen.panel)) chosen.panel = validPanel(value.shown.panel) ? value.shown.panel : 0;
+  if (!sameTokens) Object.assign(chosen, { pinned: false, query: null });
+  if (!inside(chosen.query, tokens)) chosen.query = inside(value.shown.query, tokens) ? value.shown.query : 0;
+  if (!value.direction) chosen.direction = "to";
+  chosen.hovered = -1;
+
+  const data = new StackData(value, server, () => arrived(mine), (error, needed) => failed(mine, error, needed));
+  view = { value, data, gh, gw, prefix, tokens, picture: null, ready: false, panels: value.signed.length };
+  view.unit = value.percent ? "percent" : "number";
+  view.rows = Array.from({ length: view.panels }, () => new Float32Array(tokens));
+  view.average = new Float32Array(tokens);
+  showPicture(value, mine);
+  data.want(chosen.layer, chosen.query, chosen.direction);
+}
+
+function showPicture(value, mine) {
+  const picture = new Image();
+  if (!value.picture) return;
+  picture.src = value.picture.url;
+  picture.decode().then(
+    () => {
+      if (mine !== sequence) return;
+      view.picture = picture;
+      if (view.ready) placePicture();
+    },
+    () => {} // expired or unreachable: the maps say so themselves, and are worth seeing without the picture
+  );
+}
+
+function placePicture() {
+  const { picture } = view;
+  part.picture.hidden = !picture;
+  if (picture) {
+    part.picture.src = picture.src;
+    part.picture.style.imageRendering = picture.naturalWidth < 64 ? "pixelated" : "auto";
+  }
+  part.stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${view.gw} / ${view.gh}`;
+  part["opacity-field"].hidden = !view.value.picture;
+  part.heat.style.opacity = view.value.picture ? chosen.opacity : 1;
+}
+
+function arrived(mine) {
+  if (mine !== sequence) return;
+  if (!view.ready) {
+    view.ready = true;
+    build();
+    setState("ready");
+  }
+  schedule();
+}
+
+function failed(mine, error, needed) {
+  if (mine !== sequence) return;
+  const expired = error instanceof Expired;
+  if (!needed && !expired) return; // a layer nobody looks at yet: it is asked for again when somebody does
+  const key = !expired ? "error" : view.ready ? "partly_expired" : "expired";
+  if (expired && !needed) view.data.stop();
+  setState(expired ? "expired" : "error", t(key, { reason: error.message }));
+}
+
+function setState(state, message) {
+  root.dataset.state = state;
+  const covered = state === "empty" || !view || !view.ready; // nothing to look at: say why in the picture's place
+  vit.setText(part.message, covered ? message || t(state) : "");
+  part.message.hidden = !covered;
+  part.notice.hidden = covered || !message;
+  vit.setText(part.notice, covered ? "" : message || "");
+}
+
+/** The parts that depend on the value's shape: thumbnails, special tokens, layers. */
+function build() {
+  const { value, prefix } = view;
+  vit.setText(part.title, vit.localise(value.title, lang));
+  part["layer-row"].hidden = value.layers < 2;
+  part.layer.max = value.layers - 1;
+  vit.setText(part["layer-label"], label("layer"));
+  part.layer.setAttribute("aria-label", label("layer"));
+  part["direction-field"].hidden = !value.direction;
+  part["grid-field"].hidden = !view.data.prefetchesAll || value.layers < 2;
+
+  const panels = [...value.signed.keys(), ...(value.mean ? [MEAN] : [])];
+  part.thumbs.hidden = panels.length < 2;
+  part.thumbs.setAttribute("aria-label", t("panels"));
+  view.thumbs = panels.map((panel) => {
+    const canvas = vit.element("canvas"), top = vit.element("span", { class: "vit-number" });
+    const name = vit.element("span", { class: "vit-thumb-name" }, panelName(panel));
+    const button = vit.element("button", { type: "button", class: "vit-thumb", title: longPanelName(panel) }, canvas,
+      vit.element("span", { class: "vit-thumb-text" }, name, top));
+    button.setAttribute("aria-label", longPanelName(panel));
+    canvas.style.aspectRatio = `${view.gw} / ${view.gh}`;
+    button.addEventListener("click", () => choose({ panel }));
+    return { panel, button, top, map: new vit.HeatMap(canvas) };
+  });
+  part.thumbs.replaceChildren(...view.thumbs.map((thumb) => thumb.button));
+
+  view.chips = value.prefix.map((name, token) => {
+    const swatch = vit.element("i"), number = vit.element("span", { class: "vit-number" });
+    const button = vit.element("button", { type: "button", class: "vit-chip" }, swatch, name, number);
+    button.addEventListener("click", () => choose({ query: token, pinned: true }, true));
+    return { button, swatch, number };
+  });
+  part.chips.hidden = prefix === 0;
+  part.chips.replaceChildren(...view.chips.map((chip) => chip.button));
+  placePicture();
+  said = gridDrawn = "";
+}
+
+const label = (kind) => vit.localise(view.value[`${kind}_label`], lang) || t(kind);
+const panelName = (panel) =>
+  panel === MEAN ? t("mean") : view.value.panels ? vit.localise(view.value.panels[panel], lang) : String(panel);
+const longPanelName = (panel) =>
+  panel === MEAN ? t("mean_of") : view.value.panels ? panelName(panel) : `${label("panel")} ${panel}`;
+const isSigned = (panel) => panel !== MEAN && view.value.signed[panel];
+const rowOf = (panel) => (panel === MEAN ? view.average : view.rows[panel]);
+const tableOf = (panel) => vit.colours(isSigned(panel) ? "diverging" : chosen.colours);
+
+function tokenName(token, long = true) {
+  if (token < view.prefix) return view.value.prefix[token];
+  const index = token - view.prefix;
+  return t(long ? "patch" : "short_patch", { index, row: Math.floor(index / view.gw), column: index % view.gw });
+}
+
+// ---- what people do ------------------------------------------------------------------------------------------------
+/** Change the selection; `aloud` also for those who listen. */
+function choose(changes, aloud = false) {
+  Object.assign(chosen, changes);
+  if (view) view.aloud = view.aloud || aloud;
+  schedule();
+}
+
+function connect() {
+  const { stage } = part;
+  const over = (event) => (view && view.ready ? vit.cellAt(event, stage, view.gh, view.gw) : -1);
+  const explore = (event) => {
+    const cell = over(event);
+    if (cell < 0) return;
+    const token = cell + view.prefix;
+    if (token !== chosen.hovered) choose(chosen.pinned ? { hovered: token } : { hovered: token, query: token });
+  };
+  stage.addEventListener("pointermove", explore);
+  stage.addEventListener("pointerdown", (event) => { if (event.pointerType !== "mouse") explore(event); });
+  stage.addEventListener("pointerleave", () => choose({ hovered: -1 }));
+  stage.addEventListener("click", (event) => {
+    const cell = over(event);
+    if (cell < 0 || event.pointerType === "touch") return;
+    const token = cell + view.prefix;
+    choose(chosen.pinned ? { pinned: false, hovered: token, query: token } : { pinned: true, query: token }, true);
+  });
+  root.addEventListener("keydown", onKey);
+
+  part.layer.addEventListener("input", () => choose({ layer: Number(part.layer.value) }));
+  part.opacity.addEventListener("input", () => {
+    chosen.opacity = Number(part.opacity.value);
+    part.heat.style.opacity = chosen.opacity;
+  });
+  part.colours.addEventListener("change", () => choose({ colours: part.colours.value }));
+  part.smooth.addEventListener("change", () => choose({ smooth: part.smooth.checked }));
+  part.all.addEventListener("change", () => choose({ all: part.all.checked }));
+  for (const field of ["direction", "scale"]) {
+    for (const button of root.querySelectorAll(`[data-${field}]`)) {
+      button.addEventListener("click", () => choose({ [field]: button.dataset[field] }));
+    }
+  }
+  part["all-canvas"].addEventListener("click", (event) => {
+    const cell = vit.cellAt(event, part["all-canvas"], view.value.layers, view.panels);
+    if (cell >= 0) choose({ layer: Math.floor(cell / view.panels), panel: cell % view.panels });
+  });
+  part.save.addEventListener("click", () => { if (view && view.ready) exportPng(); });
+  vit.listen(root, "vit:select", ({ detail }) => {
+    if (!view || !detail || detail.viewer !== props.viewer) return;
+    const inside = (number, limit) => Number.isInteger(number) && number >= 0 && number < limit;
+    if (inside(detail.layer, view.value.layers)) choose({ layer: detail.layer });
+    if (inside(detail.panel, view.panels) || (detail.panel === MEAN && view.value.mean)) choose({ panel: detail.panel });
+    if (inside(detail.query, view.tokens)) choose({ query: detail.query });
+    if (view.value.direction && ["to", "by"].includes(detail.direction)) choose({ direction: detail.direction });
+  });
+}
+
+function onKey(event) {
+  if (!view || !view.ready || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches("input, select")) return;
+  const { value, prefix, gh, gw } = view, key = event.key, onStage = event.target === part.stage;
+  const panels = view.thumbs.map((thumb) => thumb.panel), at = panels.indexOf(chosen.panel);
+  const near = (number, limit) => Math.min(Math.max(number, 0), limit - 1);
+  const step = onStage ? vit.arrowStep(key, Math.max(chosen.query - prefix, 0), gh, gw) : null;
+  let changes = null;
+  if (step !== null) changes = { query: chosen.query < prefix ? prefix : step + prefix, hovered: -1 };
+  else if (key === "[" || key === "]") changes = { layer: near(chosen.layer + (key === "]" ? 1 : -1), value.layers) };
+  else if (key === "," || key === ".") changes = { panel: panels[near(at + (key === "." ? 1 : -1), panels.length)] };
+  else if (key === "c" && prefix) changes = { query: 0, pinned: true };
+  else if (key === "Escape") changes = { pinned: false };
+  else if (key === "Enter" && onStage) changes = { pinned: !chosen.pinned };
+  if (!changes) return;
+  event.preventDefault();
+  choose(changes, true);
+}
+
+// ---- one drawing ---------------------------------------------------------------------------------------------------
+function draw() {
+  if (!view || !view.ready) return;
+  const { value, data, gh, gw, prefix } = view, { layer, panel, query, direction } = chosen;
+  const block = data.want(layer, query, direction);
+  drawSelection();
+  part.pending.hidden = Boolean(block);
+  root.toggleAttribute("data-pending", !block);
+  announce();
+  if (!block) {
+    vit.setText(part.pending, t("pending", { query: tokenName(query, false) }));
+    return;
+  }
+  if (root.dataset.state !== "ready" && data.blocks.size) setState("ready");
+  for (let index = 0; index < view.panels; index++) {
+    vit.readRow(block, index, value.signed[index], query, direction, view.rows[index]);
+  }
+  if (value.mean) average();
+  const ranges = new Map(view.thumbs.map((thumb) => [thumb.panel, extent(rowOf(thumb.panel), isSigned(thumb.panel))]));
+  const shared = chosen.scale === "shared" ? sharedRanges(ranges) : null;
+  const rangeOf = (which) => (shared ? shared[isSigned(which)] : ranges.get(which));
+  for (const thumb of view.thumbs) {
+    const { low, high } = rangeOf(thumb.panel);
+    thumb.map.draw(rowOf(thumb.panel), prefix, gh, gw, low, high, tableOf(thumb.panel));
+    vit.setText(thumb.top, vit.number(ranges.get(thumb.panel).top, view.unit));
+  }
+  const { low, high } = rangeOf(panel), table = tableOf(panel), row = rowOf(panel);
+  heat.draw(row, prefix, gh, gw, low, high, table, chosen.smooth);
+  view.chips.forEach((chip, token) => {
+    const at = Math.min(Math.max(Math.round(((row[token] - low) / (high - low || 1)) * 255), 0), 255);
+    chip.swatch.style.backgroundColor = `#${cssColour(table[at])}`;
+    vit.setText(chip.number, vit.number(row[token], view.unit));
+  });
+  view.drawn = { low, high, table, row, strongest: ranges.get(panel).strongest };
+  drawLegend();
+  drawReading();
+  drawAllLayers();
+}
+
+const cssColour = (pixel) => [0, 8, 16].map((bits) => ((pixel >> bits) & 255).toString(16).padStart(2, "0")).join("");
+
+function average() {
+  const unsigned = view.rows.filter((_, panel) => !view.value.signed[panel]), out = view.average;
+  for (let i = 0; i < out.length; i++) {
+    let sum = 0;
+    for (const row of unsigned) sum += row[i];
+    out[i] = sum / unsigned.length;
+  }
+}
+
+/** Lowest and highest patch of a map (special tokens have numbers of their own), symmetric about zero where signed. */
+function extent(row, signed) {
+  let lowest = Infinity, highest = -Infinity, strongest = view.prefix, most = -Infinity;
+  for (let token = view.prefix; token < row.length; token++) {
+    const entry = row[token], size = signed && view.value.picture ? Math.abs(entry) : entry;
+    if (entry < lowest) lowest = entry;
+    if (entry > highest) highest = entry;
+    if (size > most) { most = size; strongest = token; }
+  }
+  const edge = Math.max(highest, -lowest);
+  return { low: signed ? -edge : lowest, high: signed ? edge : highest, top: row[strongest], strongest };
+}
+
+/** The scale that all unsigned maps share starts at zero; signed ones share theirs. */
+function sharedRanges(ranges) {
+  const shared = { false: { low: 0, high: 0 }, true: { low: 0, high: 0 } };
+  for (const [panel, { low, high }] of ranges) {
+    const range = shared[isSigned(panel)];
+    range.high = Math.max(range.high, high);
+    if (isSigned(panel)) range.low = Math.min(range.low, low);
+  }
+  return shared;
+}
+
+/** Everything that shows what is selected, whether or not its numbers are here. */
+function drawSelection() {
+  const { gh, gw, prefix, value } = view;
+  placeCell(part.query, chosen.query - prefix, gh, gw);
+  placeCell(part.hover, chosen.pinned && chosen.hovered !== chosen.query ? chosen.hovered - prefix : -1, gh, gw);
+  root.toggleAttribute("data-pinned", chosen.pinned);
+  part.layer.value = chosen.layer;
+  vit.setText(part["layer-number"], `${chosen.layer} / ${value.layers - 1}`);
+  for (const thumb of view.thumbs) thumb.button.setAttribute("aria-pressed", thumb.panel === chosen.panel);
+  view.chips.forEach((chip, token) => chip.button.setAttribute("aria-pressed", token === chosen.query));
+  for (const field of ["direction", "scale"]) {
+    for (const button of root.querySelectorAll(`[data-${field}]`)) {
+      button.setAttribute("aria-pressed", button.dataset[field] === chosen[field]);
+    }
+  }
+}
+
+function placeCell(node, index, rows, columns) {
+  node.hidden = index < 0;
+  if (index < 0) return;
+  node.style.width = `${100 / columns}%`;
+  node.style.height = `${100 / rows}%`;
+  node.style.transform = `translate(${(index % columns) * 100}%, ${Math.floor(index / columns) * 100}%)`;
+}
+
+function drawLegend() {
+  const { low, high, table, row } = view.drawn, range = { low: vit.number(low, view.unit), high: vit.number(high, view.unit) };
+  if (view.barTable !== table) vit.drawBar(part.bar, table);
+  view.barTable = table;
+  vit.setText(part.low, range.low);
+  vit.setText(part.high, range.high);
+  const at = row[chosen.hovered >= 0 ? chosen.hovered : chosen.query];
+  part.mark.style.transform = `translateX(${100 * Math.min(Math.max((at - low) / (high - low || 1), 0), 1)}%)`;
+  const key = `note_${isSigned(chosen.panel) ? "signed_" : ""}${chosen.scale}`;
+  vit.setText(part["scale-note"], t(key, range));
+}
+
+function drawReading() {
+  const { row, strongest } = view.drawn, value = vit.number(row[strongest], view.unit);
+  const kind = !view.value.percent ? "number" : isSigned(chosen.panel) ? "signed" : chosen.direction;
+  const reading = t(`reading_${kind}`, { query: tokenName(chosen.query), strongest: tokenName(strongest, false), value });
+  vit.setText(part.reading, reading);
+  const other = chosen.pinned && chosen.hovered >= 0 && chosen.hovered !== chosen.query;
+  vit.setText(part.detail, other
+    ? t("pinned_at", { token: tokenName(chosen.hovered), value: vit.number(row[chosen.hovered], view.unit) })
+    : t(chosen.pinned ? "pinned" : "itself", { value: vit.number(row[chosen.query], view.unit) }));
+  if (view.aloud) vit.setText(part.spoken, `${label("layer")} ${chosen.layer}, ${longPanelName(chosen.panel)}. ${reading}`);
+  view.aloud = false;
+}
+
+/** Every panel of every layer for this query, as one small bitmap. */
+function drawAllLayers() {
+  const { value, data, gh, gw, prefix, panels, tokens } = view, { layers } = value;
+  const loaded = { loaded: data.blocks.size, layers };
+  vit.setText(part["all-label"], data.complete ? t("all") : t("all_loading", loaded));
+  part.all.disabled = !data.complete;
+  const shown = chosen.all && data.complete;
+  part["all-figure"].hidden = !shown;
+  if (!shown) return;
+  placeCell(part["all-mark"], chosen.panel === MEAN ? -1 : chosen.layer * panels + chosen.panel, layers, panels);
+  const key = [sequence, chosen.query, chosen.direction, chosen.scale, chosen.colours].join();
+  if (key === gridDrawn) return;
+  gridDrawn = key;
+  const canvas = part["all-canvas"], width = panels * (gw + 1), row = new Float32Array(tokens);
+  const everything = [];
+  for (let layer = 0; layer < layers; layer++) {
+    for (let panel = 0; panel < panels; panel++) {
+      vit.readRow(data.blocks.get(layer), panel, value.signed[panel], chosen.query, chosen.direction, row);
+      everything.push({ layer, panel, values: row.slice(prefix), ...extent(row, value.signed[panel]) });
+    }
+  }
+  const most = { false: 0, true: 0 };
+  for (const map of everything) most[value.signed[map.panel]] = Math.max(most[value.signed[map.panel]], map.high);
+  if (canvas.width !== width || canvas.height !== layers * (gh + 1)) {
+    canvas.width = width;
+    canvas.height = layers * (gh + 1);
+    canvas.style.aspectRatio = `${width} / ${canvas.height}`;
+  }
+  const context = canvas.getContext("2d"), image = context.createImageData(width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (const { layer, panel, values, low, high } of everything) {
+    const signed = value.signed[panel], table = tableOf(panel);
+    const top = chosen.scale === "shared" ? most[signed] : high, bottom = chosen.scale === "shared" ? (signed ? -top : 0) : low;
+    const gain = top > bottom ? 255 / (top - bottom) : 0;
+    for (let y = 0, from = 0; y < gh; y++) {
+      const start = (layer * (gh + 1) + y) * width + panel * (gw + 1);
+      for (let x = 0; x < gw; x++) pixels[start + x] = table[Math.min(Math.max(((values[from++] - bottom) * gain + 0.5) | 0, 0), 255)];
+    }
+  }
+  context.putImageData(image, 0, 0);
+  const high = vit.number(most.false, view.unit);
+  const scale = chosen.scale === "shared" ? t("all_shared", { low: vit.number(0, view.unit), high }) : t("all_map");
+  vit.setText(part["all-caption"], t("all_caption", { first: 0, last: layers - 1, panel: label("panel"), panels: panels - 1, scale }));
+}
+
+/** Tell other components what is selected, once a change. */
+function announce() {
+  const { layer, panel, query, direction } = chosen, now = [sequence, layer, panel, query, direction].join();
+  if (now === said) return;
+  said = now;
+  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: props.viewer, layer, panel, query, direction } }));
+}
