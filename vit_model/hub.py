@@ -36,6 +36,11 @@ from vit_model.errors import (
 MAX_BYTES = 20_000_000_000
 TIMEOUT_SECONDS = 8.0  # for the first answer; without one the cache is used
 
+if "HF_HUB_DISABLE_XET" not in os.environ:
+    # Xet's client retries an unreachable store for minutes, starts every broken file anew and hides a full disk. Its
+    # files also come by plain HTTP, which has none of this; HF_HUB_DISABLE_XET=0 in the environment brings Xet back.
+    constants.HF_HUB_DISABLE_XET = True
+
 CONFIGS = ("config.json", "preprocessor_config.json")
 SINGLE, SHARD_INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 _SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
@@ -89,7 +94,7 @@ def download(
                 etag_timeout=TIMEOUT_SECONDS,
                 library_name="vit-explorer",
             )
-        except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet storage's faults
+        except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet's faults
             _explain(error, repository, revision, name)
         if name in missing:
             done += sizes[name]

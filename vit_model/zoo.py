@@ -119,8 +119,8 @@ def fetch(source: str | Path, progress: Progress | None = None, local_paths: boo
          (say "hf-hub:google/vit" for the Hub's). Only with `local_paths`; without it nothing is looked for on the disk;
       4. "owner/name" or "owner/name@revision" (a branch, tag or commit): the Hub, or its cache.
 
-    `progress(bytes done, bytes in all, file)` is called while a download runs, in the thread that called `fetch`; an
-    exception that it raises ends the download. UnknownSourceError for anything else; HubError and its kin from the Hub.
+    `progress(bytes done, bytes in all, file)` is called while a download runs, not necessarily in this thread.
+    UnknownSourceError for anything else; HubError and its kin from the Hub.
     """
     if isinstance(source, Path):
         if not local_paths:

@@ -342,6 +342,12 @@ def test_an_endpoint_that_is_no_hub(server, answer):
     assert "check HF_ENDPOINT" in message(errors.HubServerError, "owner/small")
 
 
+def test_an_answer_that_only_another_server_gives(server):
+    server.refusals["/"] = (404, "", "no such page")
+    text = message(errors.HubServerError, "owner/small")
+    assert "answered 404 (no such page) to the question for owner/small; check HF_ENDPOINT" in text
+
+
 def test_a_model_that_is_too_large(server):
     with pytest.raises(errors.DownloadTooLargeError, match=re.escape("download of 25.0 MB, more than the 10.0 MB")):
         hub.download("owner/vit", max_bytes=10_000_000)
