@@ -1,0 +1,44 @@
+"""What is taken away: NPZ files that carry a manifest saying where their numbers come from."""
+
+from __future__ import annotations
+
+import json
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from vit_model import VisionTransformer
+
+
+def manifest_for(model: VisionTransformer, picture_hash: str | None, **choices: object) -> dict:
+    """What a reader needs to make the numbers again: model, checksum, picture hash, choices, versions, date (UTC)."""
+    return {
+        "model": model.origin.source,
+        "format": model.origin.format,
+        "checksum_sha256": model.origin.checksum,
+        "config": model.config.to_dict(),
+        "picture_sha256": picture_hash,
+        "choices": choices,
+        "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def save_npz(path: str | Path, arrays: dict[str, np.ndarray], manifest: dict) -> None:
+    """Write arrays and manifest (JSON text under the name `manifest`) as a compressed NPZ without pickle."""
+    if "manifest" in arrays:
+        raise ValueError("an array cannot be called 'manifest'; that name holds the manifest")
+    plain = {name: np.asarray(array) for name, array in arrays.items()}
+    if objects := [name for name, array in plain.items() if array.dtype.hasobject]:
+        raise ValueError(f"arrays of objects cannot be saved without pickle: {', '.join(objects)}")
+    np.savez_compressed(path, manifest=np.array(json.dumps(manifest, ensure_ascii=False)), **plain)
+
+
+def load_npz(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
+    """(arrays, manifest) of a file that `save_npz` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if name != "manifest"}
+        return arrays, json.loads(str(file["manifest"]))
