@@ -1,0 +1,171 @@
+// One Plotly figure. In scope: TEXT and base.js's `vit`; from Gradio: element, props, watch.
+const root = element.querySelector(".vit-plot");
+const plot = root.querySelector(".vit-plot-canvas");
+const note = root.querySelector(".vit-plot-note");
+const lang = vit.language(props.lang);
+const t = vit.translator(TEXT, lang);
+const MODEBAR = Object.fromEntries(["save", "zoom", "pan", "in", "out", "auto", "reset"].map((key) => [TEXT.en[key], t(key)]));
+
+let shown = null; // the value on the screen: {figure, link}
+let current = null; // what the linked viewer last said it shows
+let ticket = 0; // of the newest load: an older one that finishes late is dropped
+
+/** plotly.js, fetched once for all plots of the page, when the first is shown. */
+function library(url) {
+  if (window.Plotly) return Promise.resolve();
+  window.vitPlotly ??= new Promise((resolve, reject) => {
+    const script = vit.element("script", { src: url });
+    script.onload = resolve;
+    script.onerror = () => {
+      window.vitPlotly = null; // the next value tries again
+      reject(new Error("plotly.js could not be loaded"));
+    };
+    document.head.append(script);
+  });
+  return window.vitPlotly;
+}
+
+/** The same structure with every {"en": ..., "zh": ...} in it replaced by the page's language. */
+function localised(part) {
+  if (Array.isArray(part)) return typeof part[0] === "object" ? part.map(localised) : part;
+  if (part === null || typeof part !== "object") return part;
+  if (typeof part.en === "string") return vit.localise(part, lang);
+  return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, localised(value)]));
+}
+
+/** A Plotly template in the page's own colours; whatever the figure says itself stands before it. */
+function template() {
+  const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(name).trim();
+  const ink = colour("--body-text-color"), line = colour("--border-color-primary"), paper = colour("--background-fill-primary");
+  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true, title: { standoff: 10 } };
+  return {
+    layout: {
+      paper_bgcolor: paper,
+      plot_bgcolor: paper,
+      font: { family: style.fontFamily, size: 12.5, color: ink },
+      title: { font: { size: 16, weight: 700 }, x: 0, xref: "container", xanchor: "left", y: 0.98, yanchor: "top", pad: { l: 4 } },
+      margin: { l: 52, r: 14, t: 46, b: 46 },
+      colorway: ["#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#eeca3b", "#9d755d"],
+      xaxis: axis,
+      yaxis: axis,
+      coloraxis: { colorbar: { outlinewidth: 0 } },
+      hoverlabel: { bgcolor: colour("--background-fill-secondary"), bordercolor: line, font: { family: style.fontFamily, color: ink } },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: colour("--color-accent") },
+    },
+  };
+}
+
+/** Where the linked viewer's current choice lies, as {trace, x, y}, or null. Heat maps hold customdata as rows of cells. */
+function chosenPoint() {
+  if (!shown.link || !current) return null;
+  const matches = (data) => data != null && shown.link.fields.every((field, i) => [].concat(data)[i] === current[field]);
+  for (const trace of shown.figure.data) {
+    const { customdata } = trace;
+    if (!Array.isArray(customdata) || trace.visible === false) continue;
+    if (Array.isArray(customdata[0]?.[0])) {
+      for (const [i, row] of customdata.entries()) {
+        const j = row.findIndex(matches);
+        if (j >= 0) return { trace, x: trace.x?.[j] ?? j, y: trace.y?.[i] ?? i };
+      }
+    } else {
+      const i = customdata.findIndex(matches);
+      if (i >= 0) return { trace, x: trace.x?.[i] ?? i, y: trace.y?.[i] ?? i };
+    }
+  }
+  return null;
+}
+
+/** A trace that rings the chosen point; without points where nothing is chosen. */
+function ring() {
+  const point = chosenPoint(), color = getComputedStyle(root).getPropertyValue("--body-text-color").trim();
+  const marker = { symbol: "circle-open", size: 16, color, line: { width: 2 } };
+  const at = point ? { x: [point.x], y: [point.y], xaxis: point.trace.xaxis, yaxis: point.trace.yaxis } : { x: [], y: [] };
+  return { type: "scatter", mode: "markers", marker, hoverinfo: "skip", showlegend: false, cliponaxis: false, ...at };
+}
+
+/** The figure's title as plain words, for screen readers and the name of a saved file. */
+function title() {
+  const { title: given } = shown.figure.layout;
+  return String((typeof given === "string" ? given : given?.text) || props.label || t("chart")).replace(/<[^>]*>/g, " ").trim();
+}
+
+function draw() {
+  const { figure, link } = shown;
+  const layout = { height: props.height, uirevision: "kept", ...figure.layout, template: template(), autosize: true };
+  return window.Plotly.react(plot, link ? [...figure.data, ring()] : figure.data, layout, {
+    displaylogo: false,
+    showSendToCloud: false,
+    modeBarButtonsToRemove: ["lasso2d", "select2d"],
+    toImageButtonOptions: { format: "png", scale: 2, filename: title().replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() },
+    locale: "page",
+    locales: { page: { dictionary: MODEBAR, format: {} } },
+  });
+}
+
+function clicked({ points }) {
+  const point = points.find(({ customdata }) => customdata !== undefined);
+  if (!shown.link || !point) return;
+  const detail = { viewer: shown.link.viewer };
+  shown.link.fields.forEach((field, i) => (detail[field] = [].concat(point.customdata)[i]));
+  document.dispatchEvent(new CustomEvent(shown.link.event, { detail }));
+}
+
+async function load() {
+  const value = props.value, mine = ++ticket;
+  note.hidden = true;
+  if (!value?.figure) {
+    root.dataset.state = "empty";
+    return;
+  }
+  root.dataset.state = "loading";
+  plot.style.minHeight = `${value.figure.layout.height ?? props.height}px`;
+  note.hidden = Boolean(window.Plotly);
+  note.textContent = t("loading");
+  try {
+    await library(value.library.url);
+  } catch {
+    if (mine !== ticket) return;
+    root.dataset.state = "error";
+    note.textContent = t("failed");
+    return;
+  }
+  if (mine !== ticket) return;
+  note.hidden = true;
+  shown = { figure: localised(value.figure), link: value.link };
+  current ??= window.vitStates?.[value.link?.viewer] ?? null; // a viewer that spoke before this plot was on the page
+  root.classList.toggle("vit-linked", Boolean(value.link));
+  plot.setAttribute("aria-label", title());
+  const first = !plot.classList.contains("js-plotly-plot");
+  await draw();
+  if (first) plot.on("plotly_click", clicked);
+  if (mine !== ticket) return;
+  root.dataset.state = "ready";
+  root.dataset.seq = Number(root.dataset.seq) + 1;
+}
+
+const drawn = () => shown && root.dataset.state === "ready";
+
+vit.listen(element, "vit:state", ({ detail }) => {
+  const link = props.value?.link;
+  if (!link || detail?.viewer !== link.viewer) return;
+  const changed = !current || link.fields.some((field) => current[field] !== detail[field]);
+  current = detail;
+  if (changed && drawn()) draw();
+});
+
+const themes = new MutationObserver(() => (element.isConnected ? drawn() && draw() : release()));
+const sizes = new ResizeObserver(() => { // also sees a tab that opens
+  if (!element.isConnected) release();
+  else if (drawn() && plot.clientWidth) window.Plotly.Plots.resize(plot);
+});
+
+function release() {
+  themes.disconnect();
+  sizes.disconnect();
+  if (shown) window.Plotly.purge(plot); // or the figure's memory stays with the page
+}
+
+themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+sizes.observe(root);
+watch("value", load);
+load();
