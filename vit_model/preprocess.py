@@ -5,8 +5,10 @@ resize -> centre crop (or pad) -> rescale -> normalise, as transformers' image p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -24,7 +26,7 @@ RESAMPLES: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-FITS: tuple[str, ...] = ("squash", "cover", "contain")
+FITS: tuple[str, ...] = ("squash", "cover", "contain", "crop")
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -51,17 +53,17 @@ class CropBox:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a picture becomes pixels: resized, cropped at its centre to `size`, then (value * rescale - mean) / std.
+    """How a picture becomes pixels: resized, cropped or padded to `size` around its centre, (x * rescale - mean) / std.
 
     - `size` (height, width) of the pixels.
-    - `resize`: an int for the length of the shorter edge, (height, width) for a box, None for no resizing.
-    - `fit`, for a box: `squash` to exactly that box, `cover` it (timm's "center"; aspect kept, the rest is cropped) or
-      stay inside (`contain`: timm's "border"; the rest is filled with the mean colour).
+    - `resize`: (height, width) of a box, None for the box `size`, or an int for the length of the shorter edge.
+    - `fit`, for a box: `squash` to exactly that box; `cover` it, aspect kept (timm's "center"); `contain`: stay inside
+      of it, aspect kept, the rest filled with the mean colour (timm's "border"); `crop`: resize nothing.
     - `resample`: one of RESAMPLES. `rescale`: factor on values from 0 to 255.
-    - `mean`, `std`: one value for each channel; one channel makes the picture grey.
-    - `crop_offset`: where an odd margin is halved: `floor` (transformers), or `round` to even (torchvision and timm).
+    - `mean`, `std`: one value for each channel, 3 or 1; one channel makes the picture grey.
+    - `crop_offset`: how half an odd margin is rounded: `floor` (transformers), or `round` to even (torchvision, timm).
 
-    Raises ValueError for what cannot be meant.
+    Raises ValueError for values that cannot be meant.
     """
 
     size: tuple[int, int] = (224, 224)
@@ -70,42 +72,228 @@ class Preprocessing:
     mean: tuple[float, ...] = HALF
     std: tuple[float, ...] = HALF
     rescale: float = 1 / 255
-    fit: Literal["squash", "cover", "contain"] = "squash"
+    fit: Literal["squash", "cover", "contain", "crop"] = "squash"
     crop_offset: Literal["floor", "round"] = "floor"
+
+    def __post_init__(self) -> None:
+        for name in ("size", "resize", "mean", "std"):
+            value = getattr(self, name)
+            if isinstance(value, Sequence):
+                object.__setattr__(self, name, tuple(value))
+        _choice("resample", self.resample, RESAMPLES)
+        _choice("fit", self.fit, FITS)
+        _choice("crop_offset", self.crop_offset, ("floor", "round"))
+        box = self.resize if isinstance(self.resize, tuple) else (1 if self.resize is None else self.resize, 1)
+        if len(self.size) != 2 or len(box) != 2 or min(*self.size, *box) < 1:
+            raise ValueError(f"sizes are (height, width), at least 1 pixel; got size {self.size}, resize {self.resize}")
+        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or 0 in self.std or not self.rescale:
+            raise ValueError(
+                "expected 1 or 3 channels of mean and of std, and neither std nor rescale 0; "
+                f"got mean {self.mean}, std {self.std}, rescale {self.rescale}"
+            )
 
     @classmethod
     def from_hugging_face(cls, config: dict, image_size: int | Sequence[int] | None = None) -> Preprocessing:
-        """What a `preprocessor_config.json` describes, at another size where `image_size` is given."""
-        raise NotImplementedError
+        """What a `preprocessor_config.json` describes, old spellings included; scaled where `image_size` is given.
+
+        What is left out has its processor's default. Where neither a size nor a crop fixes both edges, the crop is a
+        square of the shorter edge; `do_resize: false` without a crop expects pictures of the right size, so others are
+        squashed to it. Raises ValueError for processors that are none of PROCESSORS.
+        """
+        name = config.get("image_processor_type") or config.get("feature_extractor_type") or "ViTImageProcessor"
+        if name == "TimmWrapperImageProcessor":
+            return cls.from_timm(config["pretrained_cfg"], image_size)
+        family = re.sub("(ImageProcessor|FeatureExtractor)(Fast|Pil)?$", "", name)
+        if family not in PROCESSORS:
+            supported = ", ".join(f"{known}ImageProcessor" for known in PROCESSORS)
+            raise ValueError(f"expected one of {supported} or TimmWrapperImageProcessor, got {name}")
+        values = PROCESSORS[family] | {key: value for key, value in config.items() if value is not None}
+
+        resize = values["size"]
+        if isinstance(resize, dict):
+            resize = resize.get("shortest_edge") if set(resize) == {"shortest_edge"} else _height_width("size", resize)
+        elif family in ("ViT", "DeiT"):  # their plain int is a square, the others' is the shorter edge
+            resize = _height_width("size", resize)
+        resizes, crops = values.get("do_resize", True), values["do_center_crop"]
+        square = (resize, resize) if isinstance(resize, int) else resize
+        size = _height_width("crop_size", values["crop_size"]) if crops else square
+        normalises = values.get("do_normalize", True)
+        found = cls(
+            size=size,
+            resize=resize if resizes and resize != size else None,
+            resample=Image.Resampling(values["resample"]).name.lower(),
+            mean=values["image_mean"] if normalises else (0.0,) * len(values["image_mean"]),
+            std=values["image_std"] if normalises else (1.0,) * len(values["image_std"]),
+            rescale=values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1.0,
+            fit="crop" if crops and not resizes else "squash",
+        )
+        found = replace(found, **values.get(OWN_KEY, {}))
+        return found if image_size is None else found.at_size(image_size)
 
     @classmethod
     def from_timm(cls, pretrained_cfg: dict, image_size: int | Sequence[int] | None = None) -> Preprocessing:
-        """What timm's `pretrained_cfg` describes, at another size where `image_size` is given."""
-        raise NotImplementedError
+        """What timm's `pretrained_cfg` describes, as its evaluation transform does it, at `input_size` or `image_size`.
+
+        `crop_pct` becomes `resize`, an edge of floor(size / crop_pct). What is left out has timm's default.
+        """
+        values = {key: value for key, value in pretrained_cfg.items() if value}
+        channels, *input_size = values.get("input_size", (3, 224, 224))
+        size = tuple(input_size) if image_size is None else _pair(image_size)
+        resize = tuple(math.floor(edge / values.get("crop_pct", 0.875)) for edge in size)
+        crop_mode, resample = values.get("crop_mode", "center"), values.get("interpolation", "bicubic")
+        fit = _choice("timm's crop_mode", crop_mode, {"center": "cover", "squash": "squash", "border": "contain"})
+        return cls(
+            size=size,
+            resize=resize[0] if fit == "cover" and resize[0] == resize[1] else resize,
+            resample="bicubic" if resample == "random" else resample,  # random is for training
+            mean=_per_channel(values.get("mean", IMAGENET_MEAN), channels),
+            std=_per_channel(values.get("std", IMAGENET_STD), channels),
+            fit="squash" if fit == "cover" and resize[0] == resize[1] else fit,
+            crop_offset="round",
+        )
 
     @classmethod
     def for_torchvision(cls, image_size: int | Sequence[int] = 224) -> Preprocessing:
-        """torchvision's `ImageClassification` preset for its ViTs: shorter edge 256, crop 224, ImageNet's statistics."""
+        """torchvision's preset for its ViTs: shorter edge 256, crop 224, ImageNet's statistics; scaled to the size."""
         return cls(resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD, crop_offset="round").at_size(image_size)
 
     @classmethod
     def for_google(cls, image_size: int | Sequence[int] = 224) -> Preprocessing:
         """Google's JAX checkpoints: squashed to the size, values from -1 to 1."""
-        return cls(resize=(224, 224)).at_size(image_size)
+        return cls(size=_pair(image_size))
 
     def to_hugging_face(self) -> dict:
-        """The `preprocessor_config.json` of this preprocessing."""
-        raise NotImplementedError
+        """A `preprocessor_config.json` that transformers reads, and from which `from_hugging_face` makes this again.
+
+        transformers has no `cover` and no `contain`: it squashes instead, and what is meant is kept under OWN_KEY.
+        """
+        by_edge, box = isinstance(self.resize, int), self.resize or self.size
+        crops = by_edge or box != self.size or self.fit == "crop"
+        config = {
+            "image_processor_type": f"{'Bit' if by_edge else 'DeiT' if crops else 'ViT'}ImageProcessor",
+            "do_resize": self.fit != "crop",
+            "size": {"shortest_edge": self.resize} if by_edge else {"height": box[0], "width": box[1]},
+            "resample": int(RESAMPLES[self.resample]),
+            "do_center_crop": crops,
+            "crop_size": {"height": self.size[0], "width": self.size[1]},
+            "do_rescale": self.rescale != 1,
+            "rescale_factor": self.rescale,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+            "do_convert_rgb": len(self.mean) == 3,
+        }
+        understood = self.from_hugging_face(config)
+        ours = {field.name: getattr(self, field.name) for field in fields(self)}
+        lost = {name: value for name, value in ours.items() if value != getattr(understood, name)}
+        return config | ({OWN_KEY: lost} if lost else {})
 
     def __call__(self, picture: Image.Image) -> tuple[Tensor, CropBox]:
-        array = np.asarray(as_rgb(picture).resize(self.size[::-1], Image.Resampling.BILINEAR), np.float32) / 255
-        pixels = (torch.from_numpy(array) - torch.tensor(self.mean)) / torch.tensor(self.std)
-        return pixels.permute(2, 0, 1)[None].contiguous(), CropBox(0, 0, picture.width, picture.height)
+        """Any PIL picture (see `as_rgb`) -> (pixels [1, C, h, w] float32, the box of the picture that they show).
+
+        What would be cropped away is never resized: a 1x20000 picture whose shorter edge becomes 256 costs no more.
+        """
+        picture = as_rgb(picture) if len(self.mean) == 3 else as_rgb(picture).convert("L")
+        (h, w), (rh, rw) = self.size, self._resized(picture.height, picture.width)
+        down, across = picture.height / rh, picture.width / rw  # picture pixels in one resized pixel
+        top, left = self._offset(rh - h), self._offset(rw - w)
+        first_row, last_row = max(top, 0), min(top + h, rh)
+        first_column, last_column = max(left, 0), min(left + w, rw)
+        shown = picture.resize(
+            (last_column - first_column, last_row - first_row),
+            RESAMPLES[self.resample],
+            box=(
+                first_column * across,
+                first_row * down,
+                min(last_column * across, picture.width),
+                min(last_row * down, picture.height),
+            ),
+        )
+        values = torch.zeros(h, w, len(self.mean))
+        if self.fit == "contain":
+            values += torch.tensor([float(round(mean / self.rescale)) for mean in self.mean])
+        inside = values[first_row - top : last_row - top, first_column - left : last_column - left]
+        inside.copy_(torch.from_numpy(np.array(shown)).view_as(inside))
+        pixels = values.mul_(self.rescale).sub_(torch.tensor(self.mean)).div_(torch.tensor(self.std))
+        box = CropBox(left * across, top * down, (left + w) * across, (top + h) * down)
+        return pixels.permute(2, 0, 1)[None].contiguous(), box
 
     def pixels_to_picture(self, pixels: Tensor) -> Image.Image:
-        """[1, C, h, w] or [C, h, w] -> RGB picture: the normalisation undone."""
-        raise NotImplementedError
+        """What the model sees: pixels [1, C, h, w] or [C, h, w] -> RGB picture, the normalisation undone."""
+        if pixels.dim() == 4 and len(pixels) == 1:
+            pixels = pixels[0]
+        if pixels.dim() != 3 or len(pixels) != len(self.mean):
+            raise ValueError(f"expected pixels [1, {len(self.mean)}, h, w], got {list(pixels.shape)}")
+        values = pixels.detach().cpu().float().permute(1, 2, 0) * torch.tensor(self.std) + torch.tensor(self.mean)
+        values = (values / self.rescale).round().clamp(0, 255).byte().expand(-1, -1, 3)
+        return Image.fromarray(values.contiguous().numpy())
 
     def at_size(self, size: int | Sequence[int]) -> Preprocessing:
-        """The same at another size."""
-        return replace(self, size=(size, size) if isinstance(size, int) else tuple(size))
+        """The same at another size, `resize` scaled along: the same share of the picture is cropped. A shorter edge
+        becomes a box to cover where `size` is no square."""
+        (h, w), (new_h, new_w) = self.size, _pair(size)
+        if (h, w) == (new_h, new_w) or self.resize is None:
+            return replace(self, size=(new_h, new_w))
+        if not isinstance(self.resize, int):
+            box = round(self.resize[0] * new_h / h), round(self.resize[1] * new_w / w)
+            return replace(self, size=(new_h, new_w), resize=box)
+        zoom = self.resize / min(h, w)
+        if new_h == new_w:
+            return replace(self, size=(new_h, new_w), resize=round(zoom * new_h))
+        return replace(self, size=(new_h, new_w), resize=(round(zoom * new_h), round(zoom * new_w)), fit="cover")
+
+    def _resized(self, height: int, width: int) -> tuple[int, int]:
+        """The (height, width) of the whole picture after resizing; see `fit`."""
+        if self.fit == "crop":
+            return height, width
+        if isinstance(self.resize, int):
+            short = min(height, width)
+            return int(self.resize * height / short), int(self.resize * width / short)
+        box = self.resize or self.size
+        if self.fit == "squash":
+            return box
+        ratios = height / box[0], width / box[1]
+        ratio = min(ratios) if self.fit == "cover" else max(ratios)
+        return max(round(height / ratio), 1), max(round(width / ratio), 1)
+
+    def _offset(self, margin: int) -> int:
+        """Where the crop begins for so many pixels more than wanted; negative where pixels are wanting."""
+        if margin < 0:
+            return -(-margin // 2)
+        return margin // 2 if self.crop_offset == "floor" else round(margin / 2)
+
+
+OWN_KEY = "vit_explorer"
+_STANDARD = {"image_mean": HALF, "image_std": HALF}
+_CROPPED = {"do_center_crop": True, "crop_size": 224}
+_CLIP = _CROPPED | {"size": {"shortest_edge": 224}, "resample": 3, "image_mean": CLIP_MEAN, "image_std": CLIP_STD}
+PROCESSORS: dict[str, dict] = {
+    "ViT": _STANDARD | {"size": 224, "resample": 2, "do_center_crop": False},
+    "DeiT": _STANDARD | _CROPPED | {"size": 256, "resample": 3},
+    "Bit": _CLIP,
+    "CLIP": _CLIP,
+}
+"""The image processors of transformers that are understood, and their defaults."""
+
+
+def _choice(name: str, value: str, choices: Collection[str] | Mapping[str, str]) -> str:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    return choices[value] if isinstance(choices, Mapping) else value
+
+
+def _pair(size: int | Sequence[int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)
+
+
+def _height_width(name: str, size: int | Sequence[int] | dict) -> tuple[int, int]:
+    if isinstance(size, dict):
+        if set(size) != {"height", "width"}:
+            raise ValueError(f"expected {name} with height and width, or with shortest_edge alone; got {size}")
+        return size["height"], size["width"]
+    return _pair(size)
+
+
+def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:
+    return tuple(values) * channels if len(values) == 1 else tuple(values)
