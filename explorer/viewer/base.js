@@ -25,6 +25,16 @@ const vit = (() => {
     return tables[name];
   }
 
+  /** The same colours, more transparent the nearer to zero, so that a picture underneath shows through. */
+  function faded(name) {
+    const zero = name === "diverging" ? 127.5 : 0, key = `${name}, faded`;
+    tables[key] ??= colours(name).map((pixel, index) => {
+      const alpha = 0.12 + 0.88 * (Math.abs(index - zero) / (255 - zero)) ** 0.6;
+      return (pixel & 0xffffff) | (Math.round(255 * alpha) << 24);
+    });
+    return tables[key];
+  }
+
   // ---- numbers that pack.py wrote ------------------------------------------------------------------------------------
   const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
 
@@ -141,7 +151,7 @@ const vit = (() => {
   function number(value, unit) {
     if (unit !== "percent") return Math.abs(value) >= 0.0005 || value === 0 ? value.toFixed(3) : value.toExponential(1);
     const percent = 100 * value, size = Math.abs(percent);
-    return `${percent.toFixed(size >= 10 ? 1 : size >= 1 || size === 0 ? 1 : size >= 0.1 ? 2 : 3)}%`;
+    return `${percent.toFixed(size >= 1 || size === 0 ? 1 : size >= 0.1 ? 2 : 3)}%`;
   }
 
   /** Sets text only where it changed, which spares the browser a layout. */
@@ -201,6 +211,6 @@ const vit = (() => {
     });
   }
 
-  return { colours, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, localise, translator,
+  return { colours, faded, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, localise, translator,
     fillText, number, setText, element, cellAt, arrowStep, painter, listen, savePng };
 })();

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+
 def pack(matrices: np.ndarray, signed: Sequence[bool]) -> bytes:
-    """[panels, rows, tokens] values -> little-endian float32 row maxima [panels, rows], then codes [panels, rows, tokens].
+    """[panels, rows, tokens] -> little-endian float32 row maxima [panels, rows], then codes [panels, rows, tokens].
 
     Each query row keeps its largest magnitude m and one byte a value: in panels that cannot be negative uint8 with
-    square-root companding, value = m * (code / 255)^2, which spends its steps on the small values that most of attention
-    is; in signed panels int8, value = m * code / 127. The error is at most 0.4% of m.
+    square-root companding, value = m * (code / 255)^2, which spends its steps on the small values that most of
+    attention is; in signed panels int8, value = m * code / 127. The error is at most 0.4% of m.
 
     Raises ValueError on NaN or infinity, and on negative values in an unsigned panel.
     """

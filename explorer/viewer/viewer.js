@@ -7,7 +7,7 @@ const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 // What the person chose; it outlives a change of value wherever it is still valid.
 const chosen = {
   layer: null, panel: null, query: null, // null: what the value proposes
-  direction: "to", scale: "map", colours: "viridis", opacity: 0.65, smooth: false, all: false,
+  direction: "to", scale: "map", colours: "viridis", opacity: 0.85, fade: true, smooth: false, all: false,
   pinned: false, hovered: -1,
 };
 let view = null; // {value, data, gh, gw, prefix, tokens, rows, thumbs, chips, ...} of the value now shown
@@ -60,6 +60,7 @@ function showPicture(value, mine) {
       if (mine !== sequence) return;
       view.picture = picture;
       if (view.ready) placePicture();
+      schedule();
     },
     () => {} // expired or unreachable: the maps say so themselves, and are worth seeing without the picture
   );
@@ -73,7 +74,7 @@ function placePicture() {
     part.picture.style.imageRendering = picture.naturalWidth < 64 ? "pixelated" : "auto";
   }
   part.stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${view.gw} / ${view.gh}`;
-  part["opacity-field"].hidden = !view.value.picture;
+  part["opacity-field"].hidden = part["fade-field"].hidden = !view.value.picture;
   part.heat.style.opacity = view.value.picture ? chosen.opacity : 1;
 }
 
@@ -115,10 +116,15 @@ function build() {
   part.layer.setAttribute("aria-label", label("layer"));
   part["direction-field"].hidden = !value.direction;
   part["grid-field"].hidden = !view.data.prefetchesAll || value.layers < 2;
+  part["scale-field"].hidden = value.signed.length < 2;
+  part["colours-field"].hidden = value.signed.every(Boolean);
+  const helps = { keys_move: true, keys_layer: value.layers > 1, keys_panel: value.signed.length > 1, keys_class: prefix, keys_pin: true };
+  vit.setText(part.keys, Object.keys(helps).filter((key) => helps[key]).map((key) => t(key)).join(" · "));
 
   const panels = [...value.signed.keys(), ...(value.mean ? [MEAN] : [])];
   part.thumbs.hidden = panels.length < 2;
   part.thumbs.setAttribute("aria-label", t("panels"));
+  part.thumbs.style.setProperty("--thumb", panels.length <= 9 ? "110px" : "88px");
   view.thumbs = panels.map((panel) => {
     const canvas = vit.element("canvas"), top = vit.element("span", { class: "vit-number" });
     const name = vit.element("span", { class: "vit-thumb-name" }, panelName(panel));
@@ -150,7 +156,8 @@ const longPanelName = (panel) =>
   panel === MEAN ? t("mean_of") : view.value.panels ? panelName(panel) : `${label("panel")} ${panel}`;
 const isSigned = (panel) => panel !== MEAN && view.value.signed[panel];
 const rowOf = (panel) => (panel === MEAN ? view.average : view.rows[panel]);
-const tableOf = (panel) => vit.colours(isSigned(panel) ? "diverging" : chosen.colours);
+const colourMap = (panel) => (isSigned(panel) ? "diverging" : chosen.colours);
+const tableOf = (panel) => vit.colours(colourMap(panel));
 
 function tokenName(token, long = true) {
   if (token < view.prefix) return view.value.prefix[token];
@@ -192,16 +199,22 @@ function connect() {
     part.heat.style.opacity = chosen.opacity;
   });
   part.colours.addEventListener("change", () => choose({ colours: part.colours.value }));
-  part.smooth.addEventListener("change", () => choose({ smooth: part.smooth.checked }));
-  part.all.addEventListener("change", () => choose({ all: part.all.checked }));
+  for (const box of ["smooth", "fade", "all"]) {
+    part[box].addEventListener("change", () => choose({ [box]: part[box].checked }));
+  }
   for (const field of ["direction", "scale"]) {
     for (const button of root.querySelectorAll(`[data-${field}]`)) {
       button.addEventListener("click", () => choose({ [field]: button.dataset[field] }));
     }
   }
-  part["all-canvas"].addEventListener("click", (event) => {
+  const mapAt = (event) => {
     const cell = vit.cellAt(event, part["all-canvas"], view.value.layers, view.panels);
-    if (cell >= 0) choose({ layer: Math.floor(cell / view.panels), panel: cell % view.panels });
+    return cell < 0 ? null : { layer: Math.floor(cell / view.panels), panel: cell % view.panels };
+  };
+  part["all-canvas"].addEventListener("click", (event) => choose(mapAt(event) ?? {}));
+  part["all-canvas"].addEventListener("pointermove", (event) => {
+    const map = mapAt(event);
+    if (map) part["all-canvas"].title = `${label("layer")} ${map.layer}, ${longPanelName(map.panel)}`;
   });
   part.save.addEventListener("click", () => { if (view && view.ready) exportPng(); });
   vit.listen(root, "vit:select", ({ detail }) => {
@@ -260,7 +273,8 @@ function draw() {
     vit.setText(thumb.top, vit.number(ranges.get(thumb.panel).top, view.unit));
   }
   const { low, high } = rangeOf(panel), table = tableOf(panel), row = rowOf(panel);
-  heat.draw(row, prefix, gh, gw, low, high, table, chosen.smooth);
+  const faded = chosen.fade && view.picture;
+  heat.draw(row, prefix, gh, gw, low, high, faded ? vit.faded(colourMap(panel)) : table, chosen.smooth);
   view.chips.forEach((chip, token) => {
     const at = Math.min(Math.max(Math.round(((row[token] - low) / (high - low || 1)) * 255), 0), 255);
     chip.swatch.style.backgroundColor = `#${cssColour(table[at])}`;
@@ -287,7 +301,7 @@ function average() {
 function extent(row, signed) {
   let lowest = Infinity, highest = -Infinity, strongest = view.prefix, most = -Infinity;
   for (let token = view.prefix; token < row.length; token++) {
-    const entry = row[token], size = signed && view.value.picture ? Math.abs(entry) : entry;
+    const entry = row[token], size = signed && view.value.percent ? Math.abs(entry) : entry;
     if (entry < lowest) lowest = entry;
     if (entry > highest) highest = entry;
     if (size > most) { most = size; strongest = token; }
@@ -348,7 +362,7 @@ function drawReading() {
   const { row, strongest } = view.drawn, value = vit.number(row[strongest], view.unit);
   const kind = !view.value.percent ? "number" : isSigned(chosen.panel) ? "signed" : chosen.direction;
   const reading = t(`reading_${kind}`, { query: tokenName(chosen.query), strongest: tokenName(strongest, false), value });
-  vit.setText(part.reading, reading);
+  vit.setText(part.reading, reading[0].toUpperCase() + reading.slice(1));
   const other = chosen.pinned && chosen.hovered >= 0 && chosen.hovered !== chosen.query;
   vit.setText(part.detail, other
     ? t("pinned_at", { token: tokenName(chosen.hovered), value: vit.number(row[chosen.hovered], view.unit) })
@@ -399,7 +413,7 @@ function drawAllLayers() {
   context.putImageData(image, 0, 0);
   const high = vit.number(most.false, view.unit);
   const scale = chosen.scale === "shared" ? t("all_shared", { low: vit.number(0, view.unit), high }) : t("all_map");
-  vit.setText(part["all-caption"], t("all_caption", { first: 0, last: layers - 1, panel: label("panel"), panels: panels - 1, scale }));
+  vit.setText(part["all-caption"], t("all_caption", { layer: label("layer"), layers: layers - 1, panel: label("panel"), panels: panels - 1, scale }));
 }
 
 /** Tell other components what is selected, once a change. */

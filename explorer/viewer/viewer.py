@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 from gradio.components.base import server
-from gradio.data_classes import FileData
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 from gradio_client.utils import encode_file_path
 from PIL import Image
 
+from explorer.viewer.files import cached_file
 from explorer.viewer.pack import compress, pack
 from explorer.viewer.source import Source
 from explorer.viewer.store import ViewerStore
@@ -77,8 +74,8 @@ class AttentionViewer(gr.HTML):
             return {"error": str(error)}
         if _tokens(source) > WHOLE_LAYER_TOKENS:
             return {"error": f"{_tokens(source)} tokens: ask for rows"}
-        path = _save(_packed_layer(source, layer), "layer.bin")
-        self.temp_files.add(path)
+        path = cached_file(_packed_layer(source, layer), "layer.bin")["path"]
+        self.temp_files.add(path)  # so that `delete_cache` deletes it in its time
         return {"file": f"file={encode_file_path(path)}"}
 
     @server
@@ -164,8 +161,8 @@ def viewer_value(
         "title": title,
         "caption": caption,
         "shown": {"layer": shown_layer, "panel": shown_panel, "query": query},
-        "data": _file(_save(_packed_layer(source, shown_layer), "layer.bin")) if whole else None,
-        "picture": _file(_save(*_encoded(picture))) if picture is not None else None,
+        "data": cached_file(_packed_layer(source, shown_layer), "layer.bin") if whole else None,
+        "picture": cached_file(*_encoded(picture)) if picture is not None else None,
     }
 
 
@@ -204,14 +201,6 @@ def _encoded(picture: Image.Image) -> tuple[bytes, str]:
     else:
         picture.convert("RGB").save(file, "JPEG", quality=92, subsampling=0)
     return file.getvalue(), "picture.png" if small else "picture.jpg"
-
-
-def _save(data: bytes, name: str) -> str:
-    return save_bytes_to_cache(data, name, get_upload_folder())
-
-
-def _file(path: str) -> dict[str, Any]:
-    return FileData(path=path).model_dump()
 
 
 def _whole_number(request: dict, field: str, limit: int) -> int:

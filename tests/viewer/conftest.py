@@ -1,0 +1,72 @@
+"""A real Chromium for the tests of canvas components, and pages that may neither fail nor talk to anyone else."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    named = [shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")]
+    with api.sync_playwright() as playwright:
+        paths = [Path(path) for path in [*named, playwright.chromium.executable_path] if path]
+        found = next((path for path in paths if path.exists()), None)
+        if found is None:
+            pytest.skip("no Chromium on this machine: install one, or run `playwright install chromium`")
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class Watched:
+    """Opens pages and notes every uncaught error, and every request that leaves the server."""
+
+    def __init__(self, browser):
+        self.browser, self.faults, self.contexts = browser, [], {}
+
+    def __call__(self, url, **choices):
+        """A page at `url`. `choices` are a browser context's; pages with the same choices share its cache, so that the
+        second opens quickly. `page.asked` lists the page's requests."""
+        key = repr(sorted(choices.items()))
+        if key not in self.contexts:
+            plain = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
+            self.contexts[key] = self.browser.new_context(**plain | choices)
+        page = self.contexts[key].new_page()
+        page.asked, home = [], "/".join(url.split("/")[:3])
+
+        def note(request):
+            page.asked.append(request.url)
+            if not request.url.startswith((home, "data:", "blob:")):
+                self.faults.append(f"request left the server: {request.url}")
+
+        page.on("request", note)
+        page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
+        page.set_default_timeout(15_000)
+        page.goto(url)
+        return page
+
+
+@pytest.fixture(scope="session")
+def watched(browser):
+    watched = Watched(browser)
+    yield watched
+    for context in watched.contexts.values():
+        context.close()
+
+
+@pytest.fixture
+def open_page(watched):
+    """open_page(url, **context choices) -> page. Fails the test on what `Watched` noted."""
+    yield watched
+    faults, watched.faults = watched.faults, []
+    assert not faults, "\n".join(faults)
