@@ -28,9 +28,7 @@ def arguments(words: list[str]) -> argparse.Namespace:
         default=os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0" if on_space() else "127.0.0.1"),
         help="address to listen on; on any but loopback, visitors cannot name local paths",
     )
-    parser.add_argument(
-        "--port", type=int, default=int(os.environ.get("GRADIO_SERVER_PORT", 7860)), help="port to listen on"
-    )
+    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's tunnel (for notebooks)")
     return parser.parse_args(words)
 

@@ -35,7 +35,7 @@ def endpoints(local_paths: bool) -> None:
         return look(sized, picture)
 
     @said_plainly
-    def predict(model: str, picture: str, size: str, top: float, request: gr.Request) -> dict:
+    def predict(request: gr.Request, model: str, picture: str, size: str, top: float) -> dict:
         """The most probable labels of a picture.
 
         model: "bundled" or a Hugging Face id; picture: a file; size: "native", one number or height x width in pixels;
@@ -46,7 +46,7 @@ def endpoints(local_paths: bool) -> None:
 
     @said_plainly
     def attention(
-        model: str, picture: str, size: str, layer: float, query: float, direction: str, request: gr.Request
+        request: gr.Request, model: str, picture: str, size: str, layer: float, query: float, direction: str
     ) -> dict:
         """Attention of one token in every head of one layer.
 
@@ -64,7 +64,7 @@ def endpoints(local_paths: bool) -> None:
 
     @said_plainly
     def explain_picture(
-        model: str, picture: str, size: str, method: str, target: str, choices: str, request: gr.Request
+        request: gr.Request, model: str, picture: str, size: str, method: str, target: str, choices: str
     ) -> dict:
         """One explanation of a picture as a map over its patches.
 
@@ -90,7 +90,7 @@ def endpoints(local_paths: bool) -> None:
         }
 
     @said_plainly
-    def positions(model: str, size: str, interpolation: str, kind: str, request: gr.Request) -> str:
+    def positions(request: gr.Request, model: str, size: str, interpolation: str, kind: str) -> str:
         """Similarity of position embeddings, [gh, gw, gh, gw], as an NPZ file with a manifest.
 
         size: "native", one number or height x width in pixels; interpolation: how positions are resampled, or empty for
@@ -104,7 +104,7 @@ def endpoints(local_paths: bool) -> None:
         return saved_npz("positions", {"similarity": values}, manifest)
 
     model = gr.Textbox("bundled", label="model", visible=False)
-    picture = Picture(label="picture", visible=False)
+    picture = Picture(type="filepath", image_mode=None, label="picture", visible=False)
     size = gr.Textbox("native", label="size", visible=False)
     seen_as = [model, picture, size]
     hidden = {"visible": False}

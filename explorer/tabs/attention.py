@@ -14,7 +14,6 @@ from explorer.tabs.text import I18N, language_of
 from explorer.viewer.plot import PlotlyView, plot_value
 from explorer.viewer.source import AttentionSource
 from explorer.viewer.viewer import AttentionViewer, token_names, viewer_value
-from vit_model.preprocess import pixels_to_picture
 
 MAX_SAVED_BYTES = 256 * 2**20
 LINK = {"event": "vit:select", "viewer": "attention", "fields": ["layer", "panel"]}
@@ -28,7 +27,10 @@ def build() -> Tab:
         with gr.Accordion(I18N("spread"), open=True):
             gr.Markdown(I18N("spread_info"), elem_classes="subdued")
             with gr.Row():
-                plots = [PlotlyView(elem_id="distance-plot"), PlotlyView(elem_id="entropy-plot")]
+                plots = []
+                for name in ("distance", "entropy"):
+                    with gr.Column(min_width=300):
+                        plots.append(PlotlyView(elem_id=f"{name}-plot"))
     return Tab("attention", item, (viewer, *plots), _show, _arrays)
 
 
@@ -36,7 +38,7 @@ def _show(scene: Scene, request: gr.Request) -> list:
     viewer = viewer_value(
         AttentionSource(scene.trace),
         STORE,
-        picture=pixels_to_picture(scene.pixels, scene.model.preprocessing),
+        picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
         prefix_names=token_names(scene.model.config),
         title=both("tab_attention"),
         caption=scene.name,

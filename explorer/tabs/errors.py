@@ -14,12 +14,13 @@ from explorer.tabs.text import say
 
 def said_plainly(function: Callable) -> Callable:
     """Turn the errors that users can cause (ValueError and its kin, memory, files) into a `gr.Error`. Faults of our own
-    stay what they are. The function must take `request`."""
+    stay what they are. The function's positional arguments include its `request: gr.Request` (for the language)."""
 
     @wraps(function)
-    def wrapper(*args, request: gr.Request, **kwargs):
+    def wrapper(*args, **kwargs):
+        request = next((argument for argument in args if isinstance(argument, gr.Request)), None)
         try:
-            return function(*args, request=request, **kwargs)
+            return function(*args, **kwargs)
         except (ValueError, OSError) as error:
             raise plain_error(say(request, "failed", reason=str(error))) from error
         except (MemoryError, torch.OutOfMemoryError) as error:

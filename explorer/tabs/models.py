@@ -76,15 +76,15 @@ class ModelPicker:
             event_before.success(then, **event)
 
     @said_plainly
-    def _by_name(self, name: str, size: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008 - gradio's way
+    def _by_name(self, request: gr.Request, name: str, size: str, progress=gr.Progress()):  # noqa: B008 - gradio's way
         return _load(ModelChoice(public_source(name), name.strip()), size, request, progress)
 
     @said_plainly
-    def _resized(self, choice: ModelChoice, size: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+    def _resized(self, request: gr.Request, choice: ModelChoice, size: str, progress=gr.Progress()):  # noqa: B008
         return _load(ModelChoice(choice.source, choice.name), size, request, progress)
 
     @said_plainly
-    def _own(self, files, path: str, size: str, request: gr.Request, progress=gr.Progress()):  # noqa: B008
+    def _own(self, request: gr.Request, files, path: str, size: str, progress=gr.Progress()):  # noqa: B008
         if path and path.strip():
             if not (self.local_paths and is_local(request)):
                 raise ValueError(say(request, "local_refused"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -12,7 +11,7 @@ from gradio.themes.utils.fonts import LocalFont
 
 from explorer.device import device_report
 from explorer.export import manifest_for
-from explorer.session import Scene, look
+from explorer.session import ModelChoice, Scene, look
 from explorer.tabs import api, attention, patches, positions, rollout
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
@@ -44,11 +43,14 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             text={code: {key: TEXT[code][key] for key in ("tagline", "other_language")} for code in TEXT},
             elem_id="header",
         )
+        bar = SceneBar(elem_id="scene-bar")
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300, elem_id="side"):
                 picture = Picture(
                     value=str(example_files()[0]),
                     label=I18N("picture"),
+                    type="filepath",
+                    image_mode=None,
                     sources=["upload", "clipboard", "webcam"],
                     elem_id="picture",
                     height=260,
@@ -61,36 +63,53 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     api_visibility="private",
                 )
                 picker = ModelPicker(model, local_paths)
+                card = SceneBar(elem_id="model-card")
             with gr.Column(scale=3, min_width=320, elem_id="main"):
-                bar = SceneBar(elem_id="scene-bar")
                 with gr.Tabs(selected="attention", elem_id="tabs"):
                     tabs = [module.build() for module in (patches, attention, rollout, positions)]
                 with gr.Row(elem_id="save"):
-                    save = gr.Button(I18N("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
+                    save_button = gr.Button(I18N("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
                     saved = gr.File(visible=False, label=I18N("download"), elem_id="saved-npz", height=60)
         viewer_states = gr.Textbox(visible=False)
 
         common = [picker.choice, picture]
         controls = [control for tab in tabs for control in tab.inputs]
-        outputs = [active, bar, *(output for tab in tabs for output in tab.outputs)]
-        fill = partial(_fill, tabs)
-        events = {"inputs": [active, *common, *controls], "outputs": outputs}
-        quiet = {
+        outputs = [active, bar, card, *(output for tab in tabs for output in tab.outputs)]
+
+        @said_plainly
+        def fill(request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, *controls):
+            return _fill(tabs, request, active, choice, picture_file, controls)
+
+        def fill_tab(name: str):
+            @said_plainly
+            def fill_one(request: gr.Request, _: str, choice: ModelChoice, picture_file: str | None, *controls):
+                return _fill(tabs, request, name, choice, picture_file, controls)
+
+            return fill_one
+
+        @said_plainly
+        def save(
+            request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, states: str, *controls
+        ):
+            return _save(tabs, request, active, choice, picture_file, states, controls)
+
+        event = {
+            "inputs": [active, *common, *controls],
+            "outputs": outputs,
             "api_visibility": "private",
             "show_progress": "minimal",
             "show_progress_on": bar,
             "trigger_mode": "always_last",
         }
-
-        demo.load(fill, **events, **quiet)
-        picture.change(fill, **events, **quiet)
-        picker.chosen(fill, **events, **quiet)
+        demo.load(fill, **event)
+        picture.change(fill, **event)
+        picker.chosen(fill, **event)
         for tab in tabs:
-            tab.item.select(_with_active(fill, tab.name), **events, **quiet)
+            tab.item.select(fill_tab(tab.name), **event)
             for control in tab.inputs:
-                control.change(fill, **events, **quiet)
-        save.click(
-            partial(_save, tabs),
+                control.change(fill, **event)
+        save_button.click(
+            save,
             [active, *common, viewer_states, *controls],
             saved,
             js="(active, choice, picture, states, ...controls) => "
@@ -113,23 +132,20 @@ def theme() -> gr.themes.Base:
     ).set(block_label_text_weight="400", block_title_text_weight="400", button_small_text_weight="400")
 
 
-def _with_active(fill, name: str):
-    def selected(_, *inputs, request: gr.Request):
-        return fill(name, *inputs, request=request)
-
-    return selected
-
-
-@said_plainly
-def _fill(tabs: Sequence[Tab], active: str, choice, picture_file, *controls, request: gr.Request):
+def _fill(
+    tabs: Sequence[Tab],
+    request: gr.Request,
+    active: str,
+    choice: ModelChoice,
+    picture_file: str | None,
+    controls: Sequence,
+) -> list:
     """Everything in sight: the bar, and the tab `active`; the other tabs are left as they are until they are opened."""
     if not picture_file:
-        return [active, *(gr.skip() for _ in range(1 + sum(len(tab.outputs) for tab in tabs)))]
+        return [active, *(gr.skip() for _ in range(2 + sum(len(tab.outputs) for tab in tabs)))]
     scene = look(choice, picture_file)
-    values: list = [active, bar_value(scene, request)]
-    controls = iter(controls)
-    for tab in tabs:
-        own = [next(controls) for _ in tab.inputs]
+    values: list = [active, _bar(scene), _card(scene, request)]
+    for tab, own in zip(tabs, _shares(tabs, controls), strict=True):
         if tab.name == active:
             values.extend(tab.show(scene, request, *own))
         else:
@@ -137,8 +153,19 @@ def _fill(tabs: Sequence[Tab], active: str, choice, picture_file, *controls, req
     return values
 
 
-def bar_value(scene: Scene, request: gr.Request) -> dict:
-    """What `SceneBar` shows of a scene, in the visitor's language."""
+def _shares(tabs: Sequence[Tab], controls: Sequence) -> list[list]:
+    """The values of all controls, dealt out to the tabs that own them."""
+    values = iter(controls)
+    return [[next(values) for _ in tab.inputs] for tab in tabs]
+
+
+def _bar(scene: Scene) -> dict:
+    """The prediction, always in sight."""
+    return {"seq": scene.key, "top": scene.top(), "card": "", "note": ""}
+
+
+def _card(scene: Scene, request: gr.Request) -> dict:
+    """The model in one line, and what to know of it, in the visitor's language."""
     model, config = scene.model, scene.model.config
     device, details = device_report()
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -164,19 +191,25 @@ def bar_value(scene: Scene, request: gr.Request) -> dict:
         note = say(request, "no_head")
     elif scene.name == "bundled":
         note = say(request, "bundled_note", labels=", ".join(label.replace("_", " ") for label in model.labels))
-    return {"seq": f"{scene.key}-{language_of(request)}", "top": scene.top(), "card": card, "note": note}
+    return {"seq": f"{scene.key}-{language_of(request)}", "top": [], "card": card, "note": note}
 
 
-@said_plainly
-def _save(tabs: Sequence[Tab], active: str, choice, picture_file, states: str, *controls, request: gr.Request):
+def _save(
+    tabs: Sequence[Tab],
+    request: gr.Request,
+    active: str,
+    choice: ModelChoice,
+    picture_file: str | None,
+    states: str,
+    controls: Sequence,
+) -> gr.File:
     """The numbers of the tab in sight, as an NPZ with its manifest."""
     if not picture_file:
-        raise gr.Error(say(request, "need_picture"))
+        raise ValueError(say(request, "need_picture"))
     scene = look(choice, picture_file)
-    controls = iter(controls)
-    own = {tab.name: [next(controls) for _ in tab.inputs] for tab in tabs}
-    tab = next(tab for tab in tabs if tab.name == active)
-    state = json.loads(states or "{}").get(active)
-    arrays, choices = tab.arrays(scene, state if isinstance(state, dict) else {}, *own[active])
+    state = json.loads(states or "{}")
+    state = state.get(active) if isinstance(state, dict) else None
+    tab, own = next(pair for pair in zip(tabs, _shares(tabs, controls), strict=True) if pair[0].name == active)
+    arrays, choices = tab.arrays(scene, state if isinstance(state, dict) else {}, *own)
     manifest = manifest_for(scene.model, scene.picture_hash, view=active, **choices)
     return gr.File(api.saved_npz(active, arrays, manifest), visible=True)

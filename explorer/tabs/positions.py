@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import gradio as gr
-import torch
 
-from explorer.position import position_similarity
+from explorer.position import patch_positions, position_similarity
 from explorer.session import Scene, parse_size, resized
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
@@ -55,11 +54,6 @@ def resized_model(scene: Scene, size: str, method: str) -> VisionTransformer:
     if chosen is None:
         chosen = tuple(round(1.5 * g) * p for g, p in zip(config.grid, config.patch_size, strict=True))
     return resized(scene.model, chosen, method)
-
-
-def patch_positions(model: VisionTransformer) -> torch.Tensor:
-    """[gh*gw, D]: the position embeddings of the patches."""
-    return model.positions[0, model.config.positioned_prefix :].detach().cpu()
 
 
 def _show(scene: Scene, request: gr.Request, size: str, method: str, kind: str) -> list:

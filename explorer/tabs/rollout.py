@@ -13,7 +13,6 @@ from explorer.tabs.tab import Tab
 from explorer.tabs.text import I18N
 from explorer.viewer.source import Direction, StackSource
 from explorer.viewer.viewer import WHOLE_LAYER_TOKENS, AttentionViewer, token_names, viewer_value
-from vit_model.preprocess import pixels_to_picture
 
 FUSIONS = ("mean", "max", "min")
 
@@ -93,7 +92,7 @@ def _show(scene: Scene, request: gr.Request, *controls) -> list:
     value = viewer_value(
         source,
         STORE,
-        picture=pixels_to_picture(scene.pixels, scene.model.preprocessing),
+        picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
         panel_names=[*named, both("difference")],
         prefix_names=token_names(scene.model.config),
         mean=False,
