@@ -135,8 +135,7 @@ def _timm(config: Mapping) -> Declared:
     refused = next((what for piece, what in _TIMM_REFUSED.items() if piece in name), None)
     if refused:
         raise CheckpointError(f"timm's {name} has {refused}, which is not supported")
-    args = config.get("model_args") or {}
-    cfg = config.get("pretrained_cfg") or {}
+    args, cfg = ({} if config.get(key) is None else config[key] for key in ("model_args", "pretrained_cfg"))
     if not isinstance(args, Mapping) or not isinstance(cfg, Mapping):
         raise CheckpointError("config.json: 'model_args' and 'pretrained_cfg' should be objects")
     strange = [

@@ -59,7 +59,7 @@ def detect(keys: Iterable[str], config: Mapping | None, name: str = "") -> Forma
     """
     keys = list(keys)
     model_type = (config or {}).get("model_type")
-    if model_type in MODEL_TYPES:
+    if isinstance(model_type, str) and model_type in MODEL_TYPES:
         refuse_foreign(keys, lora_only=True)
         return MODEL_TYPES[model_type]
     if model_type is not None and "architecture" not in config:

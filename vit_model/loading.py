@@ -21,7 +21,7 @@ from vit_model.errors import CheckpointError
 from vit_model.formats import Format
 from vit_model.model import Origin, VisionTransformer
 from vit_model.positions import METHODS
-from vit_model.preprocess import CLIP_MEAN, CLIP_STD, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from vit_model.preprocess import CLIP_MEAN, CLIP_STD, HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from vit_model.weights import Checkpoint, read_checkpoint
 
 
@@ -83,7 +83,7 @@ def inspect_model(
     converted = convert(format, checkpoint.tensors)
     own = checkpoint.config if format is formats.OWN else None
     declared = Declared(labels=class_names(own)) if own else declare(format, checkpoint.config)
-    state, notes = converted.state, checkpoint.notes
+    state, notes = converted.state, checkpoint.notes + ((format.note,) if format.note else ())
     if own:
         config = _own_config(own)
     else:
@@ -175,8 +175,8 @@ def _preprocessing(
             found = Preprocessing.from_timm(declared["pretrained_cfg"])
         else:
             found = None
-    except ValueError as error:
-        raise CheckpointError(f"the preprocessing that comes with the checkpoint cannot be used: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:  # a file can say anything
+        raise CheckpointError(f"the preprocessing that comes with the checkpoint cannot be used: {error!r}") from error
     if found is None:
         found = _usual(format, converted)
         size = (224, 224) if native == (518, 518) else native  # DINOv2: trained at 518 px, used at 224
@@ -198,6 +198,7 @@ def _usual(format: Format, converted: Converted) -> Preprocessing:
     if format is formats.TIMM:
         if "dist_token" in converted.plain:
             return _CROPPED
-        clip = {"mean": CLIP_MEAN, "std": CLIP_STD} if "norm_pre.weight" in converted.plain else {}
-        return Preprocessing(size=(224, 224), resize=248, resample="bicubic", crop_offset="round", **clip)
+        clip = "norm_pre.weight" in converted.plain
+        mean, std = (CLIP_MEAN, CLIP_STD) if clip else (HALF, HALF)
+        return Preprocessing.from_timm({"crop_pct": 0.9, "mean": mean, "std": std})
     return _USUAL.get(format.name) or Preprocessing.for_google()

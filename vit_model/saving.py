@@ -97,7 +97,7 @@ def _inexpressible(config: ViTConfig) -> str | None:
         "LayerScale on a grid that is not square": dinov2 and config.grid[0] != config.grid[1],
         f"an MLP width of {config.mlp_width} for a width of {config.width}": dinov2 and _mlp_ratio(config) is None,
     }
-    return next((reason for reason, holds in reasons.items() if holds), None)
+    return "; ".join(reason for reason, holds in reasons.items() if holds) or None
 
 
 def _mlp_ratio(config: ViTConfig) -> int | None:
