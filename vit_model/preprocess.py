@@ -191,7 +191,7 @@ class Preprocessing:
     def __call__(self, picture: Image.Image) -> tuple[Tensor, CropBox]:
         """Any PIL picture (see `as_rgb`) -> (pixels [1, C, h, w] float32, the box of the picture that they show).
 
-        What would be cropped away is never resized: a 1x20000 picture whose shorter edge becomes 256 costs no more.
+        Memory stays small whatever the aspect: a 1x20000 picture whose shorter edge becomes 256 is cropped first.
         """
         picture = as_rgb(picture) if len(self.mean) == 3 else as_rgb(picture).convert("L")
         (h, w), (rh, rw) = self.size, self._resized(picture.height, picture.width)
@@ -199,16 +199,16 @@ class Preprocessing:
         top, left = self._offset(rh - h), self._offset(rw - w)
         first_row, last_row = max(top, 0), min(top + h, rh)
         first_column, last_column = max(left, 0), min(left + w, rw)
-        shown = picture.resize(
-            (last_column - first_column, last_row - first_row),
-            RESAMPLES[self.resample],
-            box=(
-                first_column * across,
-                first_row * down,
-                min(last_column * across, picture.width),
-                min(last_row * down, picture.height),
-            ),
-        )
+        if rh * rw <= 16 * h * w:  # the libraries' own order, and so their very bits
+            shown = picture.resize((rw, rh), RESAMPLES[self.resample])
+            shown = shown.crop((first_column, first_row, last_column, last_row))
+        else:  # long and thin: only what will be seen
+            right, bottom = min(last_column * across, picture.width), min(last_row * down, picture.height)
+            shown = picture.resize(
+                (last_column - first_column, last_row - first_row),
+                RESAMPLES[self.resample],
+                box=(first_column * across, first_row * down, right, bottom),
+            )
         values = torch.zeros(h, w, len(self.mean))
         if self.fit == "contain":
             values += torch.tensor([float(round(mean / self.rescale)) for mean in self.mean])

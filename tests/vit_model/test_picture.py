@@ -76,8 +76,8 @@ def test_an_rgb_picture_is_returned_as_it_is():
 
 def test_lab():
     lab = Image.merge("LAB", [Image.new("L", (4, 3), value) for value in (138, 209, 198)])  # sRGB red
-    assert difference(as_rgb(lab), Image.new("RGB", (4, 3), "red")) <= 4
-    assert difference(read_picture(file_of(lab, "TIFF")), Image.new("RGB", (4, 3), "red")) <= 4
+    assert difference(as_rgb(lab), Image.new("RGB", (4, 3), "red")) <= 6
+    assert difference(read_picture(file_of(lab, "TIFF")), Image.new("RGB", (4, 3), "red")) <= 6
 
 
 def test_alpha_is_blended_over_white():
@@ -291,7 +291,7 @@ def test_pillows_own_limit_neither_warns_nor_stops(monkeypatch):
 
 @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
 def test_decompression_bombs_in_metadata(name):
-    bomb = zlib.compress(bytes(100_000_000), 9)
+    bomb = zlib.compress(bytes(100_000_000), 1)
     data = {b"zTXt": b"a\0\0" + bomb, b"iTXt": b"a\0\1\0\0\0" + bomb, b"iCCP": b"a\0\0" + bomb}[name]
     rows = zlib.compress(b"\0" + bytes(3))
     try:
