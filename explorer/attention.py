@@ -1,7 +1,8 @@
-"""Attention of one picture by layer and head, in both directions, in bounded memory.
+"""Attention of one picture: what a token attends to, what attends to it, and whole layers.
 
-A[h, i, j] = softmax_j(q_i k_j / sqrt d): row i says what token i attends to and sums to 1; column j says how much every
-token attends to j.
+A[h, i, j] = softmax_j(q_i k_j / sqrt d): row i says what token i attends to and sums to 1, column j says how much every
+token attends to j. All of it is made from a trace's queries and keys when asked for, in blocks of queries, so that long
+sequences need tens of megabytes. H heads, N tokens = prefix + gh*gw.
 """
 
 from __future__ import annotations
@@ -11,41 +12,71 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from vit_model import Trace
+from vit_model.trace import Trace
 
-_CHUNK_BYTES = 64 * 2**20
+BLOCK_VALUES = 2**21
+"""Attention weights made at a time: 8 MiB in float32, which a CPU's cache mostly holds."""
 
 
+@torch.no_grad()
 def attention_rows(trace: Trace, layer: int, query: int) -> Tensor:
-    """What token `query` attends to in every head of a layer: [heads, tokens], each row summing to 1."""
-    return trace.attention(layer, check_token(trace, query))[0, :, 0]
+    """What token `query` attends to in every head of a layer: [H, N], each row summing to 1.
+
+    Raises ValueError for a layer or token out of range and for a trace of several pictures.
+    """
+    return trace.attention(check_layer(trace, layer), check_token(trace, query))[0, :, 0]
 
 
+@torch.no_grad()
 def attention_columns(trace: Trace, layer: int, key: int) -> Tensor:
-    """How much every token attends to token `key`, in every head of a layer: [heads, tokens]. Quadratic in time (each
-    row has its own normaliser), linear in memory."""
-    key = check_token(trace, key)
-    return torch.cat([rows[:, :, key] for _, rows in attention_chunks(trace, layer)], dim=1)
+    """How much every token attends to token `key` in every head of a layer: [H, N], a column, which sums to anything.
+
+    Takes the time of the whole layer, H * N * N, since every row has its own normaliser. Raises as `attention_rows`.
+    """
+    layer, key = check_layer(trace, layer), check_token(trace, key)
+    return torch.cat([rows[:, :, key] for _, rows in attention_blocks(trace, layer)], dim=1)
 
 
+@torch.no_grad()
 def layer_attention(trace: Trace, layer: int) -> Tensor:
-    """All attention of one layer, [heads, queries, keys]: heads * tokens**2 * 4 bytes."""
-    return trace.attention(layer)[0]
+    """All attention of one layer, [heads, query, key]: H * N * N * 4 bytes, which is 805 MB for B/16 at 1,024 px; ask
+    for rows there. Raises as `attention_rows`."""
+    check_one_picture(trace)
+    return trace.attention(check_layer(trace, layer))[0]
 
 
-def attention_chunks(trace: Trace, layer: int) -> Iterator[tuple[slice, Tensor]]:
-    """(queries, attention [heads, n, tokens]) for one layer, in runs of queries of at most 64 MiB."""
-    run = max(1, _CHUNK_BYTES // (4 * trace.heads * trace.tokens))
-    for start in range(0, trace.tokens, run):
-        queries = slice(start, min(start + run, trace.tokens))
+def attention_blocks(trace: Trace, layer: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """One layer as blocks (tokens [n], their rows [H, n, N]) of at most BLOCK_VALUES weights."""
+    for queries in token_blocks(trace):
         yield queries, trace.attention(layer, queries)[0]
 
 
+def token_blocks(trace: Trace, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
+    """`tokens` (None: all) in runs whose attention [H, n, N] has at most BLOCK_VALUES weights."""
+    if tokens is None:
+        tokens = torch.arange(trace.tokens, device=trace.logits.device)
+    return tokens.split(max(BLOCK_VALUES // (trace.heads * trace.tokens), 1))
+
+
+def check_one_picture(trace: Trace) -> None:
+    if len(trace.logits) != 1:
+        raise ValueError(
+            f"expected the trace of one picture, got a batch of {len(trace.logits)}; trace them one by one"
+        )
+
+
+def check_layer(trace: Trace, layer: int) -> int:
+    """The layer counted from 0; a negative one counts from the last."""
+    if not -trace.layers <= layer < trace.layers:
+        raise ValueError(f"layer must be from 0 to {trace.layers - 1}, or negative to count from the last; got {layer}")
+    return layer % trace.layers
+
+
 def check_token(trace: Trace, token: int) -> int:
-    """The token, counted from 0; ValueError naming the range."""
+    check_one_picture(trace)
     if not 0 <= token < trace.tokens:
         raise ValueError(
-            f"token {token} is out of range: this picture has tokens 0 to {trace.tokens - 1} "
-            f"({trace.prefix} before the patches)"
+            f"token must be from 0 to {trace.tokens - 1} ({trace.prefix} before the patches, then "
+            f"{trace.grid[0]}x{trace.grid[1]} patches row by row), got {token}"
         )
-    return int(token)
+    return token

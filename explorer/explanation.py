@@ -1,18 +1,31 @@
-"""Explanation: one map over the patches, as every method returns it."""
+"""Explanation: one map over a picture's patches."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """`values` [gh, gw] float32, raw (never normalised here); `target`: the class that was explained, None where the
-    method does not depend on one; `signed`: whether values below zero mean "speaks against"."""
+    """How much each patch matters, as one method sees it.
+
+    - `method`: its name in METHODS
+    - `values` [gh, gw]: float32 on the CPU, raw: in the method's own unit, never normalised for display
+    - `target`: the class explained, None where the method looks at no class
+    - `signed`: whether negative values mean something (evidence against); otherwise there are none
+    """
 
     method: str
-    values: np.ndarray
+    values: Tensor
     target: int | None = None
     signed: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "values", self.values.detach().to("cpu", torch.float32))
+        if self.values.dim() != 2:
+            raise ValueError(f"an explanation's values are [gh, gw], got {list(self.values.shape)}")
+        if not self.signed and self.values.min() < 0:
+            raise ValueError(f"{self.method} is unsigned and yet holds {self.values.min():g}; pass signed=True")

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from vit_model import VisionTransformer
+from vit_model.model import VisionTransformer
 
 
-def patch_filters(model: VisionTransformer, count: int = 28) -> tuple[Tensor, Tensor]:
-    """(filters [count, ph, pw, channels], explained variance ratio [count]).
+class PatchFilters(NamedTuple):
+    """`components` [count, ph, pw, channels], each of length 1; `explained` [count]: each one's share of the variance."""
 
-    The D filters of the patch projection, each ph*pw*channels numbers, are centred and decomposed by a singular value
-    decomposition W = U S V^T; the rows of V^T, of length 1 and in the order of S, are the components, S^2 / sum S^2 the
-    variance that each explains. A component's sign is arbitrary; here its largest entry is positive. Fewer than `count`
-    where there are fewer.
+    components: Tensor
+    explained: Tensor
+
+
+@torch.no_grad()
+def patch_filters(model: VisionTransformer, count: int = 28) -> PatchFilters:
+    """The leading principal components of the patch projection's D filters, each ph*pw*channels numbers.
+
+    With the filters as rows and their mean taken off, W = U S V^T: the components are the first rows of V^T, and the
+    variance that each explains is S^2 / sum S^2. A component's sign means nothing; its largest entry is made positive.
+    There are min(D, ph*pw*channels) at most; fewer than `count` where there are fewer.
+
+    Raises ValueError for a count below 1.
     """
-    weight = model.patch_embed.projection.weight.detach().float().cpu()  # [D, channels, ph, pw]
-    flat = weight.flatten(1)
-    _, singular, components = torch.linalg.svd(flat - flat.mean(0), full_matrices=False)
-    count = min(count, len(singular))
+    if count < 1:
+        raise ValueError(f"count must be at least 1, got {count}")
+    weight = model.patch_embed.projection.weight.float().cpu()  # [D, channels, ph, pw]
+    filters = weight.flatten(1)
+    _, singular, components = torch.linalg.svd(filters - filters.mean(0), full_matrices=False)
     components = components[:count]
     largest = components.gather(1, components.abs().argmax(1, keepdim=True))
-    filters = (components * largest.sign()).reshape(count, *weight.shape[1:]).permute(0, 2, 3, 1)
-    return filters, (singular**2 / (singular**2).sum())[:count]
+    pictures = (components * largest.sign()).reshape(-1, *weight.shape[1:]).permute(0, 2, 3, 1)
+    return PatchFilters(pictures, (singular.square() / singular.square().sum())[:count])

@@ -1,8 +1,6 @@
-"""Gradient rollout (jacobgil/vit-explain): rollout over relu(mean over heads of A * dA), for one class.
+"""Gradient rollout (jacobgil/vit-explain): rollout with F = relu(mean over heads of A * dA), for one class.
 
-dA = d logit[target] / d A, taken as (d logit / d O) V^T from the head outputs O = A V, so that fused attention stays.
-The tool's own version paired gradients with layers in reverse order (its issue 6) and divided columns by row sums (16);
-here each layer meets its own gradient, and rows are normalised.
+dA = d logit[target] / dA is (d logit / dO) V^T of the head outputs O = A V, so attention stays fused and memory linear.
 """
 
 from __future__ import annotations
@@ -10,35 +8,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from explorer.attention import attention_chunks, check_token
-from explorer.rollout import check_choices, times_fused
-from vit_model import VisionTransformer
+from explorer.rollout import Fuse, Mixing, chained_rows
+from vit_model.model import VisionTransformer
+from vit_model.trace import Trace
 
 
 def gradient_rollout(
-    model: VisionTransformer,
-    pixels: Tensor,
-    target: int,
-    query: int = 0,
-    discard_ratio: float = 0.0,
-    discard: str = "matrix",
-    start_layer: int = 0,
+    model: VisionTransformer, pixels: Tensor, target: int, query: int = 0, **choices: object
 ) -> Tensor:
-    """The row of `query` after the last layer, [tokens], summing to 1, for the raw logit of class `target`."""
+    """What token `query` is made of after the last layer as far as it speaks for class `target`: [N], not negative,
+    summing to 1. Gradients are of the raw logit.
+
+    Choices are those of `rollout` except `head_fusion`, since the method means over heads. `compat="vit-explain"` repeats
+    that tool's arithmetic with all its faults: columns are divided by row sums (its issue 16), each layer meets the
+    gradient of its mirror image, first with last (issue 6), and the first token's attention to itself is not spared.
+    (There, depending on the torch version, hooks see the gradient before the softmax; here it is always dA.)
+
+    Raises ValueError for a choice out of range, a class that the model does not have, and a model without a head.
+    """
     if not model.config.classes:
-        raise ValueError("this model has no classifier, so there is no class to explain; use attention or rollout")
+        raise ValueError("this model has no head, so it has no class to explain; use 'attention' or 'rollout'")
+    if not 0 <= target < model.config.classes:
+        raise ValueError(f"target must be a class from 0 to {model.config.classes - 1}, got {target}")
     trace = model.trace(pixels, differentiable=True)
-    check_choices(trace, "mean", discard_ratio, discard, start_layer)
-    query = check_token(trace, query)
+    mixing = Mixing.of(trace, **choices, spare_first=choices.get("compat") is None)
     gradients = trace.output_gradients(trace.logits[0, target])
     with torch.no_grad():
-        row = trace.logits.new_zeros(trace.tokens, dtype=torch.float32)
-        row[query] = 1.0
-        for layer in range(trace.layers - 1, start_layer - 1, -1):
-            values = trace.values[layer][0].transpose(-2, -1)  # [H, d, N]
-            fused = [
-                (attention * (gradients[layer][0, :, queries] @ values)).mean(0).relu()
-                for queries, attention in attention_chunks(trace, layer)
-            ]
-            row = times_fused(row, torch.cat(fused).float(), discard_ratio, discard)
-    return row
+        return chained_rows(trace, _gradient_fuse(trace, gradients, bool(mixing.compat)), query, mixing)[0]
+
+
+def _gradient_fuse(trace: Trace, gradients: tuple[Tensor, ...], mirrored: bool) -> Fuse:
+    def fuse(layer: int, tokens: Tensor) -> Tensor:
+        other = trace.layers - 1 - layer if mirrored else layer
+        weights = gradients[other][0, :, tokens] @ trace.values[other][0].transpose(-2, -1)  # dA [H, n, N]
+        return weights.mul_(trace.attention(layer, tokens)[0]).float().mean(0).relu_()
+
+    return fuse

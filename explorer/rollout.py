@@ -1,177 +1,181 @@
-"""Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928): attention followed from the picture through the layers.
+"""Attention rollout (Abnar & Zuidema 2020, arXiv 2005.00928): attention followed down through the layers.
 
-Per layer, heads are fused to F [N, N] (mean, max or min), the weakest entries may be set to zero, and
-    A_hat = rows of (F + I) normalised to sum 1,        R_l = A_hat_l ... A_hat_start.
-With mean fusion and nothing discarded this is 0.5 F + 0.5 I, the formula of the paper. Row i of R says what the token i
-of the last layer is made of; the map of the class token is R[0, prefix:] on the grid.
+In each layer the heads are fused to F [N, N], the weakest entries of F may be dropped, and
 
-`discard="matrix"` sets the int(N*N*ratio) smallest entries of the whole matrix to zero and spares the first token's to
-itself, as vit-explain does; `discard="row"` the int(N*ratio) smallest of each row.
+    A_hat = (F + I) / 2 with its rows normalised,        R_l = A_hat_l A_hat_(l-1) ... A_hat_start.
+
+With mean fusion and nothing dropped A_hat is the paper's 0.5 F + 0.5 I. Row i of R_l says of which tokens of the picture
+token i is made after layer l; the class token's map is R_L[0, prefix:] on the grid.
+
+One row is a vector times one A_hat after the other, from the last layer down, and A_hat is made in blocks of rows: no
+[N, N] matrix exists, unless entries are dropped over a whole matrix.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.attention import attention_chunks, check_token
-from vit_model import Trace
+from explorer.attention import check_one_picture, check_token, token_blocks
+from vit_model.trace import Trace
 
-HEAD_FUSIONS = ("mean", "max", "min")
+HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda heads: heads.mean(0),
+    "max": lambda heads: heads.amax(0),
+    "min": lambda heads: heads.amin(0),
+}
 DISCARDS = ("matrix", "row")
 
+Fuse = Callable[[int, Tensor], Tensor]
+"""(layer, tokens [n]) -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
 
-def rollout(
-    trace: Trace,
-    query: int = 0,
-    head_fusion: str = "mean",
-    discard_ratio: float = 0.0,
-    discard: str = "matrix",
-    start_layer: int = 0,
-    compat: str | None = None,
-) -> Tensor:
-    """The row of `query` after the last layer, [tokens], summing to 1.
 
-    Costs vector-matrix products from the last layer down; a matrix [N, N] exists only with `discard="matrix"` and a
-    ratio above 0. `compat="vit-explain"` reproduces that tool bug for bug (see `vit_explain_rollout`).
+@torch.no_grad()
+def rollout(trace: Trace, query: int = 0, head_fusion: str = "mean", **choices: object) -> Tensor:
+    """What token `query` is made of after the last layer: R_L[query], [N], not negative, summing to 1.
+
+    - `head_fusion`: mean, max or min over the heads.
+    - `discard_ratio` r in [0, 1), and `discard`: "matrix" sets the int(N*N*r) smallest entries of each F to zero, sparing
+      the first token's attention to itself, as vit-explain does; "row" the int(N*r) smallest of each row. Entries equal
+      to the smallest one that is kept are kept too.
+    - `start_layer`: the first layer that takes part.
+    - `compat="vit-explain"`: that tool's arithmetic, fault included: columns, not rows, are divided by the row sums (its
+      issue 16), so the result sums to anything. Takes a few times the memory of F.
+
+    Raises ValueError, saying what is valid, for any other choice and for a trace of several pictures.
     """
-    if compat is not None:
-        return vit_explain_rollout(trace, query, head_fusion, discard_ratio, compat)
-    return rollout_rows(trace, query, head_fusion, discard_ratio, discard, start_layer, all_layers=False)[-1]
+    return chained_rows(trace, attention_fuse(trace, head_fusion), query, Mixing.of(trace, **choices))[0]
 
 
-def rollout_rows(
-    trace: Trace,
-    query: int = 0,
-    head_fusion: str = "mean",
-    discard_ratio: float = 0.0,
-    discard: str = "matrix",
-    start_layer: int = 0,
-    all_layers: bool = True,
-) -> Tensor:
-    """The row of `query` after every layer, [layers, tokens], in one sweep down the layers and without a product of
-    matrices; with `all_layers=False` only after the last, [1, tokens]. Before `start_layer` a token is itself."""
-    check_choices(trace, head_fusion, discard_ratio, discard, start_layer)
-    query = check_token(trace, query)
-    rows: Tensor | None = None  # the chains that end at this layer or above, the topmost first
-    start = trace.queries[0].new_zeros(1, trace.tokens, dtype=torch.float32)
-    start[0, query] = 1.0
-    for layer in range(trace.layers - 1, start_layer - 1, -1):
-        if rows is None:
-            rows = start
-        elif all_layers:
-            rows = torch.cat([rows, start])
-        rows = _times_layer(rows, trace, layer, head_fusion, discard_ratio, discard)
-    missing = start.expand(start_layer if all_layers else 0, -1)  # below start_layer: the token itself
-    return torch.cat([missing, rows.flip(0)])
+@torch.no_grad()
+def rollout_rows(trace: Trace, query: int = 0, head_fusion: str = "mean", **choices: object) -> Tensor:
+    """What token `query` is made of after each layer: R_l[query], [L, N], in one sweep without a product of matrices.
+
+    Layers below `start_layer` mix nothing: there the token is itself. Choices and errors are those of `rollout`.
+    """
+    mixing = Mixing.of(trace, **choices)
+    rows = chained_rows(trace, attention_fuse(trace, head_fusion), query, mixing, every_layer=True)
+    return torch.cat([_one_hot(trace, query).expand(mixing.start_layer, -1), rows])
 
 
-def rollout_matrices(
-    trace: Trace,
-    head_fusion: str = "mean",
-    discard_ratio: float = 0.0,
-    discard: str = "matrix",
-    start_layer: int = 0,
-) -> Tensor:
-    """R after every layer, [layers, tokens, tokens]: cubic in tokens, for views that hover over any of them."""
-    check_choices(trace, head_fusion, discard_ratio, discard, start_layer)
-    result = torch.eye(trace.tokens, device=trace.logits.device)
-    matrices = []
-    for layer in range(trace.layers):
-        if layer >= start_layer:
-            result = _normalised(_discarded(_fused(trace, layer, head_fusion), discard_ratio, discard)) @ result
-        matrices.append(result)
-    return torch.stack(matrices)
-
-
-def vit_explain_rollout(
-    trace: Trace, query: int = 0, head_fusion: str = "mean", discard_ratio: float = 0.0, compat: str = "vit-explain"
-) -> Tensor:
-    """jacobgil/vit-explain's rollout as it is, for parity, with its missing keepdim: columns are divided by row sums
-    (its issue 16), so rows of the result do not sum to 1. Returns [tokens] before its final division by the maximum over
-    the patches."""
-    if compat != "vit-explain":
-        raise ValueError(f"compat must be None or 'vit-explain', got {compat!r}")
-    check_choices(trace, head_fusion, discard_ratio, "matrix", 0)
-    query = check_token(trace, query)
-    eye = torch.eye(trace.tokens, device=trace.logits.device)
-    result = eye
-    for layer in range(trace.layers):
-        a = (_discarded(_fused(trace, layer, head_fusion), discard_ratio, "matrix") + eye) / 2
-        result = (a / a.sum(-1)) @ result
-    return result[query]
-
-
-def times_fused(rows: Tensor, fused: Tensor, discard_ratio: float, discard: str) -> Tensor:
-    """rows [..., N] @ A_hat of a layer whose heads were fused to [N, N]."""
-    return rows @ _normalised(_discarded(fused, discard_ratio, discard))
-
-
-def _times_layer(rows: Tensor, trace: Trace, layer: int, head_fusion: str, ratio: float, discard: str) -> Tensor:
-    """rows [k, N] @ A_hat of one layer."""
-    if ratio and discard == "matrix":
-        return times_fused(rows, _fused(trace, layer, head_fusion), ratio, discard)
-    used = rows.any(0).nonzero()[:, 0]  # at the top of a chain only one token has weight
-    if len(used) == 1:
-        queries = int(used[0])
-        fused = _fuse(trace.attention(layer, queries)[0].float(), head_fusion)
-        return _accumulate(torch.zeros_like(rows), rows, slice(queries, queries + 1), fused, ratio)
-    out = torch.zeros_like(rows)
-    for queries, attention in attention_chunks(trace, layer):
-        if head_fusion == "mean" and not ratio:  # 0.5 F + 0.5 I: fold the mean over heads into the product
-            weights = rows[:, queries]
-            out += (weights @ attention.float()).mean(0) / 2
-            out[:, queries] += weights / 2
+@torch.no_grad()
+def rollout_matrices(trace: Trace, head_fusion: str = "mean", **choices: object) -> Tensor:
+    """R_l after each layer, [L, N, N]: cubic in time, and L matrices of memory. Choices and errors as `rollout`."""
+    check_one_picture(trace)
+    fuse, mixing = attention_fuse(trace, head_fusion), Mixing.of(trace, **choices)
+    result = torch.empty(trace.layers, trace.tokens, trace.tokens, device=trace.logits.device)
+    below = torch.eye(trace.tokens, device=trace.logits.device)
+    for layer, here in enumerate(result):
+        if layer < mixing.start_layer:
+            here.copy_(below)
         else:
-            _accumulate(out, rows, queries, _fuse(attention.float(), head_fusion), ratio)
-    return out
+            for tokens, a_hat in _mixing_rows(trace, fuse, layer, mixing):
+                here[tokens] = a_hat @ below
+        below = here
+    return result
 
 
-def _accumulate(out: Tensor, rows: Tensor, queries: slice, fused: Tensor, ratio: float) -> Tensor:
-    """out += rows[:, queries] @ A_hat[queries], for fused attention [n, N] of these queries."""
-    fused = _discarded(fused, ratio, "row")
-    weights = rows[:, queries] / (fused.sum(-1) + 1)
-    out += weights @ fused
-    out[:, queries] += weights
-    return out
+@dataclass(frozen=True)
+class Mixing:
+    """How a layer's fused attention F becomes A_hat, and from which layer on; see `rollout`. `spare_first`: whether F[0, 0]
+    is never dropped from a whole matrix."""
+
+    discard_ratio: float = 0.0
+    discard: str = "matrix"
+    start_layer: int = 0
+    compat: str | None = None
+    spare_first: bool = True
+
+    @classmethod
+    def of(cls, trace: Trace, **choices: object) -> Mixing:
+        mixing = cls(**choices)
+        if not 0 <= mixing.start_layer < trace.layers:
+            raise ValueError(f"start_layer must be from 0 to {trace.layers - 1}, got {mixing.start_layer}")
+        return mixing
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.discard_ratio < 1.0:
+            raise ValueError(f"discard_ratio must be at least 0 and below 1, got {self.discard_ratio}")
+        if self.discard not in DISCARDS:
+            raise ValueError(f"discard must be one of {', '.join(DISCARDS)}, got {self.discard!r}")
+        if self.compat not in (None, "vit-explain"):
+            raise ValueError(f"compat must be None or 'vit-explain', got {self.compat!r}")
+        if self.compat and self.discard != "matrix":
+            raise ValueError("vit-explain discards over the whole matrix; use discard='matrix', or compat=None")
+
+    @property
+    def whole(self) -> bool:
+        """Whether a row of A_hat depends on other rows of F."""
+        return self.compat is not None or (self.discard == "matrix" and self.discard_ratio > 0)
 
 
-def _fused(trace: Trace, layer: int, head_fusion: str) -> Tensor:
-    """F [N, N] of one layer."""
-    return torch.cat([_fuse(attention.float(), head_fusion) for _, attention in attention_chunks(trace, layer)])
-
-
-def _fuse(attention: Tensor, head_fusion: str) -> Tensor:
-    """[heads, n, N] -> [n, N]."""
-    return attention.mean(0) if head_fusion == "mean" else getattr(attention, "a" + head_fusion)(0)
-
-
-def _discarded(fused: Tensor, ratio: float, discard: str) -> Tensor:
-    """The same with its weakest entries set to zero."""
-    if not ratio:
-        return fused
-    kept = fused.clone()
-    if discard == "row":
-        count = int(fused.shape[-1] * ratio)
-        return kept.scatter_(-1, fused.topk(count, -1, largest=False).indices, 0.0)
-    indices = fused.flatten().topk(int(fused.numel() * ratio), largest=False).indices
-    kept.view(-1)[indices[indices != 0]] = 0.0
-    return kept
-
-
-def _normalised(fused: Tensor) -> Tensor:
-    """Rows of F + I, each divided by its own sum."""
-    a_hat = fused + torch.eye(len(fused), device=fused.device)
-    return a_hat / a_hat.sum(-1, keepdim=True)
-
-
-def check_choices(trace: Trace, head_fusion: str, discard_ratio: float, discard: str, start_layer: int) -> None:
-    """ValueError, saying what is valid, for choices that this trace does not have."""
+def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
+    """F = mean, max or min over the heads of the attention."""
     if head_fusion not in HEAD_FUSIONS:
         raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {head_fusion!r}")
-    if discard not in DISCARDS:
-        raise ValueError(f"discard must be one of {', '.join(DISCARDS)}, got {discard!r}")
-    if not 0.0 <= discard_ratio < 1.0:
-        raise ValueError(f"discard_ratio must be in [0, 1), got {discard_ratio}")
-    if not 0 <= start_layer < trace.layers:
-        raise ValueError(f"start_layer {start_layer} is out of range: this model has layers 0 to {trace.layers - 1}")
+    fused = HEAD_FUSIONS[head_fusion]
+    return lambda layer, tokens: fused(trace.attention(layer, tokens)[0].float())
+
+
+def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_layer: bool = False) -> Tensor:
+    """Row `query` of R_L, [1, N], or with `every_layer` of R_start to R_L, [L - start, N]."""
+    check_token(trace, query)
+    start = _one_hot(trace, query)
+    rows = start.new_empty(0, trace.tokens)  # one chain for each R asked for, the longest first
+    for layer in reversed(range(mixing.start_layer, trace.layers)):
+        if every_layer or not len(rows):
+            rows = torch.cat([rows, start])
+        used = rows.any(0).nonzero()[:, 0]  # at the top, one token
+        product = torch.zeros_like(rows)
+        for tokens, a_hat in _mixing_rows(trace, fuse, layer, mixing, used):
+            product += rows[:, tokens] @ a_hat
+        rows = product
+    return rows.flip(0)
+
+
+def _mixing_rows(
+    trace: Trace, fuse: Fuse, layer: int, mixing: Mixing, used: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Blocks (tokens [n], their rows of A_hat [n, N]) of one layer that hold at least the tokens `used` (None: all)."""
+    if mixing.whole:
+        yield _whole_mixing(trace, fuse, layer, mixing)
+        return
+    for tokens in token_blocks(trace, used):
+        a_hat = fuse(layer, tokens)
+        if count := int(trace.tokens * mixing.discard_ratio):
+            a_hat.masked_fill_(a_hat < _order_statistic(a_hat, count)[:, None], 0.0)
+        a_hat[torch.arange(len(tokens), device=tokens.device), tokens] += 1.0  # the halves cancel
+        yield tokens, a_hat.div_(a_hat.sum(-1, keepdim=True))
+
+
+def _whole_mixing(trace: Trace, fuse: Fuse, layer: int, mixing: Mixing) -> tuple[Tensor, Tensor]:
+    """(all tokens [N], A_hat [N, N])."""
+    a_hat = torch.cat([fuse(layer, tokens) for tokens in token_blocks(trace)])
+    first, flat = a_hat[0, 0].clone(), a_hat.view(-1)
+    if count := int(len(flat) * mixing.discard_ratio):
+        if mixing.compat:  # its choice among equals is topk's
+            flat[flat.topk(count, largest=False).indices] = 0.0
+        else:
+            flat.masked_fill_(flat < _order_statistic(flat, count), 0.0)
+        if mixing.spare_first:
+            a_hat[0, 0] = first
+    a_hat.diagonal().add_(1.0)
+    a_hat.div_(a_hat.sum(-1, keepdim=not mixing.compat))
+    return torch.arange(trace.tokens, device=a_hat.device), a_hat
+
+
+def _order_statistic(values: Tensor, count: int) -> Tensor:
+    """The smallest value along the last axis with `count` before it in order, [...]. By numpy, which needs one copy of
+    the values; torch's kthvalue and topk need three or more."""
+    ordered = np.partition(values.cpu().numpy(), count, axis=-1)
+    return torch.as_tensor(ordered[..., count], device=values.device)
+
+
+def _one_hot(trace: Trace, token: int) -> Tensor:
+    row = torch.zeros(1, trace.tokens, device=trace.logits.device)
+    row[0, token] = 1.0
+    return row

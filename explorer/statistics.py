@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from explorer.attention import attention_chunks
-from vit_model import Trace
+from explorer.attention import attention_blocks, check_one_picture
+from vit_model.trace import Trace
 
 
-def attention_distance(trace: Trace, patch_size: tuple[int, int], renormalise: bool = True) -> Tensor:
-    """Mean attention distance of every head in pixels of the model's input, [layers, heads] (ViT paper, Figure 7).
+@torch.no_grad()
+def attention_distance(trace: Trace, patch_size: int | Sequence[int], renormalise: bool = True) -> Tensor:
+    """Mean attention distance of every head, [L, H], in pixels of the model's input (ViT paper, Figures 7 and 11).
 
-    d[h] = mean over query patches i of sum over key patches j of A[h, i, j] * |centre_i - centre_j|; a patch's distance
-    to itself, 0, counts. Prefix tokens take no part; `renormalise` makes the remaining rows sum to 1 again
-    (probing-vits does not). Uniform attention on a 14x14 grid of 16 px gives 116.49 px.
+    Mean over the query patches i of sum_j A[i, j] |centre_i - centre_j| over the key patches j; a patch's zero distance to
+    itself counts. Tokens before the patches take no part, and what remains of each row is made to sum to 1 again;
+    `renormalise=False` leaves it as it is, as probing-vits does. `patch_size`: pixels, int or (height, width).
+
+    Uniform attention on a 14x14 grid of 16 px gives 116.49 px, without renormalising 115.90.
     """
-    (gh, gw), (ph, pw) = trace.grid, patch_size
-    rows, columns = torch.meshgrid(torch.arange(gh) * float(ph), torch.arange(gw) * float(pw), indexing="ij")
-    centres = torch.stack([rows.flatten(), columns.flatten()], dim=-1).to(trace.logits.device)
-    result = []
-    for layer in range(trace.layers):
-        total = torch.zeros(trace.heads, device=centres.device)
-        for queries, attention in attention_chunks(trace, layer):
-            first = max(queries.start, trace.prefix)
-            if first >= queries.stop:
-                continue
-            patches = slice(first - trace.prefix, queries.stop - trace.prefix)
-            among = attention[:, first - queries.start :, trace.prefix :].float()
-            distances = (among * torch.cdist(centres[patches], centres)).sum(-1)  # [heads, n]
-            total += (distances / among.sum(-1) if renormalise else distances).sum(-1)
-        result.append(total / (gh * gw))
-    return torch.stack(result)
+    check_one_picture(trace)
+    ph, pw = (patch_size, patch_size) if isinstance(patch_size, int) else patch_size
+    (gh, gw), prefix = trace.grid, trace.prefix
+    place = torch.arange(gh * gw, device=trace.logits.device)
+    centres = torch.stack([place // gw * float(ph), place % gw * float(pw)], dim=-1)  # [gh*gw, 2]
+    result = torch.zeros(trace.layers, trace.heads, device=place.device)
+    for layer, sums in enumerate(result):
+        for tokens, rows in attention_blocks(trace, layer):
+            patches = tokens[tokens >= prefix] - prefix
+            among = rows[:, len(tokens) - len(patches) :, prefix:].float()  # [H, n, gh*gw]
+            mass = among.sum(-1) if renormalise else 1.0
+            away = torch.cdist(centres[patches], centres, compute_mode="donot_use_mm_for_euclid_dist")
+            sums += (among.mul_(away).sum(-1) / mass).sum(-1)
+    return result / (gh * gw)
 
 
+@torch.no_grad()
 def attention_entropy(trace: Trace) -> Tensor:
-    """Mean entropy of every head's attention rows in nats, [layers, heads]: -sum_j A_ij ln A_ij, mean over tokens i.
-    The ceiling, reached by uniform attention, is ln(tokens)."""
-    result = []
-    for layer in range(trace.layers):
-        total = torch.zeros(trace.heads, device=trace.logits.device)
-        for _, attention in attention_chunks(trace, layer):
-            total += torch.special.entr(attention.float()).sum((-2, -1))
-        result.append(total / trace.tokens)
-    return torch.stack(result)
+    """Mean entropy of every head's attention, [L, H], in nats: mean over all tokens i of -sum_j A[i, j] ln A[i, j].
+
+    0 where every token attends to one other; at most ln(N), for uniform attention (5.2832 for 197 tokens).
+    """
+    check_one_picture(trace)
+    result = torch.zeros(trace.layers, trace.heads, device=trace.logits.device)
+    for layer, sums in enumerate(result):
+        for _, rows in attention_blocks(trace, layer):
+            sums += torch.special.entr(rows.float()).sum((-2, -1))
+    return result / trace.tokens
