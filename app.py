@@ -11,7 +11,9 @@ if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for eve
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(cache) / "gradio"))
     os.environ.setdefault("HF_HOME", str(Path(cache) / "huggingface"))
 
-from explorer.device import on_space  # before gradio and torch: ZeroGPU's package comes first
+import gradio as gr
+
+from explorer.device import on_space  # before torch: ZeroGPU's package comes first
 from explorer.tabs.page import CSS, HEAD, build_page, theme
 from explorer.tabs.text import I18N
 
@@ -37,11 +39,10 @@ options = arguments(sys.argv[1:] if __name__ == "__main__" else [])
 shared = options.share or os.environ.get("GRADIO_SHARE", "").lower() == "true"
 demo = build_page(options.model, local_paths=options.host in LOOPBACK and not shared and not on_space())
 
-if __name__ == "__main__":
-    demo.queue(default_concurrency_limit=4, max_size=64).launch(
-        server_name=options.host,
-        server_port=options.port,
-        share=options.share or None,
+
+def launch(page: gr.Blocks, **choices: object) -> tuple:
+    """`page.launch` with everything that this page needs of it."""
+    return page.queue(default_concurrency_limit=4, max_size=64).launch(
         ssr_mode=False,
         enable_monitoring=False,
         run_history=False,
@@ -51,4 +52,9 @@ if __name__ == "__main__":
         head=HEAD,
         i18n=I18N,
         footer_links=["api", "settings"],
+        **choices,
     )
+
+
+if __name__ == "__main__":
+    launch(demo, server_name=options.host, server_port=options.port, share=options.share or None)

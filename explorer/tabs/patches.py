@@ -26,8 +26,8 @@ def _filters(scene: Scene) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
     """Principal components of the embedding as RGB, where the model reads RGB."""
     if scene.model.config.channels != 3:
         return None, None
-    filters, explained = patch_filters(scene.model, FILTERS)
-    return filters.numpy(), explained.numpy()
+    filters = patch_filters(scene.model, FILTERS)
+    return filters.components.numpy(), filters.explained.numpy()
 
 
 def _show(scene: Scene, request: gr.Request) -> list:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import gradio as gr
+import numpy as np
 
-from explorer.position import patch_positions, position_similarity
+from explorer.position import position_similarity
 from explorer.session import Scene, parse_size, resized
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
@@ -16,47 +17,54 @@ from explorer.viewer.scene_bar import SceneBar
 from vit_model import VisionTransformer
 from vit_model.positions import METHODS
 
+OWN = "own"  # the scheme of the checkpoint's origin
 MAX_SAVED_PLACES = 1600  # a 40 x 40 grid's similarities take 10 MB
 
 
 def build() -> Tab:
     with gr.Tab(I18N("tab_positions"), id="positions", elem_id="tab-positions") as item:
         with gr.Row():
-            size = gr.Textbox("", label=I18N("new_size"), info=I18N("new_size_info"), min_width=160, elem_id="new-size")
+            size = gr.Textbox(
+                "",
+                label=I18N("new_size"),
+                info=I18N("new_size_info"),
+                placeholder="384",
+                min_width=160,
+                elem_id="new-size",
+            )
             method = gr.Dropdown(
-                [(I18N(f"method_{name}"), name) for name in METHODS],
-                value="bilinear",
+                [(I18N("method_own"), OWN), *((I18N(f"method_{name}"), name) for name in METHODS)],
+                value=OWN,
                 label=I18N("method"),
+                info=I18N("method_info"),
                 min_width=200,
                 elem_id="method",
-            )
-            kind = gr.Dropdown(
-                [(I18N("kind_cosine"), "cosine"), (I18N("kind_dot"), "dot")],
-                value="cosine",
-                label=I18N("kind"),
-                min_width=120,
-                elem_id="kind",
             )
         view = PositionsView(elem_id="positions")
         gr.Markdown(I18N("compare_head"), elem_classes="subdued")
         bars = [SceneBar(elem_id="prediction-native"), SceneBar(elem_id="prediction-interpolated")]
         with gr.Accordion(I18N("what"), open=False):
             gr.Markdown(I18N("about_positions"), elem_classes="about")
-    return Tab("positions", item, (view, *bars), _show, _arrays, (size, method, kind))
+    return Tab("positions", item, (view, *bars), _show, _arrays, (size, method))
 
 
 def resized_model(scene: Scene, size: str, method: str) -> VisionTransformer:
     """The scene's model at the chosen size (by default 1.5 times its own), its positions resampled by `method`."""
-    if method not in METHODS:
+    if method not in (OWN, *METHODS):
         raise ValueError(f"expected an interpolation of {', '.join(METHODS)}, got {str(method)[:40]!r}")
     config = scene.model.config
     chosen = parse_size(size, config.patch_size)
     if chosen is None:
         chosen = tuple(round(1.5 * g) * p for g, p in zip(config.grid, config.patch_size, strict=True))
-    return resized(scene.model, chosen, method)
+    return resized(scene.model, chosen, None if method == OWN else method)
 
 
-def _show(scene: Scene, request: gr.Request, size: str, method: str, kind: str) -> list:
+def patch_positions(model: VisionTransformer) -> np.ndarray:
+    """[gh*gw, D]: the position embeddings of the patches."""
+    return model.positions[0, model.config.positioned_prefix :].detach().float().cpu().numpy()
+
+
+def _show(scene: Scene, request: gr.Request, size: str, method: str) -> list:
     model, other = scene.model, resized_model(scene, size, method)
     sizes = [f"{m.config.image_size[0]}x{m.config.image_size[1]}" for m in (model, other)]
     names = tuple(
@@ -64,7 +72,7 @@ def _show(scene: Scene, request: gr.Request, size: str, method: str, kind: str) 
         for key, px in zip(("native_positions", "new_positions"), sizes, strict=True)
     )
     view = positions_value(
-        patch_positions(model), model.config.grid, patch_positions(other), other.config.grid, kind=kind, names=names
+        patch_positions(model), model.config.grid, patch_positions(other), other.config.grid, names=names
     )
     return [view, *_predictions(scene, other, sizes, method, request)]
 
@@ -85,13 +93,13 @@ def _predictions(scene: Scene, other: VisionTransformer, sizes: list[str], metho
     ]
 
 
-def _arrays(scene: Scene, state: dict, size: str, method: str, kind: str) -> tuple[dict, dict]:
+def _arrays(scene: Scene, state: dict, size: str, method: str) -> tuple[dict, dict]:
     """Position embeddings of both grids, and their similarities where they are not too many."""
     other = resized_model(scene, size, method)
     arrays = {}
     for name, model in (("native", scene.model), ("interpolated", other)):
-        arrays[f"{name}_embeddings"] = patch_positions(model).numpy()
+        arrays[f"{name}_embeddings"] = patch_positions(model)
         if model.config.grid[0] * model.config.grid[1] <= MAX_SAVED_PLACES:
-            arrays[f"{name}_similarity"] = position_similarity(model, kind=kind).cpu().numpy()
-    choices = {"image_size": list(other.config.image_size), "method": method, "kind": kind}
+            arrays[f"{name}_similarity"] = position_similarity(model).cpu().numpy()
+    choices = {"image_size": list(other.config.image_size), "method": method, "kind": "cosine"}
     return arrays, choices | {"native_grid": list(scene.model.config.grid), "grid": list(other.config.grid)}

@@ -41,7 +41,7 @@ def build() -> Tab:
 
 
 def _discard(key: str, value: float) -> gr.Slider:
-    return gr.Slider(0, 0.99, value, step=0.01, label=I18N(key), info=I18N("discard_info"), min_width=150, elem_id=key)
+    return gr.Slider(0, 0.99, value, step=0.01, label=I18N(key), min_width=150, elem_id=key)
 
 
 class RolloutSource:

@@ -1,0 +1,30 @@
+"""The whole page, served once for all of these tests."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import app
+from explorer.tabs.page import build_page
+
+
+@pytest.fixture(scope="session")
+def served():
+    """Address of the page as `python app.py` serves it, on loopback."""
+    demo = build_page(local_paths=True)
+    _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def photograph():
+    """A JPEG that looks like nothing the model knows: smooth colours and a bright disc, 300 x 200."""
+    y, x = np.mgrid[:200, :300] / 200
+    picture = np.stack([120 + 90 * np.sin(4 * x), 90 + 60 * np.cos(5 * y), 80 + 70 * x], axis=-1)
+    picture[(x - 0.9) ** 2 + (y - 0.4) ** 2 < 0.05] = (250, 240, 90)
+    data = io.BytesIO()
+    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(data, "JPEG", quality=92)
+    return data.getvalue()

@@ -1,0 +1,84 @@
+"""The named endpoints, called by gradio_client as a stranger would call them."""
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from explorer.export import load_npz
+from explorer.session import ModelChoice, look
+from explorer.tabs.examples import example_files
+
+
+@pytest.fixture(scope="module")
+def client(served, tmp_path_factory):
+    return Client(served, verbose=False, analytics_enabled=False, download_files=str(tmp_path_factory.mktemp("client")))
+
+
+@pytest.fixture(scope="module")
+def example():
+    return str(example_files()[0])
+
+
+def test_the_endpoints_and_no_others_are_named(client):
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/predict", "/attention", "/explain", "/positions"}
+
+
+def test_predict(client, example):
+    answer = client.predict("bundled", handle_file(example), "native", 3, api_name="/predict")
+    scene = look(ModelChoice(), example)
+    assert [entry["label"] for entry in answer["top"]] == [label for label, _ in scene.top(3)]
+    assert answer["grid"] == [12, 12]
+    assert answer["checksum"] == scene.model.origin.checksum
+
+
+@pytest.mark.parametrize("direction", ["to", "by"])
+def test_attention(client, example, direction):
+    answer = client.predict("bundled", handle_file(example), "native", -1, 5, direction, api_name="/attention")
+    whole = look(ModelChoice(), example).trace.attention(-1)[0]
+    expected = whole[:, 5] if direction == "to" else whole[:, :, 5]
+    np.testing.assert_allclose(answer["heads"], expected.numpy(), rtol=1e-4, atol=1e-7)
+
+
+def test_explain_takes_choices_and_labels(client, example):
+    plain = client.predict("bundled", handle_file(example), "native", "rollout", "", "{}", api_name="/explain")
+    chosen = '{"head_fusion": "max", "discard_ratio": 0.9}'
+    other = client.predict("bundled", handle_file(example), "native", "rollout", "", chosen, api_name="/explain")
+    assert np.shape(plain["values"]) == (12, 12)
+    assert plain["values"] != other["values"]
+    by_label = client.predict(
+        "bundled", handle_file(example), "native", "gradient-rollout", "church", "{}", api_name="/explain"
+    )
+    assert by_label["target"] == 2
+
+
+def test_positions(client):
+    path = client.predict("bundled", "64x128", "bilinear", "cosine", api_name="/positions")
+    arrays, manifest = load_npz(path)
+    assert arrays["similarity"].shape == (8, 16, 8, 16)
+    assert manifest["choices"] == {"view": "positions", "kind": "cosine", "interpolation": "bilinear"}
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "arguments", "words"),
+    [
+        ("/predict", ["../../etc/passwd", "PICTURE", "native", 5], "Hub id"),
+        ("/predict", ["bundled", "PICTURE", "97", 5], "multiple of the patch size"),
+        ("/predict", ["bundled", "PICTURE", "9999x9999", 5], "patches"),
+        ("/predict", ["bundled", "PICTURE", "1e9", 5], "height x width"),
+        ("/attention", ["bundled", "PICTURE", "native", 99, 0, "to"], "99"),
+        ("/attention", ["bundled", "PICTURE", "native", 0, 9999, "to"], "9999"),
+        ("/attention", ["bundled", "PICTURE", "native", 0, 0, "__class__"], "direction"),
+        ("/explain", ["bundled", "PICTURE", "native", "magic", "", "{}"], "rollout"),
+        ("/explain", ["bundled", "PICTURE", "native", "rollout", "", "[1]"], "JSON object"),
+        ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"wrong": 1}'], "head_fusion"),
+        ("/explain", ["bundled", "PICTURE", "native", "rollout", "99", "{}"], "99"),
+        ("/positions", ["bundled", "native", "magic", "cosine"], "magic"),
+        ("/positions", ["bundled", "native", "", "magic"], "magic"),
+    ],
+)
+def test_wrong_arguments_are_answered_in_words(client, example, endpoint, arguments, words):
+    sent = [handle_file(example) if argument == "PICTURE" else argument for argument in arguments]
+    with pytest.raises(AppError, match=words):
+        client.predict(*sent, api_name=endpoint)

@@ -1,0 +1,260 @@
+"""The page as a newcomer uses it, in a real Chromium; the `open_page` fixture fails a test on any error in the page and
+on any request that leaves the server."""
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import save_file
+
+from explorer.export import load_npz
+from vit_model import SIZES, VisionTransformer, ViTConfig, save_model
+
+TABS = {"patches": 0, "attention": 1, "rollout": 2, "positions": 3}
+
+
+def ready(page, name):
+    page.wait_for_selector(f"#{name} [data-state=ready]")
+
+
+def opened(open_page, url, **choices):
+    page = open_page(url, **choices)
+    ready(page, "scene-bar")
+    ready(page, "attention")
+    return page
+
+
+def go_to(page, tab):
+    page.get_by_role("tab").nth(TABS[tab]).click()
+    ready(page, tab)
+
+
+def upload(page, name, data, kind="image/jpeg"):
+    """Give the picture another file, as a person would by dropping it."""
+    if page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").count():
+        page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").first.click()
+    page.locator("#picture input[type=file]").first.set_input_files({"name": name, "mimeType": kind, "buffer": data})
+
+
+def seq(page):
+    return page.locator("#scene-bar .scene-bar").get_attribute("data-seq")
+
+
+def wait_for_new(page, before):
+    page.wait_for_function("b => document.querySelector('#scene-bar .scene-bar').dataset.seq !== b", arg=before)
+    return seq(page)
+
+
+def message(page):
+    toast = page.locator("[data-testid=toast-text]").last
+    toast.wait_for()
+    return toast.inner_text()
+
+
+def test_opens_with_an_example_already_analysed(open_page, served):
+    page = opened(open_page, served)
+    assert page.locator("#scene-bar .predictions li").count() == 5
+    assert page.locator("#scene-bar .predictions li").first.get_attribute("title") == "parachute"
+    card = page.locator("#model-card").inner_text()
+    assert "12x12 grid" in card
+    assert "ten kinds of things" in card
+
+
+def test_an_uploaded_photograph_is_seen_in_every_tab_and_stays(open_page, served, photograph):
+    page = opened(open_page, served)
+    before = seq(page)
+    upload(page, "photo.jpg", photograph)
+    after = wait_for_new(page, before)
+    for tab in TABS:
+        go_to(page, tab)
+    assert seq(page) == after
+
+
+def test_hovering_asks_the_server_for_nothing(open_page, served):
+    page = opened(open_page, served)
+    page.wait_for_function("document.querySelectorAll('#attention [data-state=ready]').length > 0")
+    page.wait_for_timeout(1500)  # the other layers arrive
+    asked = len(page.asked)
+    box = page.locator("#attention canvas").first.bounding_box()
+    for step in range(20):
+        page.mouse.move(box["x"] + box["width"] * (step + 0.5) / 20, box["y"] + box["height"] * 0.4)
+    page.wait_for_timeout(300)
+    assert [url for url in page.asked[asked:] if "heartbeat" not in url] == []
+
+
+def test_a_point_of_the_distance_plot_selects_its_head(open_page, served):
+    page = opened(open_page, served)
+    ready(page, "distance-plot")
+    points = page.locator("#distance-plot .points path.point")
+    points.nth(4).scroll_into_view_if_needed()  # layer 1, head 1 of three heads
+    points.nth(4).click(force=True)
+    page.wait_for_function("window.vitStates.attention.layer === 1 && window.vitStates.attention.panel === 1")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("empty.png", b"", "empty"),
+        ("page.png", b"<html><script>alert(1)</script></html>", "HTML"),
+        ("<img src=x onerror=alert(1)>.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "PNG"),
+    ],
+)
+def test_a_bad_picture_is_refused_in_words_and_earlier_results_stay(open_page, served, name, data, words):
+    page = opened(open_page, served)
+    before = seq(page)
+    upload(page, name, data, "image/png")
+    assert words.lower() in message(page).lower()
+    assert page.locator("[data-testid=toast-text] img, [data-testid=toast-text] script").count() == 0
+    assert seq(page) == before
+    assert page.locator("#attention [data-state=ready]").count() == 1
+
+
+def test_strange_pictures_simply_work(open_page, served):
+    page = opened(open_page, served)
+    ramp = np.linspace(0, 65535, 64 * 48).reshape(48, 64)
+    strange = {
+        "one-pixel.png": Image.new("RGB", (1, 1), "red"),
+        "thin.png": Image.new("L", (3000, 2), 90),
+        "deep.png": Image.fromarray(ramp.astype(np.uint16)),
+        "cmyk.jpg": Image.new("CMYK", (40, 30), (10, 200, 30, 0)),
+        "float.tiff": Image.fromarray((ramp / 65535).astype(np.float32)),
+    }
+    for name, picture in strange.items():
+        before, data = seq(page), io.BytesIO()
+        picture.save(data, {"jpg": "JPEG", "png": "PNG", "tiff": "TIFF"}[name.split(".")[-1]])
+        upload(page, name, data.getvalue(), "image/png")
+        wait_for_new(page, before)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A small model of our own with labels that try to be HTML."""
+    config = ViTConfig(image_size=32, patch_size=8, width=48, depth=3, heads=4, mlp_width=96, classes=2)
+    model = VisionTransformer(config, labels=["<b id=injected>bold</b>", "<img src=x onerror=alert(1)>"])
+    save_model(model.eval(), tmp_path / "own")
+    return tmp_path / "own"
+
+
+def test_an_uploaded_checkpoint_is_explored_and_its_labels_are_text(open_page, served, checkpoint):
+    page = opened(open_page, served)
+    before = seq(page)
+    page.locator("#own button").first.click()
+    files = [str(checkpoint / name) for name in ("model.safetensors", "config.json", "preprocessor_config.json")]
+    page.locator("#own-files input[type=file]").set_input_files(files)
+    page.get_by_text("model.safetensors").first.wait_for()
+    page.locator("#own-load").click()
+    wait_for_new(page, before)
+    assert "4x4 grid" in page.locator("#model-card").inner_text()
+    labels = page.locator("#scene-bar .label").all_inner_texts()
+    assert "<b id=injected>bold</b>" in labels
+    assert page.locator("#injected").count() == 0
+
+
+def test_a_local_path_is_accepted_on_loopback(open_page, served, checkpoint):
+    page = opened(open_page, served)
+    before = seq(page)
+    page.locator("#own button").first.click()
+    page.locator("#own-path textarea, #own-path input").fill(str(checkpoint))
+    page.locator("#own-load").click()
+    wait_for_new(page, before)
+    assert "4x4 grid" in page.locator("#model-card").inner_text()
+
+
+@pytest.mark.parametrize("kind", ["text", "pickle", "nan"])
+def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(open_page, served, tmp_path, kind):
+    path = tmp_path / "model.safetensors"
+    if kind == "nan":
+        model = VisionTransformer(SIZES["scratch-vit2"])
+        state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        state["blocks.0.mlp.fc1.weight"][0, 0] = float("nan")
+        save_file(state, path)
+    else:
+        path.write_bytes(b"not a checkpoint" if kind == "text" else b"\x80\x04cos\nsystem\n(S'true'\ntR.")
+    page = opened(open_page, served)
+    before = seq(page)
+    page.locator("#own button").first.click()
+    page.locator("#own-files input[type=file]").set_input_files(str(path))
+    page.get_by_text("model.safetensors").first.wait_for()
+    page.locator("#own-load").click()
+    assert len(message(page)) > 30
+    assert seq(page) == before
+
+
+def test_another_resolution_and_one_that_the_patch_does_not_divide(open_page, served):
+    page = opened(open_page, served)
+    before = seq(page)
+    size = page.locator("#size input")
+    size.fill("128x64")
+    size.press("Enter")
+    after = wait_for_new(page, before)
+    assert "16x8 grid" in page.locator("#model-card").inner_text()
+    size.fill("100")
+    size.press("Enter")
+    said = message(page)
+    assert "96x96" in said
+    assert "104x104" in said
+    assert seq(page) == after
+
+
+def test_what_a_tab_shows_can_be_taken_away(open_page, served):
+    page = opened(open_page, served)
+    for tab, wanted in (
+        ("attention", {"attention", "distance_pixels", "entropy_nats"}),
+        ("patches", {"pixels", "tokens", "filters", "filters_explained_variance"}),
+        ("rollout", {"rollout_a", "rollout_b"}),
+        ("positions", {"native_embeddings", "native_similarity", "interpolated_embeddings", "interpolated_similarity"}),
+    ):
+        go_to(page, tab)
+        page.locator("#save-npz").click()
+        link = page.locator(f"#saved-npz a[href*='vit-explorer-{tab}']").first
+        link.wait_for()
+        with page.expect_download() as download:
+            link.click()
+        arrays, manifest = load_npz(download.value.path())
+        assert set(arrays) == wanted
+        assert manifest["model"] == "bundled"
+        assert len(manifest["checksum_sha256"]) == 64
+        assert manifest["choices"]["view"] == tab
+
+
+def test_two_visitors_see_only_their_own(open_page, served, photograph):
+    first = opened(open_page, served)
+    second = opened(open_page, served, viewport={"width": 1100, "height": 800})
+    before = seq(first)
+    upload(first, "mine.jpg", photograph)
+    mine = wait_for_new(first, before)
+    second.reload()
+    ready(second, "scene-bar")
+    assert seq(second) == before != mine
+    state = json.dumps(second.evaluate("window.vitStates"))
+    assert "mine.jpg" not in state + second.content()
+
+
+def test_chinese(open_page, served):
+    page = opened(open_page, served, locale="zh-CN")
+    assert page.get_by_role("tab").nth(0).inner_text() == "图块"
+    assert "网格" in page.locator("#model-card").inner_text()
+    upload(page, "empty.png", b"", "image/png")
+    assert "未能完成" in message(page)
+
+
+def test_language_link_switches_the_whole_page(open_page, served):
+    page = opened(open_page, served, viewport={"width": 1000, "height": 900})
+    page.locator("#header a.language").click()
+    ready(page, "scene-bar")
+    page.wait_for_function("document.querySelector('[role=tab]').innerText === '图块'")
+    page.wait_for_function("document.querySelector('#model-card').innerText.includes('网格')")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_never_scrolls_sideways(open_page, served, scheme):
+    page = opened(open_page, served, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    for tab in TABS:
+        go_to(page, tab)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
+        bar = page.locator("#scene-bar").bounding_box()
+        page.mouse.wheel(0, 900)
+        page.wait_for_timeout(100)
+        assert page.locator("#scene-bar").bounding_box()["y"] <= max(bar["y"], 1), "the prediction stays in sight"

@@ -1,0 +1,181 @@
+"""`python app.py` as a process: another user, a read-only checkout, a Space, ZeroGPU, and who may name local paths."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import app
+from explorer.tabs.models import is_local, public_source
+
+ROOT = Path(app.__file__).parent
+PARTS = ("app.py", "explorer", "vit_model")
+
+
+def environment(cache: Path, **more: str) -> dict[str, str]:
+    """A plain user's environment with one writable folder."""
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "VIRTUAL_ENV") if name in os.environ}
+    return kept | {"HOME": str(cache), "VIT_EXPLORER_CACHE": str(cache), "PYTHONDONTWRITEBYTECODE": "1"} | more
+
+
+def answer(process: subprocess.Popen, seconds: float = 90) -> str:
+    """The page of a server that says where it listens."""
+    deadline, said = time.monotonic() + seconds, ""
+    while time.monotonic() < deadline:
+        line = process.stdout.readline()
+        said += line
+        if found := re.search(r"http://[\w.:\[\]]+", line):
+            url = found.group().replace("0.0.0.0", "127.0.0.1")
+            with urllib.request.urlopen(url, timeout=20) as response:
+                return response.read().decode()
+        if not line and process.poll() is not None:
+            break
+    raise AssertionError(f"the server did not start:\n{said}")
+
+
+def serve(folder: Path, env: dict[str, str], *words: str, user: int | None = None) -> str:
+    process = subprocess.Popen(
+        [sys.executable, "app.py", *words],
+        cwd=folder,
+        env=env | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **({} if user is None else {"user": user, "group": user, "extra_groups": []}),
+    )
+    try:
+        return answer(process)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="changes permissions and users the POSIX way")
+def test_read_only_checkout_as_another_user_with_a_writable_cache(tmp_path):
+    checkout, cache = tmp_path / "checkout", tmp_path / "cache"
+    checkout.mkdir()
+    cache.mkdir()
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        copy(ROOT / part, checkout / part)
+    user = None
+    if os.geteuid() == 0:  # root ignores permissions, so become nobody
+        user = 65534
+        os.chown(cache, user, user)
+        for folder in (tmp_path, *tmp_path.parents):
+            if folder.stat().st_uid == 0 and folder != Path("/"):
+                os.chmod(folder, folder.stat().st_mode | 0o011)
+        if not _nobody_can_run_python():
+            pytest.skip("this Python lies in a folder that only root can read")
+    for path in [checkout, *checkout.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        page = serve(checkout, environment(cache), "--port", "0", user=user)
+    finally:
+        for path in [checkout, *checkout.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+    assert "ViT Explorer" in page
+
+
+def _nobody_can_run_python() -> bool:
+    run = subprocess.run([sys.executable, "-c", "import torch"], user=65534, group=65534, capture_output=True)
+    return run.returncode == 0
+
+
+def test_on_a_space_it_listens_to_everyone_and_offers_no_local_paths(tmp_path):
+    env = environment(tmp_path, SPACE_ID="someone/vit-explorer", GRADIO_SERVER_PORT="0", HF_HUB_OFFLINE="1")
+    code = (
+        "import app; assert app.options.host == '0.0.0.0', app.options.host;"
+        "box = next(b for b in app.demo.blocks.values() if getattr(b, 'elem_id', '') == 'own-path');"
+        "assert box.visible is False"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+
+
+def test_importing_app_needs_no_network_and_builds_the_page(tmp_path):
+    code = (
+        "import socket\n"
+        "def refuse(*_): raise AssertionError('a connection was made')\n"
+        "socket.socket.connect = refuse\n"
+        "import app\nassert app.demo.title == 'ViT Explorer'"
+    )
+    env = environment(tmp_path)
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+
+
+ZERO_GPU = '''
+"""A stand-in for Hugging Face's package that does what its documentation says of ZeroGPU: each call of a decorated
+function runs in a forked, daemonic process, and what it returns is pickled."""
+import multiprocessing
+
+CALLS = []
+
+def GPU(function=None, duration=60):
+    if function is None:
+        return lambda decorated: GPU(decorated, duration)
+    def call(*arguments):
+        context = multiprocessing.get_context("fork")
+        queue = context.SimpleQueue()
+        process = context.Process(target=lambda: queue.put(function(*arguments)), daemon=True)
+        process.start()
+        result = queue.get()
+        process.join()
+        CALLS.append((function.__name__, duration))
+        return result
+    return call
+'''
+
+LOOK = """
+import spaces, torch
+torch.set_num_threads(1)
+from explorer.session import ModelChoice, look
+from explorer.tabs.examples import example_files
+scene = look(ModelChoice(), example_files()[0])
+assert spaces.CALLS == [("_trace", 60)], spaces.CALLS
+assert scene.top(1)[0][0] == "parachute", scene.top()
+assert scene.trace.logits.device.type == "cpu"
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ZeroGPU forks, which Windows cannot")
+def test_zero_gpu_runs_forwards_in_its_forked_worker(tmp_path):
+    (tmp_path / "spaces.py").write_text(ZERO_GPU)
+    env = environment(
+        tmp_path, SPACES_ZERO_GPU="1", SPACE_ID="a/b", PYTHONPATH=os.pathsep.join([str(tmp_path), str(ROOT)])
+    )
+    run = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+
+
+def request(**headers: str) -> SimpleNamespace:
+    return SimpleNamespace(headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def test_local_paths_only_for_requests_that_came_directly(monkeypatch):
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert is_local(request())
+    assert not is_local(request(x_forwarded_for="10.0.0.1"))
+    assert not is_local(request(forwarded="for=10.0.0.1"))
+    assert not is_local(None)
+    monkeypatch.setenv("SPACE_ID", "a/b")
+    assert not is_local(request())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
+def test_other_hosts_than_loopback_offer_no_local_paths(host):
+    assert app.arguments(["--host", host]).host not in app.LOOPBACK
+
+
+def test_names_that_visitors_type_are_never_paths():
+    assert public_source("bundled") == "bundled"
+    assert public_source(" google/vit-base-patch16-224 ") == "hf-hub:google/vit-base-patch16-224"
+    assert public_source("/etc/passwd") == "hf-hub:/etc/passwd"
