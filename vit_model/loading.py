@@ -147,6 +147,7 @@ def _labels(declared: dict[int, str], classes: int) -> tuple[tuple[str, ...], tu
     return tuple(declared.get(index, f"class {index}") for index in range(classes)), ()
 
 
+MAX_SIDE = 4096  # pixels that a checkpoint may ask for by itself; `image_size` may ask for more
 _STATISTICS = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD}
 _CROPPED = Preprocessing(size=(224, 224), resize=256, resample="bicubic", **_STATISTICS)
 # What a family's models usually take, for checkpoints that come without their preprocessing.
@@ -184,6 +185,8 @@ def _preprocessing(
             found = replace(found, mean=(0.5,) * config.channels, std=(0.5,) * config.channels)
         note = "no preprocessing comes with the checkpoint: the usual one of its format is taken"
         return found.at_size(size), (note,)
+    if not all(1 <= side <= MAX_SIDE for side in found.size):
+        raise CheckpointError(f"the preprocessing makes {found.size} pixels; expected 1 to {MAX_SIDE} a side")
     if len(found.mean) not in (1, config.channels):
         raise CheckpointError(f"the preprocessing makes {len(found.mean)} channels, the model takes {config.channels}")
     if any(size % patch for size, patch in zip(found.size, config.patch_size, strict=True)):

@@ -322,6 +322,13 @@ def test_odd_preprocessing(values, folder):
     refused(folder, "the preprocessing that comes with the checkpoint cannot be used")
 
 
+@pytest.mark.parametrize("side", [10**40, 80_000])
+def test_preprocessing_of_absurd_size(side, folder):
+    """Once a raw TypeError from torch, or gigabytes of positions."""
+    (folder / "preprocessor_config.json").write_text(json.dumps({"size": {"height": side, "width": side}}))
+    refused(folder, "the preprocessing makes", "expected 1 to 4096 a side")
+
+
 def test_own_folder_with_an_odd_config(edit):
     refused(edit({"model_type": "vit_explorer"}), "tensors have names that this format does not have")
 
