@@ -143,18 +143,24 @@ def _kind(data: bytes) -> str:
 
 def _decode(picture: Image.Image, max_pixels: int) -> Image.Image:
     """The pixels, shrunk by a whole factor where there are more than `max_pixels`; JPEG can decode smaller at once."""
-    if picture.width * picture.height <= max_pixels:
-        picture.load()
-        return picture
-    share = math.sqrt(max_pixels / (picture.width * picture.height))
-    picture.draft(None, tuple(max(1, round(side * share)) for side in picture.size))
+    factor = _shrink_factor(picture.size, max_pixels)
+    if factor > 1:
+        picture.draft(None, (max(picture.width // factor, 1), max(picture.height // factor, 1)))
+        factor = _shrink_factor(picture.size, max_pixels)
     picture.load()
+    if factor == 1:
+        return picture
     if picture.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):  # means of palette indices mean nothing
         picture = as_rgb(picture)
-    factor = math.ceil(math.sqrt(picture.width * picture.height / max_pixels))
-    while math.ceil(picture.width / factor) * math.ceil(picture.height / factor) > max_pixels:
-        factor += 1  # edges round up, which counts in long and thin pictures
-    return picture.reduce(factor) if factor > 1 else picture
+    return picture.reduce(factor)
+
+
+def _shrink_factor(size: tuple[int, int], max_pixels: int) -> int:
+    """The least whole factor that leaves at most `max_pixels`. Edges round up, which counts where one is short."""
+    factor = math.ceil(math.sqrt(max(size[0] * size[1] / max_pixels, 1)))
+    while math.ceil(size[0] / factor) * math.ceil(size[1] / factor) > max_pixels:
+        factor += 1
+    return factor
 
 
 def _orientation(picture: Image.Image) -> int:

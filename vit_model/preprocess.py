@@ -142,13 +142,14 @@ class Preprocessing:
         resize = tuple(math.floor(edge / values.get("crop_pct", 0.875)) for edge in size)
         crop_mode, resample = values.get("crop_mode", "center"), values.get("interpolation", "bicubic")
         fit = _choice("timm's crop_mode", crop_mode, {"center": "cover", "squash": "squash", "border": "contain"})
+        by_edge = fit == "cover" and resize[0] == resize[1]
         return cls(
             size=size,
-            resize=resize[0] if fit == "cover" and resize[0] == resize[1] else resize,
+            resize=resize[0] if by_edge else resize,
             resample="bicubic" if resample == "random" else resample,  # random is for training
             mean=_per_channel(values.get("mean", IMAGENET_MEAN), channels),
             std=_per_channel(values.get("std", IMAGENET_STD), channels),
-            fit="squash" if fit == "cover" and resize[0] == resize[1] else fit,
+            fit="squash" if by_edge else fit,
             crop_offset="round",
         )
 
