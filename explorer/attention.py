@@ -8,6 +8,7 @@ sequences need tens of megabytes. H heads, N tokens = prefix + gh*gw.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -67,16 +68,18 @@ def check_one_picture(trace: Trace) -> None:
 
 def check_layer(trace: Trace, layer: int) -> int:
     """The layer counted from 0; a negative one counts from the last."""
-    if not -trace.layers <= layer < trace.layers:
-        raise ValueError(f"layer must be from 0 to {trace.layers - 1}, or negative to count from the last; got {layer}")
+    if not isinstance(layer, Integral) or not -trace.layers <= layer < trace.layers:
+        raise ValueError(
+            f"layer must be from 0 to {trace.layers - 1}, or negative to count from the last; got {layer!r}"
+        )
     return layer % trace.layers
 
 
 def check_token(trace: Trace, token: int) -> int:
     check_one_picture(trace)
-    if not 0 <= token < trace.tokens:
+    if not isinstance(token, Integral) or not 0 <= token < trace.tokens:
         raise ValueError(
             f"token must be from 0 to {trace.tokens - 1} ({trace.prefix} before the patches, then "
-            f"{trace.grid[0]}x{trace.grid[1]} patches row by row), got {token}"
+            f"{trace.grid[0]}x{trace.grid[1]} patches row by row), got {token!r}"
         )
     return token

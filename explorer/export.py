@@ -14,7 +14,8 @@ from vit_model import VisionTransformer
 
 
 def manifest_for(model: VisionTransformer, picture_hash: str | None, **choices: object) -> dict:
-    """What a reader needs to make the numbers again: model, checksum, picture hash, choices, versions, date (UTC)."""
+    """What a reader needs to make the numbers again: the model's source, format, SHA-256 and config, the picture's hash
+    (None where no picture took part), the choices, the versions of libraries, and the date (UTC)."""
     return {
         "model": model.origin.source,
         "format": model.origin.format,
@@ -22,19 +23,25 @@ def manifest_for(model: VisionTransformer, picture_hash: str | None, **choices: 
         "config": model.config.to_dict(),
         "picture_sha256": picture_hash,
         "choices": choices,
-        "versions": {name: version(name) for name in ("torch", "numpy")} | {"python": platform.python_version()},
+        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "pillow")}
+        | {"python": platform.python_version()},
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
 def save_npz(path: str | Path, arrays: dict[str, np.ndarray], manifest: dict) -> None:
-    """Write arrays and manifest (JSON text under the name `manifest`) as a compressed NPZ without pickle."""
+    """Write arrays, and the manifest as JSON text under the name `manifest`, as a compressed NPZ without pickle.
+
+    Raises ValueError for an array called `manifest` and for arrays of objects, and TypeError for a manifest that JSON
+    cannot hold; nothing is written then.
+    """
     if "manifest" in arrays:
         raise ValueError("an array cannot be called 'manifest'; that name holds the manifest")
     plain = {name: np.asarray(array) for name, array in arrays.items()}
     if objects := [name for name, array in plain.items() if array.dtype.hasobject]:
         raise ValueError(f"arrays of objects cannot be saved without pickle: {', '.join(objects)}")
-    np.savez_compressed(path, manifest=np.array(json.dumps(manifest, ensure_ascii=False)), **plain)
+    text = np.array(json.dumps(manifest, ensure_ascii=False))
+    np.savez_compressed(path, manifest=text, **plain)
 
 
 def load_npz(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:

@@ -11,7 +11,7 @@ from vit_model.model import VisionTransformer
 
 
 class PatchFilters(NamedTuple):
-    """`components` [count, ph, pw, channels], each of length 1; `explained` [count]: each one's share of the variance."""
+    """`components` [count, ph, pw, channels], each of length 1; `explained` [count]: its share of the variance."""
 
     components: Tensor
     explained: Tensor

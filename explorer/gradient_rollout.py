@@ -5,6 +5,8 @@ dA = d logit[target] / dA is (d logit / dO) V^T of the head outputs O = A V, so 
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -19,16 +21,16 @@ def gradient_rollout(
     """What token `query` is made of after the last layer as far as it speaks for class `target`: [N], not negative,
     summing to 1. Gradients are of the raw logit.
 
-    Choices are those of `rollout` except `head_fusion`, since the method means over heads. `compat="vit-explain"` repeats
-    that tool's arithmetic with all its faults: columns are divided by row sums (its issue 16), each layer meets the
-    gradient of its mirror image, first with last (issue 6), and the first token's attention to itself is not spared.
-    (There, depending on the torch version, hooks see the gradient before the softmax; here it is always dA.)
+    Choices are those of `rollout` without `head_fusion`: this method takes the mean over heads. With
+    `compat="vit-explain"` that tool's arithmetic with all its faults: columns are divided by row sums (its issue 16),
+    each layer meets the gradient of its mirror image, first with last (issue 6), and the first token's attention to
+    itself is not spared. (There, depending on torch's version, hooks see the gradient before the softmax; here, dA.)
 
     Raises ValueError for a choice out of range, a class that the model does not have, and a model without a head.
     """
     if not model.config.classes:
         raise ValueError("this model has no head, so it has no class to explain; use 'attention' or 'rollout'")
-    if not 0 <= target < model.config.classes:
+    if not isinstance(target, Integral) or not 0 <= target < model.config.classes:
         raise ValueError(f"target must be a class from 0 to {model.config.classes - 1}, got {target}")
     trace = model.trace(pixels, differentiable=True)
     mixing = Mixing.of(trace, **choices, spare_first=choices.get("compat") is None)

@@ -1,10 +1,13 @@
-"""METHODS: name -> function(model, pixels, trace, target, **choices) -> Explanation. A new method is one function and one
-line of the table; its keyword-only parameters are its choices."""
+"""METHODS: name -> function(model, pixels, trace, target, **choices) -> Explanation.
+
+A new method is one function and one line of the table; its keyword-only parameters are its choices.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Integral
 
 from torch import Tensor
 
@@ -70,11 +73,11 @@ def _attention(
     query: int = 0,
     direction: str = "to",
 ) -> Explanation:
-    """Attention in one layer and head (None: mean of all heads): "to" what `query` attends, or "by" what it is attended."""
+    """What `query` attends "to", or is attended "by", in one layer and head (None: the mean of all heads)."""
     directions = {"to": attention_rows, "by": attention_columns}
-    if direction not in directions:
+    if direction not in tuple(directions):
         raise ValueError(f"direction must be 'to' or 'by', got {direction!r}")
-    if head is not None and not 0 <= head < trace.heads:
+    if head is not None and (not isinstance(head, Integral) or not 0 <= head < trace.heads):
         raise ValueError(f"head must be from 0 to {trace.heads - 1}, or None for the mean of all; got {head}")
     heads = directions[direction](trace, layer, query)
     return Explanation("attention", on_grid(heads.mean(0) if head is None else heads[head], trace))

@@ -4,8 +4,8 @@ In each layer the heads are fused to F [N, N], the weakest entries of F may be d
 
     A_hat = (F + I) / 2 with its rows normalised,        R_l = A_hat_l A_hat_(l-1) ... A_hat_start.
 
-With mean fusion and nothing dropped A_hat is the paper's 0.5 F + 0.5 I. Row i of R_l says of which tokens of the picture
-token i is made after layer l; the class token's map is R_L[0, prefix:] on the grid.
+With mean fusion and nothing dropped A_hat is the paper's 0.5 F + 0.5 I. Row i of R_l says of which tokens of the
+picture token i is made after layer l; the class token's map is R_L[0, prefix:] on the grid.
 
 One row is a vector times one A_hat after the other, from the last layer down, and A_hat is made in blocks of rows: no
 [N, N] matrix exists, unless entries are dropped over a whole matrix.
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -39,12 +40,12 @@ def rollout(trace: Trace, query: int = 0, head_fusion: str = "mean", **choices: 
     """What token `query` is made of after the last layer: R_L[query], [N], not negative, summing to 1.
 
     - `head_fusion`: mean, max or min over the heads.
-    - `discard_ratio` r in [0, 1), and `discard`: "matrix" sets the int(N*N*r) smallest entries of each F to zero, sparing
-      the first token's attention to itself, as vit-explain does; "row" the int(N*r) smallest of each row. Entries equal
-      to the smallest one that is kept are kept too.
+    - `discard_ratio` r in [0, 1), and `discard`: "matrix" sets the int(N*N*r) smallest entries of each F to zero,
+      sparing the first token's attention to itself, as vit-explain does; "row" the int(N*r) smallest of each row.
+      Entries equal to the smallest one that is kept are kept too.
     - `start_layer`: the first layer that takes part.
-    - `compat="vit-explain"`: that tool's arithmetic, fault included: columns, not rows, are divided by the row sums (its
-      issue 16), so the result sums to anything. Takes a few times the memory of F.
+    - `compat="vit-explain"`: that tool's arithmetic, fault included: columns, not rows, are divided by the row sums
+      (its issue 16), so the result sums to anything. Takes a few times the memory of F.
 
     Raises ValueError, saying what is valid, for any other choice and for a trace of several pictures.
     """
@@ -81,8 +82,8 @@ def rollout_matrices(trace: Trace, head_fusion: str = "mean", **choices: object)
 
 @dataclass(frozen=True)
 class Mixing:
-    """How a layer's fused attention F becomes A_hat, and from which layer on; see `rollout`. `spare_first`: whether F[0, 0]
-    is never dropped from a whole matrix."""
+    """How a layer's fused attention F becomes A_hat, and from which layer on; see `rollout`. `spare_first`: whether
+    F[0, 0] is never dropped from a whole matrix."""
 
     discard_ratio: float = 0.0
     discard: str = "matrix"
@@ -93,13 +94,13 @@ class Mixing:
     @classmethod
     def of(cls, trace: Trace, **choices: object) -> Mixing:
         mixing = cls(**choices)
-        if not 0 <= mixing.start_layer < trace.layers:
-            raise ValueError(f"start_layer must be from 0 to {trace.layers - 1}, got {mixing.start_layer}")
+        if not isinstance(mixing.start_layer, Integral) or not 0 <= mixing.start_layer < trace.layers:
+            raise ValueError(f"start_layer must be from 0 to {trace.layers - 1}, got {mixing.start_layer!r}")
         return mixing
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.discard_ratio < 1.0:
-            raise ValueError(f"discard_ratio must be at least 0 and below 1, got {self.discard_ratio}")
+        if not isinstance(self.discard_ratio, Real) or not 0.0 <= self.discard_ratio < 1.0:
+            raise ValueError(f"discard_ratio must be at least 0 and below 1, got {self.discard_ratio!r}")
         if self.discard not in DISCARDS:
             raise ValueError(f"discard must be one of {', '.join(DISCARDS)}, got {self.discard!r}")
         if self.compat not in (None, "vit-explain"):
@@ -115,7 +116,7 @@ class Mixing:
 
 def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     """F = mean, max or min over the heads of the attention."""
-    if head_fusion not in HEAD_FUSIONS:
+    if head_fusion not in tuple(HEAD_FUSIONS):
         raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {head_fusion!r}")
     fused = HEAD_FUSIONS[head_fusion]
     return lambda layer, tokens: fused(trace.attention(layer, tokens)[0].float())

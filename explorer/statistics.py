@@ -15,8 +15,8 @@ from vit_model.trace import Trace
 def attention_distance(trace: Trace, patch_size: int | Sequence[int], renormalise: bool = True) -> Tensor:
     """Mean attention distance of every head, [L, H], in pixels of the model's input (ViT paper, Figures 7 and 11).
 
-    Mean over the query patches i of sum_j A[i, j] |centre_i - centre_j| over the key patches j; a patch's zero distance to
-    itself counts. Tokens before the patches take no part, and what remains of each row is made to sum to 1 again;
+    Mean over the query patches i of sum_j A[i, j] |centre_i - centre_j| over the key patches j; a patch's zero distance
+    to itself counts. Tokens before the patches take no part, and what remains of each row is made to sum to 1 again;
     `renormalise=False` leaves it as it is, as probing-vits does. `patch_size`: pixels, int or (height, width).
 
     Uniform attention on a 14x14 grid of 16 px gives 116.49 px, without renormalising 115.90.
