@@ -298,6 +298,8 @@ async function load() {
     if (mine !== ticket) return;
     pause();
     const before = scene;
+    before?.image.close();
+    before?.bank?.close();
     scene = { ...value, image, bank, extent: [Math.min(...value.norms), Math.max(...value.norms)] };
     if (before?.grid.join() !== value.grid.join() || before.prefix.length !== value.prefix.length) {
       const [gh, gw] = value.grid;

@@ -45,10 +45,8 @@ def patches_value(
     with torch.no_grad():
         norms = model.patch_embed(pixels)[0].float().norm(dim=-1)
     z0 = trace.residual[0][0].detach().float().cpu().numpy()
-    shown = picture.convert("RGB")
-    shown.thumbnail((DISPLAYED, DISPLAYED), Image.Resampling.BILINEAR)
     return {
-        "picture": {"file": _image(shown), "size": [picture.height, picture.width]},
+        "picture": {"file": _image(_displayed(picture)), "size": [picture.height, picture.width]},
         "box": [box.left, box.top, box.right, box.bottom],
         "seen": _image(model.preprocessing.pixels_to_picture(pixels), lossless=True),
         "image_size": list(config.image_size),
@@ -114,6 +112,15 @@ def _prefix(config: ViTConfig) -> list[str]:
     return (
         ["class"] * config.class_token + ["distillation"] * config.distillation_token + ["register"] * config.registers
     )
+
+
+def _displayed(picture: Image.Image) -> Image.Image:
+    """The picture, no longer than `DISPLAYED` on either side."""
+    factor = min(1.0, DISPLAYED / max(picture.size))
+    size = tuple(max(1, round(side * factor)) for side in picture.size)
+    if size != picture.size:
+        picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    return picture.convert("RGB")
 
 
 def _filters(filters: np.ndarray, explained: np.ndarray | None) -> dict:

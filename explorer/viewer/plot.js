@@ -8,6 +8,7 @@ const MODEBAR = Object.fromEntries(["save", "zoom", "pan", "in", "out", "auto", 
 
 let shown = null; // the value on the screen: {figure, link}
 let current = null; // what the linked viewer last said it shows
+let config = null; // plotly.js's own settings
 let ticket = 0; // of the newest load: an older one that finishes late is dropped
 
 /** plotly.js, fetched once for all plots of the page, when the first is shown. */
@@ -50,7 +51,7 @@ function template() {
       yaxis: axis,
       coloraxis: { colorbar: { outlinewidth: 0 } },
       hoverlabel: { bgcolor: colour("--background-fill-secondary"), bordercolor: line, font: { family: style.fontFamily, color: ink } },
-      modebar: { bgcolor: "rgba(0,0,0,0)", color: line, activecolor: colour("--color-accent") },
+      modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--body-text-color-subdued"), activecolor: colour("--color-accent") },
     },
   };
 }
@@ -92,14 +93,15 @@ function title() {
 function draw() {
   const { figure, link } = shown;
   const layout = { height: props.height, uirevision: "kept", ...figure.layout, template: template(), autosize: true };
-  return window.Plotly.react(plot, link ? [...figure.data, ring()] : figure.data, layout, {
+  config ??= { // made once: plotly.js starts over, and forgets the zoom, where it differs from the last
     displaylogo: false,
     showSendToCloud: false,
     modeBarButtonsToRemove: ["lasso2d", "select2d"],
     toImageButtonOptions: { format: "png", scale: 2, filename: title().replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() },
     locale: "page",
     locales: { page: { dictionary: MODEBAR, format: {} } },
-  });
+  };
+  return window.Plotly.react(plot, link ? [...figure.data, ring()] : figure.data, layout, config);
 }
 
 function clicked({ points }) {

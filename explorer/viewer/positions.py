@@ -1,4 +1,4 @@
-"""PositionsView: how alike the position embeddings are, a map for every position (ViT paper, Figure 7), with no request.
+"""PositionsView: how alike the position embeddings are, one map for every position (ViT paper, Figure 7).
 
 The browser gets the embeddings themselves instead of the gh*gw x gh*gw similarities: 0.3 MB at 14x14 and 6 at 64x64 for
 ViT-B, where int8 similarities would take 17. Cosine, dot product and every scale are then choices made in the browser.

@@ -87,7 +87,8 @@ class Unfold {
     context.fillStyle = style.color;
     context.font = `10px ${style.fontFamily}`;
     if (!this.numbered) context.textAlign = "right";
-    for (let index = 0; arrived > 0 && index < total; index += this.numbered ? 1 : this.columns) {
+    const every = this.numbered ? 1 : this.columns * Math.ceil(12 / this.line); // lines whose first number is written
+    for (let index = 0; arrived > 0 && index < total; index += every) {
       const [x, y, w, h] = this.place(index, t);
       context.globalAlpha = arrived * (index === marked ? 1 : 0.6);
       context.fillText(String(index), this.numbered ? x + w / 2 : x - 6, this.numbered ? y + h + 7 : y + h / 2);
