@@ -11,7 +11,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -103,16 +106,29 @@ def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | Non
     def make() -> Scene:
         picture = read_picture(picture_file)
         pixels, box = model.preprocess(picture)
-        trace = _trace_on_zero_gpu(choice, pixels) if ZERO_GPU else model.trace(pixels.to(resting_device()))
+        if ZERO_GPU:
+            parts = _trace_on_zero_gpu(choice, pixels.numpy())
+            trace = Trace(**{name: _map_tensors(torch.from_numpy, value) for name, value in parts.items()})
+        else:
+            trace = model.trace(pixels.to(resting_device()))
         return Scene(model, choice.name, picture, picture_hash(picture), pixels, box, trace)
 
     return _SCENES.get(key, make)
 
 
-def _trace(choice: ModelChoice, pixels: Tensor) -> Trace:
-    """Runs in ZeroGPU's forked worker: only the choice and the pixels go in, and a trace on the CPU comes out."""
+def _trace(choice: ModelChoice, pixels: np.ndarray) -> dict[str, Any]:
+    """Runs in ZeroGPU's forked worker, which may be gone before a tensor in shared memory is read: numbers go in and
+    come out as numpy arrays."""
     device = best_device()
-    return get_model(choice).to(device).trace(pixels.to(device)).to("cpu")
+    trace = get_model(choice).to(device).trace(torch.from_numpy(pixels).to(device)).to("cpu")
+    return {name: _map_tensors(Tensor.numpy, value) for name, value in vars(trace).items()}
+
+
+def _map_tensors(function: Callable, value: Any) -> Any:
+    """`function` of a tensor or array, or of each in a tuple of them; anything else as it is."""
+    if isinstance(value, Tensor | np.ndarray):
+        return function(value)
+    return tuple(_map_tensors(function, item) for item in value) if isinstance(value, tuple) else value
 
 
 _trace_on_zero_gpu = on_gpu(_trace)

@@ -18,6 +18,7 @@ from explorer.session import ModelChoice, Scene, get_model, look, parse_size, re
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.models import is_local, public_source
 from explorer.tabs.picture import Picture
+from vit_model.positions import METHODS as RESAMPLING
 
 
 def endpoints(local_paths: bool) -> None:
@@ -96,6 +97,8 @@ def endpoints(local_paths: bool) -> None:
         size: "native", one number or height x width in pixels; interpolation: how positions are resampled, or empty for
         the scheme of the checkpoint's origin; kind: "cosine" or "dot".
         """
+        if interpolation and interpolation not in RESAMPLING:
+            raise ValueError(f"interpolation must be one of {', '.join(RESAMPLING)}, or empty; got {interpolation!r}")
         native = get_model(ModelChoice(source(model, request), model))
         chosen = parse_size(size, native.config.patch_size)
         sized = native if chosen is None else resized(native, chosen, interpolation or None)

@@ -63,7 +63,7 @@ def test_positions(client):
 @pytest.mark.parametrize(
     ("endpoint", "arguments", "words"),
     [
-        ("/predict", ["../../etc/passwd", "PICTURE", "native", 5], "Hub id"),
+        ("/predict", ["../../nowhere/passwd", "PICTURE", "native", 5], "Hub id"),
         ("/predict", ["bundled", "PICTURE", "97", 5], "multiple of the patch size"),
         ("/predict", ["bundled", "PICTURE", "9999x9999", 5], "patches"),
         ("/predict", ["bundled", "PICTURE", "1e9", 5], "height x width"),
