@@ -22,9 +22,9 @@ const time = () => Number(find(".slider").value);
 const round = (value) => (Math.abs(value) >= 100 ? value.toFixed(0) : value.toPrecision(3)).replace("-", "−");
 const percent = (share) => (100 * share).toFixed(share >= 0.0995 ? 0 : 1);
 
-/** {row, column, number} of a patch, from 1 as people count. */
+/** {row, column, number} of a patch, from 0 as everywhere on the page. */
 function placeOf(cell) {
-  return { row: Math.floor(cell / scene.grid[1]) + 1, column: (cell % scene.grid[1]) + 1, number: cell + 1 };
+  return { row: Math.floor(cell / scene.grid[1]), column: cell % scene.grid[1], number: cell };
 }
 
 function titleOf(token) {
@@ -39,7 +39,7 @@ const show = vit.painter(() => {
   for (const mark of root.querySelectorAll(".mark")) {
     mark.hidden = cell < 0;
     const { row, column } = placeOf(Math.max(cell, 0));
-    mark.style.cssText = `left:${(100 * (column - 1)) / gw}%;top:${(100 * (row - 1)) / gh}%;width:${100 / gw}%;height:${100 / gh}%`;
+    mark.style.cssText = `left:${(100 * column) / gw}%;top:${(100 * row) / gh}%;width:${100 / gw}%;height:${100 / gh}%`;
   }
   unfold.draw(time(), token);
   showDetail(token, cell);
@@ -55,7 +55,7 @@ function showDetail(token, cell) {
     const canvas = find(".enlarged"), { row, column } = placeOf(cell);
     canvas.width = pw;
     canvas.height = ph;
-    canvas.getContext("2d").drawImage(scene.image, (column - 1) * pw, (row - 1) * ph, pw, ph, 0, 0, pw, ph);
+    canvas.getContext("2d").drawImage(scene.image, column * pw, row * ph, pw, ph, 0, 0, pw, ph);
   } else vit.setText(find(".badge"), SHORT[kind]);
   const facts = isPatch ? patchFacts(cell) : [["norm", round(scene.prefix_norms[token])]];
   facts.push(["row", t("rowValue", { row: token, last: scene.z0.shape[0] - 1 })]);
@@ -80,8 +80,8 @@ function patchFacts(cell) {
   return [
     ["place", t("placeValue", { ...place, gh, gw })],
     ["box", t("boxValue", {
-      left: edge(left, right, place.column - 1, gw), right: edge(left, right, place.column, gw),
-      top: edge(top, bottom, place.row - 1, gh), bottom: edge(top, bottom, place.row, gh),
+      left: edge(left, right, place.column, gw), right: edge(left, right, place.column + 1, gw),
+      top: edge(top, bottom, place.row, gh), bottom: edge(top, bottom, place.row + 1, gh),
     })],
     ["numbers", t("numbersValue", { ph, pw, channels: scene.channels, flat: ph * pw * scene.channels })],
     ["norm", t("normValue", { norm: round(norm), share: percent(below) })],
@@ -232,7 +232,8 @@ function showViews() {
   find(".lines").style.backgroundSize = `${100 / gw}% ${100 / gh}%`;
   find(".seen").classList.toggle("fine", Math.max(gh, gw) > 32);
   find(".zoom").style.aspectRatio = `${pw} / ${ph}`;
-  find(".original-note").textContent = t("originalNote", { width, height });
+  const all = left <= 0 && top <= 0 && right >= width && bottom >= height;
+  find(".original-note").textContent = t(all ? "originalAll" : "originalNote", { width, height });
   find(".seen-note").textContent = t("seenNote", { h, w, gh, gw, ph, pw });
   find(".original").setAttribute("aria-label", t("originalLabel"));
   find(".seen").setAttribute("aria-label", t("seenLabel", { gh, gw }));

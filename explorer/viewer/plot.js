@@ -38,7 +38,7 @@ function localised(part) {
 function template() {
   const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(name).trim();
   const ink = colour("--body-text-color"), line = colour("--border-color-primary"), paper = colour("--background-fill-primary");
-  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true, title: { standoff: 10 } };
+  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true, title: { standoff: 10, font: { size: 13 } } };
   return {
     layout: {
       paper_bgcolor: paper,

@@ -10,6 +10,7 @@ const choice = { kind: "cosine", scale: "fixed", colours: "viridis" };
 let panels = [];
 let at = { panel: 0, u: 0.5, v: 0.5 }; // the position looked at, as fractions of height and width: it holds on any grid
 let pinned = false;
+let offered = null; // the kind of similarity that the last value asked for: it counts when it changes
 let ticket = 0; // of the newest load: an older one that finishes late is dropped
 
 // ---- numbers -------------------------------------------------------------------------------------------------------
@@ -66,7 +67,7 @@ function limits(row) {
   return [Math.min(...panels.map((p) => p.range.dot[0])), Math.max(...panels.map((p) => p.range.dot[1]))];
 }
 
-const place = (panel, cell) => t("at", { row: Math.floor(cell / panel.gw) + 1, column: (cell % panel.gw) + 1 });
+const place = (panel, cell) => t("at", { row: Math.floor(cell / panel.gw), column: cell % panel.gw });
 const cellOf = (panel) => Math.floor(at.u * panel.gh) * panel.gw + Math.floor(at.v * panel.gw);
 const shownNumber = (value) =>
   choice.kind === "cosine" || Math.abs(value) < 100 ? vit.number(value).replace("-", "−") : value.toFixed(1).replace("-", "−");
@@ -178,7 +179,7 @@ function showPanel(panel) {
   for (let n = 0; n < row.length; n++) if (n !== cell && row[n] > row[other]) other = n;
   panel.other = other;
   const reading = (n) => t("value", { value: shownNumber(row[n]), place: place(panel, n) });
-  const number = t("number", { index: cell + 1, count: panel.count });
+  const number = t("number", { index: cell });
   vit.setText(panel.positionText, `${place(panel, cell)} · ${number}${pinned ? ` · ${t("pinned")}` : ""}`);
   vit.setText(panel.nearestText, reading(other));
   vit.setText(panel.pointerText, panel.over < 0 ? "–" : reading(panel.over));
@@ -326,7 +327,8 @@ async function load() {
   root.classList.toggle("single", panels.length === 1);
   say("ready");
   root.dataset.seq = Number(root.dataset.seq) + 1;
-  choose("kind", root.dataset.seq === "1" ? value.kind : choice.kind); // later values keep what the visitor chose
+  choose("kind", value.kind === offered ? choice.kind : value.kind);
+  offered = value.kind;
 }
 
 vit.fillText(root, t);

@@ -161,17 +161,17 @@ def test_a_patch_is_the_same_in_all_three_places_without_a_request(open_patches)
     page, made = open_patches(), value()
     before = len(page.asked)
     over(page, ".seen", 1, 0)
-    assert title(page) == "Patch 4"
-    over(page, ".crop", 0, 2)
     assert title(page) == "Patch 3"
+    over(page, ".crop", 0, 2)
+    assert title(page) == "Patch 2"
     page.mouse.down()
     page.mouse.up()
     page.mouse.move(0, 0)
     painted(page)
-    assert title(page) == "Patch 3"  # chosen, it stays when the pointer leaves
-    assert fact(page, "Place") == "row 1 of 2, column 3 of 3"
+    assert title(page) == "Patch 2"  # chosen, it stays when the pointer leaves
+    assert fact(page, "Place") == "row 0, column 2 of 2×3, from 0"
     assert fact(page, "In the picture") == "x 75–105, y 10–40 px"
-    assert fact(page, "Row in z0") == "4, counted from 0 to 7"
+    assert fact(page, "Row in z0") == "4 (0 to 7)"
     norm = float(fact(page, "Embedding norm").split(",")[0])
     assert norm == pytest.approx(made["norms"][2], rel=5e-3)
     for mark in page.locator("#view .mark").all():
@@ -197,8 +197,8 @@ def test_keyboard_walks_the_grid_and_the_sequence(open_patches):
     for key in ("Home", "ArrowRight", "ArrowDown", "ArrowRight"):  # class token, first patch, below, right
         page.keyboard.press(key)
     painted(page)
-    assert title(page) == "Patch 5"
-    assert page.inner_text("#view .spoken").startswith("Patch 5, row 2, column 2, embedding norm")
+    assert title(page) == "Patch 4"
+    assert page.inner_text("#view .spoken").startswith("Patch 4, row 1, column 1, embedding norm")
     page.locator("#view .stage").focus()
     for key in ("Home", "ArrowRight"):
         page.keyboard.press(key)
@@ -207,7 +207,7 @@ def test_keyboard_walks_the_grid_and_the_sequence(open_patches):
     assert "it has no pixels" in page.inner_text("#view .detail")
     page.keyboard.press("End")
     painted(page)
-    assert title(page) == "Patch 6"
+    assert title(page) == "Patch 5"
 
 
 def test_unfolding_plays_to_the_sequence_and_follows_the_slider(open_patches):
@@ -242,7 +242,7 @@ def test_sequence_is_clicked_where_its_tokens_are(open_patches):
     assert title(page) == "Class token"
     page.mouse.click(box["x"] + 2 + 3 * 48 + 20, box["y"] + 20)  # tiles of 44 px, 4 px apart
     painted(page)
-    assert title(page) == "Patch 2"
+    assert title(page) == "Patch 1"
 
 
 def test_norms_and_filters_say_their_numbers(open_patches):
@@ -262,7 +262,7 @@ def test_another_picture_keeps_the_chosen_patch(open_patches):
     page.get_by_role("button", name="Other").click()
     page.wait_for_selector("#view [data-seq='2'][data-state=complete]")
     painted(page)
-    assert title(page) == "Patch 6"
+    assert title(page) == "Patch 5"
     assert float(fact(page, "Embedding norm").split(",")[0]) == pytest.approx(value(seed=7)["norms"][5], rel=5e-3)
 
 

@@ -104,20 +104,20 @@ def test_hover_reads_the_true_similarity_and_moves_the_other_grid_without_a_requ
     point_at(page, "#view .mosaic", 0, 1, 2, NATIVE)
     position, nearest, _, extent = facts(page, 0)
     row = cosine(EMBEDDINGS)[6]
-    assert position.startswith("row 2, column 3 · #7 of 16")
+    assert position.startswith("row 1, column 2 · patch 6")
     other = max((n for n in range(16) if n != 6), key=lambda n: row[n])
     assert number(nearest) == pytest.approx(row[other], abs=6e-4)
-    assert f"row {other // 4 + 1}, column {other % 4 + 1}" in nearest
+    assert f"row {other // 4}, column {other % 4}" in nearest
     assert [number(part) for part in extent.split(" to ")] == pytest.approx([row.min(), row.max()], abs=6e-4)
     # (1.5 / 4, 2.5 / 4) of the height and width is row 2 of 6, column 5 of 8
-    assert facts(page, 1)[0].startswith("row 3, column 6 · #22 of 48")
+    assert facts(page, 1)[0].startswith("row 2, column 5 · patch 21")
 
     page.mouse.down()
     page.mouse.up()  # pins, so that the pointer can travel to the large map
     point_at(page, "#view .map", 1, 4, 7, NEW)
-    assert facts(page, 1)[0].startswith("row 3, column 6")
+    assert facts(page, 1)[0].startswith("row 2, column 5")
     pointer = facts(page, 1)[2]
-    assert number(pointer) == pytest.approx(cosine(RESAMPLED)[21, 39], abs=6e-4) and "row 5, column 8" in pointer
+    assert number(pointer) == pytest.approx(cosine(RESAMPLED)[21, 39], abs=6e-4) and "row 4, column 7" in pointer
     assert len(page.asked) == before
 
 
@@ -145,7 +145,7 @@ def test_keyboard_moves_pins_and_speaks(open_maps):
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     spoken = page.inner_text("#view .spoken")
-    assert spoken.startswith("<b>Native</b>, position row 3, column 2.") and spoken.endswith("pinned")
+    assert spoken.startswith("<b>Native</b>, position row 2, column 1.") and spoken.endswith("pinned")
     assert facts(page, 0)[0].endswith("pinned")
     page.keyboard.press("Escape")
     page.wait_for_function("!document.querySelector('#view .pinned')")
@@ -183,7 +183,7 @@ def test_a_large_grid_keeps_the_place_and_saves_a_png(open_maps):
     page.get_by_role("button", name="Large").click()
     page.wait_for_selector("#view [data-seq='2'][data-state=complete]")
     assert "one tile for every 2×2 positions" in page.inner_text("#view")
-    assert facts(page, 0)[0].startswith("row 36, column 36")
+    assert facts(page, 0)[0].startswith("row 35, column 35")
     with page.expect_download() as download:
         page.locator("#view .png").click()
     assert download.value.path().read_bytes().startswith(b"\x89PNG")
