@@ -103,7 +103,8 @@ const vit = (() => {
         }
       }
       this.context.putImageData(this.image, 0, 0);
-      this.canvas.style.imageRendering = smooth ? "auto" : "pixelated";
+      if (this.smooth !== smooth) this.canvas.style.imageRendering = smooth ? "auto" : "pixelated";
+      this.smooth = smooth;
     }
   }
   const level = (scaled) => (scaled <= 0 ? 0 : scaled >= 255 ? 255 : (scaled + 0.5) | 0);

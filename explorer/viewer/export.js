@@ -3,7 +3,8 @@ function exportPng() {
   const { gh, gw, prefix, value, thumbs, drawn } = view;
   const size = 960, gap = 24, ratio = view.picture ? view.picture.naturalHeight / view.picture.naturalWidth : gh / gw;
   const height = Math.round(size * ratio), columns = thumbs.length > 1 ? Math.ceil(thumbs.length / 4) : 0;
-  const cell = Math.round((height - 3 * gap) / 4), side = columns ? columns * (cell + gap) : 0;
+  const cell = Math.round((height - 3 * gap) / 4), wide = Math.round(cell * (gw / gh));
+  const side = columns ? columns * (wide + gap) : 0;
   const canvas = vit.element("canvas", { width: size + side + 2 * gap, height: height + 200 });
   const context = canvas.getContext("2d");
   context.fillStyle = "#ffffff";
@@ -29,9 +30,9 @@ function exportPng() {
   context.font = "15px sans-serif";
   if (columns) {
     thumbs.forEach((thumb, index) => {
-      const left = size + gap + (index % columns) * (cell + gap), top = Math.floor(index / columns) * (cell + gap);
-      context.drawImage(thumb.map.canvas, left, top, cell, cell);
-      context.fillText(`${panelName(thumb.panel)}  ${thumb.top.textContent}`, left, top + cell + 17, cell);
+      const left = size + gap + (index % columns) * (wide + gap), top = Math.floor(index / columns) * (cell + gap);
+      context.drawImage(thumb.map.canvas, left, top, wide, cell);
+      context.fillText(`${panelName(thumb.panel)}  ${thumb.top.textContent}`, left, top + cell + 17, wide);
     });
   }
   context.drawImage(part.bar, 0, height + gap, size, 14);

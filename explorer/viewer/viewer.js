@@ -93,8 +93,8 @@ function failed(mine, error, needed) {
   const expired = error instanceof Expired;
   if (!needed && !expired) return; // a layer nobody looks at yet: it is asked for again when somebody does
   const key = !expired ? "error" : view.ready ? "partly_expired" : "expired";
-  if (expired && !needed) view.data.stop();
   setState(expired ? "expired" : "error", t(key, { reason: error.message }));
+  schedule();
 }
 
 function setState(state, message) {
@@ -129,7 +129,7 @@ function build() {
     const canvas = vit.element("canvas"), top = vit.element("span", { class: "vit-number" });
     const name = vit.element("span", { class: "vit-thumb-name" }, panelName(panel));
     const button = vit.element("button", { type: "button", class: "vit-thumb", title: longPanelName(panel) }, canvas,
-      vit.element("span", { class: "vit-thumb-text" }, name, top));
+      vit.element("span", { class: "vit-thumb-text" }, name, vit.element("span", { class: "vit-slot" }, top)));
     button.setAttribute("aria-label", longPanelName(panel));
     canvas.style.aspectRatio = `${view.gw} / ${view.gh}`;
     button.addEventListener("click", () => choose({ panel }));
@@ -139,7 +139,8 @@ function build() {
 
   view.chips = value.prefix.map((name, token) => {
     const swatch = vit.element("i"), number = vit.element("span", { class: "vit-number" });
-    const button = vit.element("button", { type: "button", class: "vit-chip" }, swatch, name, number);
+    const button = vit.element("button", { type: "button", class: "vit-chip" }, swatch, name,
+      vit.element("span", { class: "vit-slot" }, number));
     button.addEventListener("click", () => choose({ query: token, pinned: true }, true));
     return { button, swatch, number };
   });
@@ -252,14 +253,15 @@ function draw() {
   const { value, data, gh, gw, prefix } = view, { layer, panel, query, direction } = chosen;
   const block = data.want(layer, query, direction);
   drawSelection();
-  part.pending.hidden = Boolean(block);
+  if (part.pending.hidden === !block) part.pending.hidden = Boolean(block);
   root.toggleAttribute("data-pending", !block);
   announce();
   if (!block) {
-    vit.setText(part.pending, t("pending", { query: tokenName(query, false) }));
+    const waiting = t("pending", { query: tokenName(query, false) });
+    vit.setText(part.pending, root.dataset.state === "expired" ? t("expired") : waiting);
     return;
   }
-  if (root.dataset.state !== "ready" && data.blocks.size) setState("ready");
+  if (root.dataset.state === "error") setState("ready"); // the server is back
   for (let index = 0; index < view.panels; index++) {
     vit.readRow(block, index, value.signed[index], query, direction, view.rows[index]);
   }
@@ -326,6 +328,9 @@ function drawSelection() {
   const { gh, gw, prefix, value } = view;
   placeCell(part.query, chosen.query - prefix, gh, gw);
   placeCell(part.hover, chosen.pinned && chosen.hovered !== chosen.query ? chosen.hovered - prefix : -1, gh, gw);
+  const choice = [sequence, chosen.layer, chosen.panel, chosen.direction, chosen.scale, chosen.pinned, Math.min(chosen.query, prefix)].join();
+  if (choice === view.choice) return; // a hover moves a marker and nothing else
+  view.choice = choice;
   root.toggleAttribute("data-pinned", chosen.pinned);
   part.layer.value = chosen.layer;
   vit.setText(part["layer-number"], `${chosen.layer} / ${value.layers - 1}`);
@@ -339,23 +344,23 @@ function drawSelection() {
 }
 
 function placeCell(node, index, rows, columns) {
-  node.hidden = index < 0;
+  if (node.hidden !== index < 0) node.hidden = index < 0;
   if (index < 0) return;
-  node.style.width = `${100 / columns}%`;
-  node.style.height = `${100 / rows}%`;
+  const width = `${100 / columns}%`, height = `${100 / rows}%`;
+  if (node.style.width !== width) node.style.width = width;
+  if (node.style.height !== height) node.style.height = height;
   node.style.transform = `translate(${(index % columns) * 100}%, ${Math.floor(index / columns) * 100}%)`;
 }
 
 function drawLegend() {
-  const { low, high, table, row } = view.drawn, range = { low: vit.number(low, view.unit), high: vit.number(high, view.unit) };
+  const { low, high, table, row } = view.drawn;
   if (view.barTable !== table) vit.drawBar(part.bar, table);
   view.barTable = table;
-  vit.setText(part.low, range.low);
-  vit.setText(part.high, range.high);
+  vit.setText(part.low, vit.number(low, view.unit));
+  vit.setText(part.high, vit.number(high, view.unit));
   const at = row[chosen.hovered >= 0 ? chosen.hovered : chosen.query];
   part.mark.style.transform = `translateX(${100 * Math.min(Math.max((at - low) / (high - low || 1), 0), 1)}%)`;
-  const key = `note_${isSigned(chosen.panel) ? "signed_" : ""}${chosen.scale}`;
-  vit.setText(part["scale-note"], t(key, range));
+  vit.setText(part["scale-note"], t(`note_${isSigned(chosen.panel) ? "signed_" : ""}${chosen.scale}`));
 }
 
 function drawReading() {

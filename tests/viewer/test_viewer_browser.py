@@ -113,10 +113,10 @@ def app(tmp_path_factory):
         def smaller():
             return viewer_value(StackSource([peaks(0)[0][:1, :5, :5]], (2, 2), 1), store)
 
-        def expired(**gone):
+        def expired():
             made = value()
             store._sources.pop(made["token"])
-            return made | gone
+            return made
 
         signed = StackSource(
             [np.stack([m[0], m[1], m[0] - m[1]]) for m in peaks(0)], grid, PREFIX, (False, False, True)
@@ -132,9 +132,6 @@ def app(tmp_path_factory):
                     AttentionViewer(viewer_value(slow, store, query=5), store=store, elem_id="slow")
                 with gr.Tab("Partly"):
                     AttentionViewer(expired(), store=store, elem_id="partly")
-                with gr.Tab("Gone"):
-                    missing = value()["data"] | {"path": str(tmp_path_factory.mktemp("gone") / "layer.bin")}
-                    gone = AttentionViewer(None, store=store, elem_id="gone")
                 with gr.Tab("Signed"):
                     AttentionViewer(
                         value(source=signed, panel_names=["A", "B", "A-B"], mean=False), store=store, elem_id="signed"
@@ -143,7 +140,6 @@ def app(tmp_path_factory):
                     AttentionViewer(None, store=store, elem_id="empty")
             for button, function in zip(buttons, (lambda: value(3), smaller, lambda: None), strict=True):
                 button.click(function, outputs=first)
-            _ = gone, missing
         _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
         yield url, slow
         demo.close()
@@ -337,12 +333,12 @@ def test_legend_says_which_scale_with_its_numbers(viewer):
     viewer.root.locator(".vit-thumb").nth(1).click()
     viewer.settle()
     assert (viewer.text("low"), viewer.text("high")) == ("1.00%", "25.0%")
-    assert viewer.text("scale-note").endswith("This one: 1.00% to 25.0%.")
+    assert viewer.text("scale-note") == "Every map on its own scale, from its lowest patch to its highest."
     own = viewer.pixels()
     viewer.root.get_by_role("button", name="Shared").click()
     viewer.settle()
     assert (viewer.text("low"), viewer.text("high")) == ("0.0%", "50.0%")
-    assert viewer.text("scale-note") == "One scale for all maps of this layer: 0.0% to 50.0%."
+    assert viewer.text("scale-note") == "One scale for all maps of this layer, from zero to the highest of them."
     assert viewer.pixels() != own
 
 
@@ -464,6 +460,11 @@ def test_expired_layers_say_so_and_what_is_here_still_works(page):
     assert viewer.text("notice").startswith("The layers that are not here yet have expired on the server")
     viewer.hover(4)
     assert viewer.text("reading").startswith("Patch 4 ")
+    viewer.press("]")
+    assert viewer.text("pending") == "These maps have expired on the server: run the picture again."
+    viewer.press("[")
+    assert viewer.part("pending").is_hidden()
+    assert viewer.root.get_attribute("data-state") == "expired"
 
 
 def test_an_expired_file_says_so(page, app):
