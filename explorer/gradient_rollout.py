@@ -34,7 +34,9 @@ def gradient_rollout(
         raise ValueError(f"target must be a class from 0 to {model.config.classes - 1}, got {target}")
     trace = model.trace(pixels, differentiable=True)
     mixing = Mixing.of(trace, **choices, spare_first=choices.get("compat") is None)
-    gradients = trace.output_gradients(trace.logits[0, target])
+    with torch.enable_grad():  # also where the caller has switched it off
+        score = trace.logits[0, target]
+    gradients = trace.output_gradients(score)
     with torch.no_grad():
         return chained_rows(trace, _gradient_fuse(trace, gradients, bool(mixing.compat)), query, mixing)[0]
 

@@ -74,6 +74,13 @@ def test_leaves_the_model_as_it_was(tiny_model):
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
 
+def test_works_where_the_caller_has_switched_gradients_off(tiny_model):
+    model = tiny_model()
+    with torch.no_grad():
+        found = gradient_rollout(model, PIXELS, 0)
+    assert torch.equal(found, gradient_rollout(model, PIXELS, 0))
+
+
 def test_sums_to_1_for_any_query_and_start(tiny_model):
     model = tiny_model()
     for choices in ({"query": 5}, {"start_layer": 2}, {"discard_ratio": 0.7, "discard": "row"}):

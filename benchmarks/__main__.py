@@ -1,0 +1,24 @@
+"""`python -m benchmarks NAME [options]`: side-by-side measurements; `python -m benchmarks NAME --help` says which."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+NAMES = {"explore": "the forward pass, analyses, memory and start-up of the explorer"}
+"""Each is a module of this package with `main(words: list[str]) -> None`."""
+
+
+def main(words: list[str]) -> None:
+    if not words or words[0] not in NAMES:
+        listed = "\n".join(f"  {name:10} {text}" for name, text in NAMES.items())
+        asked_for_help = words[:1] in (["-h"], ["--help"])
+        print(
+            f"usage: python -m benchmarks NAME [options]\n\n{listed}", file=sys.stdout if asked_for_help else sys.stderr
+        )
+        sys.exit(0 if asked_for_help else 2)
+    importlib.import_module(f"benchmarks.{words[0]}").main(words[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

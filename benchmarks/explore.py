@@ -1,0 +1,199 @@
+"""`python -m benchmarks explore`: what the explorer costs, against timm, transformers and torchvision on this machine.
+
+Peers take turns within one run. Ratios are of medians; "paired" is the median of the ratios within a round. Targets are
+printed beside results, and nothing fails when one is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks import memory, startup
+from benchmarks.peers import hugging_face, peers, vit_explain_rollout
+from benchmarks.report import Result, as_json, machine, table, versions
+from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
+from explorer.attention import layer_attention
+from explorer.gradient_rollout import gradient_rollout
+from explorer.rollout import rollout, rollout_matrices
+from explorer.statistics import attention_distance, attention_entropy
+from explorer.viewer.pack import compress, pack
+from vit_model import SIZES, Trace, VisionTransformer, ViTConfig
+
+FORWARDS = (  # size, image side, batch, whether --quick measures it too
+    ("B/16", 224, 1, True),
+    ("S/16", 224, 1, True),
+    ("B/16", 224, 8, False),
+    ("B/16", 384, 1, False),
+    ("L/16", 384, 1, False),
+)
+PATCHES = ((1, 224, 16, 768), (8, 224, 16, 768), (8, 224, 14, 768), (128, 32, 4, 192), (128, 32, 2, 96))
+
+
+def main(words: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks explore", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--json", type=Path, help="also write everything as one JSON object to this file")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and without the largest cases")
+    parser.add_argument("--only", choices=GROUPS, action="append", help="this group alone (may be given again)")
+    options = parser.parse_args(words)
+    rounds = 5 if options.quick else 21
+    about = machine() | versions()
+    print(", ".join(f"{name} {value}" for name, value in about.items()))
+    results: list[Result] = []
+    for group in options.only or GROUPS:
+        found = list(GROUPS[group](rounds, options.quick))
+        print("\n" + table(found), flush=True)
+        results += found
+    missed = sum(result.met is False for result in results)
+    print(f"\n{missed} of {sum(result.met is not None for result in results)} targets missed")
+    if options.json:
+        options.json.write_text(as_json("explore", results) + "\n", encoding="utf-8")
+
+
+def forward(rounds: int, quick: bool) -> Iterator[Result]:
+    """A plain forward against the same network of other libraries, and a traced one against a plain one."""
+    for size, side, batch, always in FORWARDS:
+        if quick and not always:
+            continue
+        config = replace(SIZES[size], image_size=side)
+        group = f"Forward pass: {size} at {side} px, batch {batch}, fp32"
+        model, pixels = _model(config), torch.randn(batch, 3, side, side)
+        functions = {"plain": partial(model, pixels), "traced": partial(model.trace, pixels)}
+        others = peers(config)
+        functions |= {name: partial(function, pixels) for name, function in others.items()}
+        few = max(3, rounds // (1 if side * side * batch < 100_000 and size != "L/16" else 3))
+        with torch.no_grad():
+            times = interleaved(functions, few)
+        found = medians(times)
+        yield from (Result(group, name, seconds * 1e3, "ms") for name, seconds in found.items())
+        fastest = min(others, key=found.__getitem__)
+        yield _ratio(group, f"plain / fastest of the others ({fastest})", times, "plain", fastest, 1.05)
+        yield _ratio(group, "traced / plain", times, "traced", "plain", 1.05)
+
+
+def picture(rounds: int, quick: bool) -> Iterator[Result]:
+    """Everything that one new picture takes, and each analysis by itself, against a plain forward."""
+    for side in (224,) if quick else (224, 384):
+        config = replace(SIZES["B/16"], image_size=side)
+        group = f"One new picture: B/16 at {side} px"
+        model, pixels = _model(config), torch.randn(1, 3, side, side)
+        trace = model.trace(pixels)
+        eager = hugging_face(config, "eager").eval().requires_grad_(False)
+        analyses: dict[str, Callable[[], object]] = {
+            "shown layer packed": partial(_shown_layer, trace),
+            "rollout, one row": partial(rollout, trace),
+            "rollout, max, 0.9 of the matrix discarded": partial(rollout, trace, 0, "max", discard_ratio=0.9),
+            "rollout, whole matrices": partial(rollout_matrices, trace),
+            "attention distance": partial(attention_distance, trace, config.patch_size),
+            "attention entropy": partial(attention_entropy, trace),
+            "gradient rollout (forward and backward)": partial(gradient_rollout, model, pixels, 0),
+        }
+        everything = {
+            "plain forward": partial(model, pixels),
+            "all that is shown": partial(everything_shown, model, pixels),
+            "transformers with output_attentions, then vit-explain": partial(_by_transformers, eager, pixels),
+        }
+        with torch.no_grad():
+            times = interleaved(everything | analyses, max(3, rounds // (1 if side == 224 else 3)))
+        yield from (Result(group, name, seconds * 1e3, "ms") for name, seconds in medians(times).items())
+        plain, shown, rival = everything
+        yield _ratio(group, "all that is shown / plain forward", times, shown, plain, 1.15)
+        yield _ratio(group, "all that is shown / transformers and vit-explain", times, shown, rival, 1.0)
+        yield from (_ratio(group, f"{name} / plain forward", times, name, plain) for name in analyses)
+
+
+def everything_shown(model: VisionTransformer, pixels: Tensor) -> tuple[Tensor, bytes, Tensor]:
+    """What the page computes for a new picture: five labels, the shown layer ready to hover, and the rollout."""
+    trace = model.trace(pixels)
+    return trace.logits[0].softmax(-1).topk(5).values, _shown_layer(trace), rollout(trace)
+
+
+def large(rounds: int, quick: bool) -> Iterator[Result]:
+    """Peak memory above the loaded model, and how time grows with the tokens."""
+    small, big = (256, 512) if quick else (512, 1024)
+    group = f"One large picture: B/16 at {big} px against {small} px"
+    few, many = memory.measured(small), memory.measured(big)
+    quadratic = (many["tokens"] / few["tokens"]) ** 2
+    for name in memory.STEPS:
+        before, after = few["steps"][name], many["steps"][name]
+        yield Result(group, f"{name}: peak above the loaded model", after["peak_mib"], "MiB", 2048)
+        yield Result(group, f"{name}: time", after["seconds"] * 1e3, "ms")
+        yield Result(group, f"{name}: time / time at {small} px", after["seconds"] / before["seconds"], "x", quadratic)
+
+
+def patch_embedding(rounds: int, quick: bool) -> Iterator[Result]:
+    """Convolution against linear product on flattened patches: why `PatchEmbed` chooses as it does."""
+    for batch, side, patch, width in PATCHES[:1] if quick else PATCHES:
+        group = f"Patch embedding: batch {batch}, {side} px, patch {patch}, width {width}"
+        pixels = torch.randn(batch, 3, side, side)
+        weight = (torch.randn(width, 3, patch, patch) * 0.02).requires_grad_()
+        times: Times = {}
+        for suffix, called in (("", _without_gradient), (", forward and backward", _with_gradient)):
+            ways = (("convolution", _convolution), ("linear", _linear))
+            times |= interleaved({name + suffix: partial(called, way, pixels, weight) for name, way in ways}, rounds)
+        yield from (Result(group, name, seconds * 1e3, "ms") for name, seconds in medians(times).items())
+        for suffix in ("", ", forward and backward"):
+            yield _ratio(group, f"convolution / linear{suffix}", times, f"convolution{suffix}", f"linear{suffix}")
+
+
+def start(rounds: int, quick: bool) -> Iterator[Result]:
+    """From the command line to a page that answers."""
+    group = "Start-up"
+    times = startup.start_seconds(1 if quick else 5)
+    yield from (Result(group, name, seconds, "s") for name, seconds in medians(times).items())
+    yield _ratio(group, "python app.py / torch, gradio and an empty Blocks", times, "ours", "empty", 1.5)
+
+
+GROUPS: dict[str, Callable[[int, bool], Iterator[Result]]] = {
+    "forward": forward,
+    "picture": picture,
+    "large": large,
+    "patch-embedding": patch_embedding,
+    "start": start,
+}
+
+
+def _ratio(group: str, name: str, times: Times, over: str, base: str, target: float | None = None) -> Result:
+    return Result(group, name, ratio(times, over, base), "x", target, paired_ratio(times, over, base))
+
+
+def _model(config: ViTConfig) -> VisionTransformer:
+    torch.manual_seed(0)
+    return VisionTransformer(config).eval().requires_grad_(False)
+
+
+def _shown_layer(trace: Trace) -> bytes:
+    attention = np.asarray(layer_attention(trace, -1))
+    return compress(pack(attention, (False,) * len(attention)))
+
+
+def _by_transformers(model: torch.nn.Module, pixels: Tensor) -> Tensor:
+    return vit_explain_rollout(model(pixels, output_attentions=True).attentions)
+
+
+def _without_gradient(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+    with torch.no_grad():
+        return function(*inputs)
+
+
+def _with_gradient(function: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(function(*inputs).square().mean(), inputs[-1])
+
+
+def _convolution(pixels: Tensor, weight: Tensor) -> Tensor:
+    return F.conv2d(pixels, weight, stride=weight.shape[-1]).flatten(2).transpose(1, 2)
+
+
+def _linear(pixels: Tensor, weight: Tensor) -> Tensor:
+    B, C, h, w = pixels.shape
+    side = weight.shape[-1]
+    patches = pixels.reshape(B, C, h // side, side, w // side, side).permute(0, 2, 4, 1, 3, 5)
+    return F.linear(patches.reshape(B, (h // side) * (w // side), C * side * side), weight.flatten(1))

@@ -1,0 +1,78 @@
+"""Peak memory and time of one picture's analyses, in a process of its own: `python -m benchmarks.memory SIDE` prints
+JSON. Peaks come from /proc, so Linux only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+MIB = 2**20
+STEPS = ("prediction", "rollout", "a head's map", "attended by")
+
+
+def measured(side: int) -> dict:
+    """B/16 over one picture of `side` pixels: {"tokens", "steps": {name: {"seconds", "peak_mib"}}}. Peaks are above the
+    loaded model, and hold everything that earlier steps left, the trace before all."""
+    found = subprocess.run(
+        [sys.executable, "-m", "benchmarks.memory", str(side)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        raise RuntimeError(f"measuring memory at {side} px failed:\n{found.stderr}")
+    return json.loads(found.stdout)
+
+
+def resident_bytes(field: str) -> int:
+    """`VmRSS` (now) or `VmHWM` (the most since `forget_peak`) of this process."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError(f"/proc/self/status has no {field}")
+
+
+def forget_peak() -> None:
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_of(function: Callable[[], object], base: int) -> tuple[object, dict]:
+    forget_peak()
+    start = time.perf_counter()
+    result = function()
+    seconds = time.perf_counter() - start
+    return result, {"seconds": seconds, "peak_mib": (resident_bytes("VmHWM") - base) / MIB}
+
+
+def main(side: int) -> dict:
+    import torch
+
+    from explorer.attention import attention_columns, attention_rows
+    from explorer.rollout import rollout
+    from vit_model import SIZES, VisionTransformer
+
+    torch.manual_seed(0)
+    native = VisionTransformer(SIZES["B/16"]).eval().requires_grad_(False)
+    native.trace(torch.zeros(1, 3, 224, 224))  # the libraries' own buffers are there from now on
+    model = native if side == 224 else native.at_size(side)
+    pixels = torch.randn(1, 3, side, side)
+    base = resident_bytes("VmRSS")
+    trace, prediction = peak_of(lambda: model.trace(pixels), base)
+    functions = {
+        "rollout": lambda: rollout(trace),
+        "a head's map": lambda: attention_rows(trace, 6, 0)[3],
+        "attended by": lambda: attention_columns(trace, 6, 0)[3],
+    }
+    steps = {"prediction": prediction} | {name: peak_of(function, base)[1] for name, function in functions.items()}
+    assert tuple(steps) == STEPS
+    return {"tokens": replace(model.config, image_size=side).tokens, "steps": steps}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(int(sys.argv[1]))))

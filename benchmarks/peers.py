@@ -1,0 +1,79 @@
+"""The same Vision Transformer as three other libraries build it, with random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import timm
+import torch
+import torchvision
+import transformers
+from torch import Tensor, nn
+
+from vit_model import ViTConfig
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def peers(config: ViTConfig) -> dict[str, Forward]:
+    """pixels -> logits by timm, transformers (sdpa) and torchvision, each as fast as it comes, in eval mode."""
+    huggingface = _quiet(hugging_face(config, "sdpa"))
+    return {
+        "timm": _quiet(_timm(config)),
+        "transformers": lambda pixels: huggingface(pixels).logits,
+        "torchvision": _quiet(_torchvision(config)),
+    }
+
+
+def hugging_face(config: ViTConfig, attention: str) -> transformers.ViTForImageClassification:
+    """`attention`: "sdpa" (fused) or "eager", which alone can return attentions."""
+    return transformers.ViTForImageClassification(
+        transformers.ViTConfig(
+            image_size=list(config.image_size),
+            patch_size=list(config.patch_size),
+            hidden_size=config.width,
+            num_hidden_layers=config.depth,
+            num_attention_heads=config.heads,
+            intermediate_size=config.mlp_width,
+            num_labels=config.classes,
+            attn_implementation=attention,
+        )
+    )
+
+
+def vit_explain_rollout(attentions: tuple[Tensor, ...]) -> Tensor:
+    """vit-explain's rollout, mean fusion, nothing discarded, from L of [1, H, N, N]: a matrix product a layer."""
+    identity = torch.eye(attentions[0].shape[-1])
+    product = identity
+    for attention in attentions:
+        halved = (attention.mean(dim=1) + identity) / 2
+        product = (halved / halved.sum(dim=-1)) @ product
+    return product[0, 0, 1:]
+
+
+def _timm(config: ViTConfig) -> nn.Module:
+    return timm.models.VisionTransformer(
+        img_size=config.image_size,
+        patch_size=config.patch_size,
+        embed_dim=config.width,
+        depth=config.depth,
+        num_heads=config.heads,
+        mlp_ratio=config.mlp_width / config.width,
+        num_classes=config.classes,
+    )
+
+
+def _torchvision(config: ViTConfig) -> nn.Module:
+    return torchvision.models.VisionTransformer(
+        image_size=config.image_size[0],
+        patch_size=config.patch_size[0],
+        num_layers=config.depth,
+        num_heads=config.heads,
+        hidden_dim=config.width,
+        mlp_dim=config.mlp_width,
+        num_classes=config.classes,
+    )
+
+
+def _quiet(model: nn.Module) -> nn.Module:
+    return model.eval().requires_grad_(False)
