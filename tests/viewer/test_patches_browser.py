@@ -237,8 +237,10 @@ def test_less_motion_jumps_to_the_other_end(open_patches):
 
 def test_sequence_is_clicked_where_its_tokens_are(open_patches):
     page = open_patches()
+    page.locator("#view .stage").scroll_into_view_if_needed()
     box = page.locator("#view .stage").bounding_box()
     page.mouse.click(box["x"] + 20, box["y"] + 20)
+    painted(page)
     assert title(page) == "Class token"
     page.mouse.click(box["x"] + 2 + 3 * 48 + 20, box["y"] + 20)  # tiles of 44 px, 4 px apart
     painted(page)
