@@ -12,10 +12,12 @@ if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for eve
     os.environ.setdefault("HF_HOME", str(Path(cache) / "huggingface"))
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from explorer.device import on_space  # before torch: ZeroGPU's package comes first
-from explorer.tabs.page import CSS, HEAD, build_page, theme
-from explorer.tabs.text import I18N
+from explorer.tabs.head import EarlyHead
+from explorer.tabs.page import CSS, build_page, theme
+from explorer.tabs.text import TRANSLATIONS
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -49,9 +51,9 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
         max_file_size=os.environ.get("VIT_EXPLORER_MAX_UPLOAD", "4gb"),
         theme=theme(),
         css=CSS,
-        head=HEAD,
-        i18n=I18N,
-        footer_links=["api", "settings"],
+        i18n=TRANSLATIONS,
+        footer_links=["api"],
+        app_kwargs={"middleware": [Middleware(EarlyHead)]},
         **choices,
     )
 

@@ -32,7 +32,7 @@ class Watched:
     """Opens pages and notes every uncaught error, and every request that leaves the server."""
 
     def __init__(self, browser):
-        self.browser, self.faults, self.contexts = browser, [], {}
+        self.browser, self.faults, self.contexts, self.pages = browser, [], {}, []
 
     def __call__(self, url, **choices):
         """A page at `url`. `choices` are a browser context's; pages with the same choices share its cache, so that the
@@ -42,6 +42,7 @@ class Watched:
             plain = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
             self.contexts[key] = self.browser.new_context(**plain | choices)
         page = self.contexts[key].new_page()
+        self.pages.append(page)
         page.asked, home = [], "/".join(url.split("/")[:3])
 
         def note(request):
@@ -66,7 +67,10 @@ def watched(browser):
 
 @pytest.fixture
 def open_page(watched):
-    """open_page(url, **context choices) -> page. Fails the test on what `Watched` noted."""
+    """open_page(url, **context choices) -> page. Fails the test on what `Watched` noted. Pages are closed afterwards,
+    since each holds one of the six connections that a browser opens to a server."""
     yield watched
+    while watched.pages:
+        watched.pages.pop().close()
     faults, watched.faults = watched.faults, []
     assert not faults, "\n".join(faults)

@@ -10,7 +10,7 @@ from explorer.session import Scene
 from explorer.statistics import attention_distance, attention_entropy
 from explorer.tabs.store import STORE, both, chosen_layer
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import I18N, language_of
+from explorer.tabs.text import language_of, words
 from explorer.viewer.plot import PlotlyView, plot_value
 from explorer.viewer.source import AttentionSource
 from explorer.viewer.viewer import AttentionViewer, token_names, viewer_value
@@ -20,12 +20,12 @@ LINK = {"event": "vit:select", "viewer": "attention", "fields": ["layer", "panel
 
 
 def build() -> Tab:
-    with gr.Tab(I18N("tab_attention"), id="attention", elem_id="tab-attention") as item:
+    with gr.Tab(words("tab_attention"), id="attention", elem_id="tab-attention") as item:
         viewer = AttentionViewer(store=STORE, elem_id="attention")
-        with gr.Accordion(I18N("what"), open=False):
-            gr.Markdown(I18N("about_attention"), elem_classes="about")
-        with gr.Accordion(I18N("spread"), open=True):
-            gr.Markdown(I18N("spread_info"), elem_classes="subdued")
+        with gr.Accordion(words("what"), open=False):
+            gr.Markdown(words("about_attention"), elem_classes="about")
+        with gr.Accordion(words("spread"), open=True):
+            gr.Markdown(words("spread_info"), elem_classes="subdued")
             with gr.Row():
                 plots = []
                 for name in ("distance", "entropy"):

@@ -12,7 +12,7 @@ import gradio as gr
 from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
 from explorer.tabs.errors import said_plainly
-from explorer.tabs.text import I18N, say
+from explorer.tabs.text import say, words
 from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
 
 WEIGHTS = (".safetensors", ".npz")
@@ -27,39 +27,39 @@ class ModelPicker:
     def __init__(self, model: str, local_paths: bool):
         self.local_paths = local_paths
         self.choice = gr.State(ModelChoice(model, model))
-        names = [(I18N("bundled"), BUNDLED)] + [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
+        names = [(words("bundled"), BUNDLED)] + [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
         self.name = gr.Dropdown(
             names if any(key == model for _, key in names) else [*names, (model, model)],
             value=model,
-            label=I18N("model"),
-            info=I18N("model_info"),
+            label=words("model"),
+            info=words("model_info"),
             allow_custom_value=True,
             elem_id="model",
         )
         self.size = gr.Dropdown(
             ["native", "224", "384", "512"],
             value="native",
-            label=I18N("size"),
-            info=I18N("size_info"),
+            label=words("size"),
+            info=words("size_info"),
             allow_custom_value=True,
             elem_id="size",
         )
-        with gr.Accordion(I18N("own"), open=False, elem_id="own"):
-            gr.Markdown(I18N("own_info"))
+        with gr.Accordion(words("own"), open=False, elem_id="own"):
+            gr.Markdown(words("own_info"))
             self.files = gr.File(
-                label=I18N("own_files"),
+                label=words("own_files"),
                 file_count="multiple",
                 file_types=[*WEIGHTS, ".json"],
                 height=120,
                 elem_id="own-files",
             )
             self.path = gr.Textbox(
-                label=I18N("own_path"),
-                info=I18N("own_path_info"),
+                label=words("own_path"),
+                info=words("own_path_info"),
                 visible=local_paths,
                 elem_id="own-path",
             )
-            self.load = gr.Button(I18N("load"), size="sm", elem_id="own-load")
+            self.load = gr.Button(words("load"), size="sm", elem_id="own-load")
 
     def chosen(self, then, **event) -> None:
         """Call `then` after a model was chosen and has loaded."""

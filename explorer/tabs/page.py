@@ -18,12 +18,11 @@ from explorer.tabs.examples import example_files
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import I18N, TEXT, language_of, say
+from explorer.tabs.text import TEXT, language_of, say, words
 from explorer.viewer.scene_bar import SceneBar
 
 CACHE_HOURS = 6
 CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
-HEAD = (Path(__file__).parent / "head.html").read_text("utf-8")
 
 
 def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
@@ -48,7 +47,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             with gr.Column(scale=1, min_width=300, elem_id="side"):
                 picture = Picture(
                     value=str(example_files()[0]),
-                    label=I18N("picture"),
+                    label=words("picture"),
                     type="filepath",
                     image_mode=None,
                     sources=["upload", "clipboard", "webcam"],
@@ -58,7 +57,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 gr.Examples(
                     [str(file) for file in example_files()],
                     inputs=picture,
-                    label=I18N("examples"),
+                    label=words("examples"),
                     elem_id="examples",
                     api_visibility="private",
                 )
@@ -68,8 +67,8 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 with gr.Tabs(selected="attention", elem_id="tabs"):
                     tabs = [module.build() for module in (patches, attention, rollout, positions)]
                 with gr.Row(elem_id="save"):
-                    save_button = gr.Button(I18N("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
-                    saved = gr.File(visible=False, label=I18N("download"), elem_id="saved-npz", height=60)
+                    save_button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
+                    saved = gr.File(visible=False, label=words("download"), elem_id="saved-npz", height=60)
         viewer_states = gr.Textbox(visible=False)
 
         common = [picker.choice, picture]

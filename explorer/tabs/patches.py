@@ -8,16 +8,16 @@ import numpy as np
 from explorer.filters import patch_filters
 from explorer.session import Scene
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import I18N
+from explorer.tabs.text import words
 from explorer.viewer.patches import PatchesView, patches_value
 
 FILTERS = 28
 
 
 def build() -> Tab:
-    with gr.Tab(I18N("tab_patches"), id="patches", elem_id="tab-patches") as item:
-        with gr.Accordion(I18N("what"), open=False):
-            gr.Markdown(I18N("about_patches"), elem_classes="about")
+    with gr.Tab(words("tab_patches"), id="patches", elem_id="tab-patches") as item:
+        with gr.Accordion(words("what"), open=False):
+            gr.Markdown(words("about_patches"), elem_classes="about")
         view = PatchesView(elem_id="patches")
     return Tab("patches", item, (view,), _show, _arrays)
 

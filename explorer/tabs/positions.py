@@ -11,7 +11,7 @@ from explorer.position import position_similarity
 from explorer.session import Scene, parse_size, resized
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import I18N, say
+from explorer.tabs.text import say, words
 from explorer.viewer.positions import PositionsView, positions_value
 from explorer.viewer.scene_bar import SceneBar
 from vit_model import VisionTransformer
@@ -22,29 +22,29 @@ MAX_SAVED_PLACES = 1600  # a 40 x 40 grid's similarities take 10 MB
 
 
 def build() -> Tab:
-    with gr.Tab(I18N("tab_positions"), id="positions", elem_id="tab-positions") as item:
+    with gr.Tab(words("tab_positions"), id="positions", elem_id="tab-positions") as item:
         with gr.Row():
             size = gr.Textbox(
                 "",
-                label=I18N("new_size"),
-                info=I18N("new_size_info"),
+                label=words("new_size"),
+                info=words("new_size_info"),
                 placeholder="384",
                 min_width=160,
                 elem_id="new-size",
             )
             method = gr.Dropdown(
-                [(I18N("method_own"), OWN), *((I18N(f"method_{name}"), name) for name in METHODS)],
+                [(words("method_own"), OWN), *((words(f"method_{name}"), name) for name in METHODS)],
                 value=OWN,
-                label=I18N("method"),
-                info=I18N("method_info"),
+                label=words("method"),
+                info=words("method_info"),
                 min_width=200,
                 elem_id="method",
             )
         view = PositionsView(elem_id="positions")
-        gr.Markdown(I18N("compare_head"), elem_classes="subdued")
+        gr.Markdown(words("compare_head"), elem_classes="subdued")
         bars = [SceneBar(elem_id="prediction-native"), SceneBar(elem_id="prediction-interpolated")]
-        with gr.Accordion(I18N("what"), open=False):
-            gr.Markdown(I18N("about_positions"), elem_classes="about")
+        with gr.Accordion(words("what"), open=False):
+            gr.Markdown(words("about_positions"), elem_classes="about")
     return Tab("positions", item, (view, *bars), _show, _arrays, (size, method))
 
 

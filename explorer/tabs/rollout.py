@@ -10,7 +10,7 @@ from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import Scene
 from explorer.tabs.store import STORE, both, chosen_layer
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import I18N
+from explorer.tabs.text import words
 from explorer.viewer.source import Direction, StackSource
 from explorer.viewer.viewer import WHOLE_LAYER_TOKENS, AttentionViewer, token_names, viewer_value
 
@@ -18,30 +18,30 @@ FUSIONS = ("mean", "max", "min")
 
 
 def build() -> Tab:
-    with gr.Tab(I18N("tab_rollout"), id="rollout", elem_id="tab-rollout") as item:
+    with gr.Tab(words("tab_rollout"), id="rollout", elem_id="tab-rollout") as item:
         with gr.Row(elem_id="rollout-choices"):
             controls = [
-                gr.Dropdown(FUSIONS, value="mean", label=I18N("fusion_a"), min_width=110, elem_id="fusion-a"),
+                gr.Dropdown(FUSIONS, value="mean", label=words("fusion_a"), min_width=110, elem_id="fusion-a"),
                 _discard("discard_a", 0.0),
-                gr.Dropdown(FUSIONS, value="max", label=I18N("fusion_b"), min_width=110, elem_id="fusion-b"),
+                gr.Dropdown(FUSIONS, value="max", label=words("fusion_b"), min_width=110, elem_id="fusion-b"),
                 _discard("discard_b", 0.9),
                 gr.Dropdown(
-                    [(I18N("scope_matrix"), "matrix"), (I18N("scope_row"), "row")],
+                    [(words("scope_matrix"), "matrix"), (words("scope_row"), "row")],
                     value="matrix",
-                    label=I18N("scope"),
+                    label=words("scope"),
                     min_width=150,
                     elem_id="discard-scope",
                 ),
-                gr.Number(0, label=I18N("start_layer"), minimum=0, precision=0, min_width=90, elem_id="start-layer"),
+                gr.Number(0, label=words("start_layer"), minimum=0, precision=0, min_width=90, elem_id="start-layer"),
             ]
         viewer = AttentionViewer(store=STORE, elem_id="rollout")
-        with gr.Accordion(I18N("what"), open=False):
-            gr.Markdown(I18N("about_rollout"), elem_classes="about")
+        with gr.Accordion(words("what"), open=False):
+            gr.Markdown(words("about_rollout"), elem_classes="about")
     return Tab("rollout", item, (viewer,), _show, _arrays, controls)
 
 
 def _discard(key: str, value: float) -> gr.Slider:
-    return gr.Slider(0, 0.99, value, step=0.01, label=I18N(key), min_width=150, elem_id=key)
+    return gr.Slider(0, 0.99, value, step=0.01, label=words(key), min_width=150, elem_id=key)
 
 
 class RolloutSource:

@@ -6,12 +6,21 @@ import json
 from pathlib import Path
 
 import gradio as gr
+from gradio.i18n import I18nData
 
 TEXT: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("text.json").read_text("utf-8"))
 LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
 
-I18N = gr.I18n(**{code: TEXT[code[:2]] for code in ("en", "zh", "zh-CN", "zh-TW")})
-"""Passed to `launch`; `I18N(key)` is a text that the browser fills in."""
+_PREFIX = "vit_"  # Gradio translates any string of the page that equals a key, the value of a dropdown too
+TRANSLATIONS = gr.I18n(
+    **{code: {_PREFIX + key: words for key, words in TEXT[code[:2]].items()} for code in ("en", "zh", "zh-CN", "zh-TW")}
+)
+"""Passed to `launch`."""
+
+
+def words(key: str) -> I18nData:
+    """One text that the browser fills in, in the visitor's language."""
+    return TRANSLATIONS(_PREFIX + key)
 
 
 def language_of(request: gr.Request | None) -> str:

@@ -11,7 +11,7 @@ _HERE = Path(__file__).parent
 
 
 class SceneBar(gr.HTML):
-    """Value: {"seq": str, "top": [[label, probability], ...], "card": str, "note": str}; everything is shown as text."""
+    """Value: {"seq": str, "top": [[label, probability], ...], "card": str, "note": str}; all shown as text."""
 
     def __init__(self, **kwargs: Any):
         super().__init__(

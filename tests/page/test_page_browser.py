@@ -16,7 +16,7 @@ TABS = {"patches": 0, "attention": 1, "rollout": 2, "positions": 3}
 
 
 def ready(page, name):
-    page.wait_for_selector(f"#{name} [data-state=ready]")
+    page.wait_for_selector(f"#{name} [data-state=ready], #{name} [data-state=complete]")
 
 
 def opened(open_page, url, **choices):
@@ -33,8 +33,6 @@ def go_to(page, tab):
 
 def upload(page, name, data, kind="image/jpeg"):
     """Give the picture another file, as a person would by dropping it."""
-    if page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").count():
-        page.locator("#picture button[aria-label='Clear'], #picture button[title='Clear']").first.click()
     page.locator("#picture input[type=file]").first.set_input_files({"name": name, "mimeType": kind, "buffer": data})
 
 

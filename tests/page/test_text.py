@@ -9,7 +9,7 @@ import pytest
 
 import explorer
 from explorer.tabs import text
-from explorer.tabs.page import HEAD
+from explorer.tabs.head import SCRIPT
 
 FILES = sorted(Path(explorer.__file__).parent.rglob("*text.json"))
 
@@ -37,7 +37,7 @@ def test_chinese_is_chinese():
 
 
 def test_head_script_writes_the_cookie_that_the_server_reads():
-    assert f'"{text.LANGUAGE_COOKIE}"' in HEAD
+    assert f'"{text.LANGUAGE_COOKIE}"' in SCRIPT.decode()
 
 
 class Request:
