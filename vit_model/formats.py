@@ -29,7 +29,6 @@ class Format:
     aliases: Mapping[str, str] = field(default_factory=dict)
     prefixes: tuple[str, ...] = ()  # wrappers that may stand before every name
     interpolation: str = "bilinear"
-    note: str = ""  # what is said about every checkpoint of this format
     norm_eps: float = 1e-6
     separator: str = "."
     suffixes: Mapping[str, str] = field(default_factory=lambda: {"weight": "weight", "bias": "bias"})
@@ -253,8 +252,7 @@ TORCHVISION = Format(
     },
     aliases={"mlp.linear_1": "mlp.fc1", "mlp.linear_2": "mlp.fc2"},
     prefixes=("module.", "_orig_mod."),
-    interpolation="hf",
-    note="torchvision resamples positions bicubically with align_corners=True; 'hf' (bicubic without it) comes nearest",
+    interpolation="torchvision",
 )
 
 

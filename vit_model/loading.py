@@ -83,7 +83,7 @@ def inspect_model(
     converted = convert(format, checkpoint.tensors)
     own = checkpoint.config if format is formats.OWN else None
     declared = Declared(labels=class_names(own)) if own else declare(format, checkpoint.config)
-    state, notes = converted.state, checkpoint.notes + ((format.note,) if format.note else ())
+    state, notes = converted.state, checkpoint.notes
     if own:
         config = _own_config(own)
     else:

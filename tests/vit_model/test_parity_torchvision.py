@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torchvision.models import VisionTransformer as TorchvisionViT
+from torchvision.models.vision_transformer import interpolate_embeddings
 
 from vit_model import load_model
 
@@ -35,5 +36,15 @@ def test_preprocessing_and_interpolation_are_torchvisions(randomise, tmp_path):
     torch.save(randomise(TorchvisionViT(32, 8, 1, 3, 24, 48, num_classes=5)).state_dict(), tmp_path / "vit.pth")
     model = load_model(tmp_path / "vit.pth", heads=3)
     assert model.preprocessing.mean == (0.485, 0.456, 0.406)
-    assert model.origin.interpolation == "hf"
-    assert any("torchvision" in note and "align_corners" in note for note in model.origin.notes)
+    assert model.origin.interpolation == "torchvision"
+    assert not any("align_corners" in note for note in model.origin.notes)
+
+
+def test_another_resolution_gives_torchvisions_logits(randomise, assert_close, tmp_path):
+    theirs = randomise(TorchvisionViT(32, 8, 1, 3, 24, 48, num_classes=5))
+    torch.save(theirs.state_dict(), tmp_path / "vit.pth")
+    model = load_model(tmp_path / "vit.pth", heads=3, image_size=56)
+    larger = TorchvisionViT(56, 8, 1, 3, 24, 48, num_classes=5).eval()
+    larger.load_state_dict(interpolate_embeddings(56, 8, theirs.state_dict()))
+    pixels = torch.randn(2, 3, 56, 56)
+    assert_close(model(pixels), larger(pixels))

@@ -11,6 +11,7 @@ import timm.layers
 import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
+from torchvision.models.vision_transformer import interpolate_embeddings
 from transformers import Dinov2Config, Dinov2WithRegistersConfig, ViTConfig
 from transformers.models.dinov2.modeling_dinov2 import Dinov2Embeddings
 from transformers.models.dinov2_with_registers.modeling_dinov2_with_registers import Dinov2WithRegistersEmbeddings
@@ -68,6 +69,14 @@ def test_jax_agrees_with_scipy_zoom(old_grid, new_grid):
     expected = scipy.ndimage.zoom(field(positions, old_grid).double().numpy(), zoom, order=1)
     actual = field(resample_positions(positions, old_grid, new_grid, method="jax"), new_grid)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("old", "new"), [(6, 9), (6, 4), (7, 1), (1, 3), (14, 24), (5, 5)])
+def test_agrees_with_torchvision(old, new):
+    positions = embeddings((old, old))
+    expected = interpolate_embeddings(new * 16, 16, {"encoder.pos_embedding": positions})["encoder.pos_embedding"]
+    actual = resample_positions(positions, (old, old), (new, new), method="torchvision")
+    assert_close(actual, expected, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("new_grid", GRIDS[1:])
