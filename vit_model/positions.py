@@ -24,7 +24,7 @@ SCHEMES: dict[str, Scheme] = {
     "jax": Scheme("bilinear", align_corners=True),  # google-research/vision_transformer: scipy.ndimage.zoom(order=1)
     "hf": Scheme("bicubic"),  # transformers' ViT, DeiT and ViT-MAE
     "timm": Scheme("bicubic", antialias=True),  # timm.layers.resample_abs_pos_embed
-    "torchvision": Scheme("bicubic", align_corners=True),  # torchvision.models.vision_transformer.interpolate_embeddings
+    "torchvision": Scheme("bicubic", align_corners=True),  # torchvision's interpolate_embeddings
     "dino": Scheme("bicubic", offset=0.1),  # facebookresearch/dino, and facebookresearch/dinov2 without registers
     "dinov2": Scheme("bicubic"),  # transformers' DINOv2 (it left the offset out)
     "dinov2-registers": Scheme("bicubic", antialias=True),  # DINOv2 with registers, both in transformers and by Meta
