@@ -10,7 +10,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
-from explorer.rollout import Fuse, Mixing, chained_rows
+from explorer.rollout import Fuse, Mixing, below_start, chained_matrices, chained_rows
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -28,17 +28,37 @@ def gradient_rollout(
 
     Raises ValueError for a choice out of range, a class that the model does not have, and a model without a head.
     """
+    with torch.no_grad():
+        trace, fuse, mixing = _fused(model, pixels, target, choices)
+        return chained_rows(trace, fuse, query, mixing)[0]
+
+
+def gradient_rollout_rows(
+    model: VisionTransformer, pixels: Tensor, target: int, query: int = 0, **choices: object
+) -> Tensor:
+    """The same after each layer, [L, N]; below `start_layer` the token itself."""
+    with torch.no_grad():
+        trace, fuse, mixing = _fused(model, pixels, target, choices)
+        return below_start(trace, query, mixing, chained_rows(trace, fuse, query, mixing, every_layer=True))
+
+
+def gradient_rollout_matrices(model: VisionTransformer, pixels: Tensor, target: int, **choices: object) -> Tensor:
+    """The same for every token after each layer, [L, N, N]: cubic in time, and L matrices of memory."""
+    with torch.no_grad():
+        return chained_matrices(*_fused(model, pixels, target, choices))
+
+
+def _fused(model: VisionTransformer, pixels: Tensor, target: int, choices: dict) -> tuple[Trace, Fuse, Mixing]:
+    """A differentiable trace of its own, how its layers are fused, and how they mix."""
     if not model.config.classes:
         raise ValueError("this model has no head, so it has no class to explain; use 'attention' or 'rollout'")
     if not isinstance(target, Integral) or not 0 <= target < model.config.classes:
         raise ValueError(f"target must be a class from 0 to {model.config.classes - 1}, got {target}")
     trace = model.trace(pixels, differentiable=True)
     mixing = Mixing.of(trace, **choices, spare_first=choices.get("compat") is None)
-    with torch.enable_grad():  # also where the caller has switched it off
+    with torch.enable_grad():  # the caller has switched it off
         score = trace.logits[0, target]
-    gradients = trace.output_gradients(score)
-    with torch.no_grad():
-        return chained_rows(trace, _gradient_fuse(trace, gradients, bool(mixing.compat)), query, mixing)[0]
+    return trace, _gradient_fuse(trace, trace.output_gradients(score), bool(mixing.compat)), mixing
 
 
 def _gradient_fuse(trace: Trace, gradients: tuple[Tensor, ...], mirrored: bool) -> Fuse:

@@ -60,24 +60,13 @@ def rollout_rows(trace: Trace, query: int = 0, head_fusion: str = "mean", **choi
     """
     mixing = Mixing.of(trace, **choices)
     rows = chained_rows(trace, attention_fuse(trace, head_fusion), query, mixing, every_layer=True)
-    return torch.cat([_one_hot(trace, query).expand(mixing.start_layer, -1), rows])
+    return below_start(trace, query, mixing, rows)
 
 
 @torch.no_grad()
 def rollout_matrices(trace: Trace, head_fusion: str = "mean", **choices: object) -> Tensor:
     """R_l after each layer, [L, N, N]: cubic in time, and L matrices of memory. Choices and errors as `rollout`."""
-    check_one_picture(trace)
-    fuse, mixing = attention_fuse(trace, head_fusion), Mixing.of(trace, **choices)
-    result = torch.empty(trace.layers, trace.tokens, trace.tokens, device=trace.logits.device)
-    below = torch.eye(trace.tokens, device=trace.logits.device)
-    for layer, here in enumerate(result):
-        if layer < mixing.start_layer:
-            here.copy_(below)
-        else:
-            for tokens, a_hat in _mixing_rows(trace, fuse, layer, mixing):
-                here[tokens] = a_hat @ below
-        below = here
-    return result
+    return chained_matrices(trace, attention_fuse(trace, head_fusion), Mixing.of(trace, **choices))
 
 
 @dataclass(frozen=True)
@@ -136,6 +125,26 @@ def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_lay
             product += rows[:, tokens] @ a_hat
         rows = product
     return rows.flip(0)
+
+
+def below_start(trace: Trace, query: int, mixing: Mixing, rows: Tensor) -> Tensor:
+    """[L - start, N] -> [L, N]: below `start_layer` the token is itself."""
+    return torch.cat([_one_hot(trace, query).expand(mixing.start_layer, -1), rows])
+
+
+def chained_matrices(trace: Trace, fuse: Fuse, mixing: Mixing) -> Tensor:
+    """R_l after each layer, [L, N, N]."""
+    check_one_picture(trace)
+    result = torch.empty(trace.layers, trace.tokens, trace.tokens, device=trace.logits.device)
+    below = torch.eye(trace.tokens, device=trace.logits.device)
+    for layer, here in enumerate(result):
+        if layer < mixing.start_layer:
+            here.copy_(below)
+        else:
+            for tokens, a_hat in _mixing_rows(trace, fuse, layer, mixing):
+                here[tokens] = a_hat @ below
+        below = here
+    return result
 
 
 def _mixing_rows(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import gradio as gr
 import numpy as np
 from torch import Tensor
 
+from explorer.gradient_rollout import gradient_rollout_matrices, gradient_rollout_rows
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import Scene
 from explorer.tabs.store import STORE, both, chosen_layer
@@ -14,16 +17,18 @@ from explorer.tabs.text import words
 from explorer.viewer.source import Direction, StackSource
 from explorer.viewer.viewer import WHOLE_LAYER_TOKENS, AttentionViewer, token_names, viewer_value
 
-FUSIONS = ("mean", "max", "min")
+GRADIENT = "gradient"
+COMPAT = "vit-explain-"  # before a head fusion: as that tool computes it
+FORMULAS = ("mean", "max", "min", GRADIENT, *(COMPAT + fusion for fusion in ("mean", "max", "min")))
 
 
 def build() -> Tab:
     with gr.Tab(words("tab_rollout"), id="rollout", elem_id="tab-rollout") as item:
         with gr.Row(elem_id="rollout-choices"):
             controls = [
-                gr.Dropdown(FUSIONS, value="mean", label=words("fusion_a"), min_width=110, elem_id="fusion-a"),
+                _formula("formula_a", "mean"),
                 _discard("discard_a", 0.0),
-                gr.Dropdown(FUSIONS, value="max", label=words("fusion_b"), min_width=110, elem_id="fusion-b"),
+                _formula("formula_b", "max"),
                 _discard("discard_b", 0.9),
                 gr.Dropdown(
                     [(words("scope_matrix"), "matrix"), (words("scope_row"), "row")],
@@ -40,60 +45,94 @@ def build() -> Tab:
     return Tab("rollout", item, (viewer,), _show, _arrays, controls)
 
 
+def _formula(key: str, value: str) -> gr.Dropdown:
+    choices = [(words(f"formula_{name}"), name) for name in FORMULAS]
+    return gr.Dropdown(choices, value=value, label=words(key), min_width=150, elem_id=key)
+
+
 def _discard(key: str, value: float) -> gr.Slider:
     return gr.Slider(0, 0.99, value, step=0.01, label=words(key), min_width=150, elem_id=key)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One formula of rollout with its choices, for one scene."""
+
+    scene: Scene
+    formula: str
+    choices: dict
+
+    @property
+    def layers(self) -> Tensor:
+        """The rollout of every token after each layer, [layers, tokens, tokens]."""
+        if self.formula == GRADIENT:
+            return gradient_rollout_matrices(*self._explained(), **self.choices)
+        return rollout_matrices(self.scene.trace, self.formula.removeprefix(COMPAT), **self.choices)
+
+    def rows(self, query: int) -> Tensor:
+        """The rollout of one token after each layer, [layers, tokens]."""
+        if self.formula == GRADIENT:
+            return gradient_rollout_rows(*self._explained(), query, **self.choices)
+        return rollout_rows(self.scene.trace, query, self.formula.removeprefix(COMPAT), **self.choices)
+
+    def name(self, letter: str) -> dict[str, str]:
+        """What the panel is called, in both languages."""
+        formula, share = both(f"formula_{self.formula}"), self.choices["discard_ratio"]
+        named = {language: f"{letter}: {text}" for language, text in formula.items()}
+        return {language: text + (f", -{share:.0%}" if share else "") for language, text in named.items()}
+
+    def _explained(self) -> tuple:
+        """Model, pixels and predicted class, for formulas that need a gradient."""
+        trace = self.scene.trace
+        return self.scene.model, self.scene.pixels.to(trace.logits.device), int(trace.logits[0].argmax())
 
 
 class RolloutSource:
     """Rollouts of long sequences, a query's row at a time: panels A, B and A - B."""
 
-    def __init__(self, scene: Scene, variants: list[dict]):
-        self._trace, self._variants = scene.trace, variants
-        self.layers, self.grid, self.prefix = scene.trace.layers, scene.trace.grid, scene.trace.prefix
-        self.signed, self.nbytes = (False, False, True), scene.trace.nbytes
+    def __init__(self, a: Variant, b: Variant):
+        trace = a.scene.trace
+        self._variants = (a, b)
+        self.layers, self.grid, self.prefix = trace.layers, trace.grid, trace.prefix
+        self.signed, self.nbytes = (False, False, True), trace.nbytes
 
     def matrices(self, layer: int) -> Tensor:
-        raise ValueError(f"{self._trace.tokens} tokens are too many for whole rollout matrices; ask for rows")
+        raise ValueError("this sequence is too long for whole rollout matrices; ask for rows")
 
     def rows(self, layer: int, query: int, direction: Direction) -> np.ndarray:
         if direction != "to":
             raise ValueError("columns of a rollout need the whole matrix; choose a smaller resolution")
-        a, b = (np.asarray(rollout_rows(self._trace, query, **variant))[layer] for variant in self._variants)
+        a, b = (variant.rows(query)[layer].cpu().numpy() for variant in self._variants)
         return np.stack([a, b, a - b])
 
 
-def variants(fusion_a, discard_a, fusion_b, discard_b, scope, start_layer, layers: int) -> list[dict]:
-    """The choices of both variants, as `rollout` takes them."""
-    start = min(max(int(start_layer or 0), 0), layers - 1)
-    pairs = ((fusion_a, discard_a), (fusion_b, discard_b))
-    return [
-        {"head_fusion": fusion, "discard_ratio": float(discard or 0), "discard": scope, "start_layer": start}
-        for fusion, discard in pairs
-    ]
+def variants(scene: Scene, formula_a, discard_a, formula_b, discard_b, scope, start_layer) -> tuple[Variant, Variant]:
+    """Both variants as the controls say. vit-explain knows only the whole matrix and the first layer."""
+    start = min(max(int(start_layer or 0), 0), scene.trace.layers - 1)
 
+    def one(formula: str, discard: float | None) -> Variant:
+        choices = {"discard_ratio": float(discard or 0)}
+        if formula.startswith(COMPAT):
+            return Variant(scene, formula, choices | {"compat": "vit-explain"})
+        return Variant(scene, formula, choices | {"discard": scope, "start_layer": start})
 
-def _stacks(scene: Scene, choices: list[dict]) -> list[np.ndarray]:
-    return [np.asarray(rollout_matrices(scene.trace, **choice)) for choice in choices]
+    return one(formula_a, discard_a), one(formula_b, discard_b)
 
 
 def _show(scene: Scene, request: gr.Request, *controls) -> list:
-    choices = variants(*controls, layers=scene.trace.layers)
+    a, b = variants(scene, *controls)
     whole = scene.trace.tokens <= WHOLE_LAYER_TOKENS
     if whole:
-        a, b = _stacks(scene, choices)
-        layers = [np.stack([x, y, x - y]) for x, y in zip(a, b, strict=True)]
+        pairs = zip(a.layers.cpu().numpy(), b.layers.cpu().numpy(), strict=True)
+        layers = [np.stack([x, y, x - y]) for x, y in pairs]
         source = StackSource(layers, scene.trace.grid, scene.trace.prefix, (False, False, True))
     else:
-        source = RolloutSource(scene, choices)
-    named = [
-        both(f"variant_{letter}", fusion=choice["head_fusion"], discard=choice["discard_ratio"])
-        for letter, choice in zip("ab", choices, strict=True)
-    ]
+        source = RolloutSource(a, b)
     value = viewer_value(
         source,
         STORE,
         picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
-        panel_names=[*named, both("difference")],
+        panel_names=[a.name("A"), b.name("B"), both("difference")],
         prefix_names=token_names(scene.model.config),
         mean=False,
         direction=whole,
@@ -105,12 +144,14 @@ def _show(scene: Scene, request: gr.Request, *controls) -> list:
 
 def _arrays(scene: Scene, state: dict, *controls) -> tuple[dict, dict]:
     """Both rollouts after every layer: whole matrices, or for long sequences the row of the query in sight."""
-    choices = variants(*controls, layers=scene.trace.layers)
+    a, b = variants(scene, *controls)
     query = state.get("query")
     query = query if type(query) is int and 0 <= query < scene.trace.tokens else 0
-    if scene.trace.tokens <= WHOLE_LAYER_TOKENS:
-        a, b = _stacks(scene, choices)
-    else:
-        a, b = (np.asarray(rollout_rows(scene.trace, query, **choice)) for choice in choices)
-    manifest = {"a": choices[0], "b": choices[1], "query": query, "layer": chosen_layer(state, scene.trace.layers)}
-    return {"rollout_a": a, "rollout_b": b}, manifest | {"grid": list(scene.trace.grid), "prefix": scene.trace.prefix}
+    whole = scene.trace.tokens <= WHOLE_LAYER_TOKENS
+    arrays = {
+        f"rollout_{letter}": (variant.layers if whole else variant.rows(query)).cpu().numpy()
+        for letter, variant in (("a", a), ("b", b))
+    }
+    manifest = {letter: {"formula": one.formula} | one.choices for letter, one in (("a", a), ("b", b))}
+    manifest |= {"query": query, "layer": chosen_layer(state, scene.trace.layers)}
+    return arrays, manifest | {"grid": list(scene.trace.grid), "prefix": scene.trace.prefix}

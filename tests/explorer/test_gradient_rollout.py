@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from explorer import explain
-from explorer.gradient_rollout import gradient_rollout
+from explorer.gradient_rollout import gradient_rollout, gradient_rollout_matrices, gradient_rollout_rows
 from tests.explorer import vit_explain_oracle as oracle
 
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 32).sin().reshape(1, 3, 32, 32) * 3
@@ -97,3 +97,14 @@ def test_wording_of_errors(tiny_model):
         explain(tiny_model(classes=0), PIXELS, "gradient-rollout")
     with pytest.raises(ValueError, match=r"discard_ratio must be at least 0 and below 1, got -0\.1"):
         explain(tiny_model(), PIXELS, "gradient-rollout", discard_ratio=-0.1)
+
+
+@pytest.mark.parametrize("choices", [{}, {"discard_ratio": 0.6, "start_layer": 1}, {"compat": "vit-explain"}])
+def test_rows_and_matrices_after_each_layer_end_in_the_rollout(tiny_model, choices):
+    model = tiny_model()
+    matrices = gradient_rollout_matrices(model, PIXELS, 1, **choices)
+    rows = gradient_rollout_rows(model, PIXELS, 1, query=5, **choices)
+    torch.testing.assert_close(matrices[:, 5], rows, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(rows[-1], gradient_rollout(model, PIXELS, 1, query=5, **choices), rtol=1e-4, atol=1e-6)
+    if choices.get("start_layer"):
+        torch.testing.assert_close(matrices[0], torch.eye(17))
