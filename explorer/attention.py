@@ -46,17 +46,17 @@ def layer_attention(trace: Trace, layer: int) -> Tensor:
     return trace.attention(check_layer(trace, layer))[0]
 
 
-def attention_blocks(trace: Trace, layer: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """One layer as blocks (tokens [n], their rows [H, n, N]) of at most BLOCK_VALUES weights."""
+def attention_blocks(trace: Trace, layer: int) -> Iterator[tuple[slice, Tensor]]:
+    """One layer as blocks (tokens, their rows [H, n, N]) of at most BLOCK_VALUES weights."""
     for queries in token_blocks(trace):
         yield queries, trace.attention(layer, queries)[0]
 
 
-def token_blocks(trace: Trace, tokens: Tensor | None = None) -> tuple[Tensor, ...]:
-    """`tokens` (None: all) in runs whose attention [H, n, N] has at most BLOCK_VALUES weights."""
-    if tokens is None:
-        tokens = torch.arange(trace.tokens, device=trace.logits.device)
-    return tokens.split(max(BLOCK_VALUES // (trace.heads * trace.tokens), 1))
+def token_blocks(trace: Trace) -> Iterator[slice]:
+    """All tokens in runs of n whose attention [H, n, N] has at most BLOCK_VALUES weights."""
+    length = max(BLOCK_VALUES // (trace.heads * trace.tokens), 1)
+    for start in range(0, trace.tokens, length):
+        yield slice(start, min(start + length, trace.tokens))
 
 
 def check_one_picture(trace: Trace) -> None:

@@ -62,7 +62,7 @@ def _fused(model: VisionTransformer, pixels: Tensor, target: int, choices: dict)
 
 
 def _gradient_fuse(trace: Trace, gradients: tuple[Tensor, ...], mirrored: bool) -> Fuse:
-    def fuse(layer: int, tokens: Tensor) -> Tensor:
+    def fuse(layer: int, tokens: slice) -> Tensor:
         other = trace.layers - 1 - layer if mirrored else layer
         weights = gradients[other][0, :, tokens] @ trace.values[other][0].transpose(-2, -1)  # dA [H, n, N]
         return weights.mul_(trace.attention(layer, tokens)[0]).float().mean(0).relu_()

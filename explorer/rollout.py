@@ -31,8 +31,8 @@ HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 DISCARDS = ("matrix", "row")
 
-Fuse = Callable[[int, Tensor], Tensor]
-"""(layer, tokens [n]) -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
+Fuse = Callable[[int, slice], Tensor]
+"""(layer, n tokens) -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
 
 
 @torch.no_grad()
@@ -117,12 +117,17 @@ def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_lay
     start = _one_hot(trace, query)
     rows = start.new_empty(0, trace.tokens)  # one chain for each R asked for, the longest first
     for layer in reversed(range(mixing.start_layer, trace.layers)):
-        if every_layer or not len(rows):
+        top = not len(rows)
+        if top or every_layer:
             rows = torch.cat([rows, start])
-        used = rows.any(0).nonzero()[:, 0]  # at the top, one token
         product = torch.zeros_like(rows)
-        for tokens, a_hat in _mixing_rows(trace, fuse, layer, mixing, used):
-            product += rows[:, tokens] @ a_hat
+        for tokens, fused in _fused_rows(trace, fuse, layer, mixing, slice(query, query + 1) if top else None):
+            sums = fused.sum(-1) + 1.0
+            weights = rows[:, tokens] if mixing.compat else rows[:, tokens] / sums
+            product[:, tokens] += weights
+            product.addmm_(weights, fused)
+            if mixing.compat:
+                product /= sums
         rows = product
     return rows.flip(0)
 
@@ -137,45 +142,46 @@ def chained_matrices(trace: Trace, fuse: Fuse, mixing: Mixing) -> Tensor:
     check_one_picture(trace)
     result = torch.empty(trace.layers, trace.tokens, trace.tokens, device=trace.logits.device)
     below = torch.eye(trace.tokens, device=trace.logits.device)
-    for layer, here in enumerate(result):
-        if layer < mixing.start_layer:
-            here.copy_(below)
-        else:
-            for tokens, a_hat in _mixing_rows(trace, fuse, layer, mixing):
-                here[tokens] = a_hat @ below
-        below = here
+    result[: mixing.start_layer] = below
+    for layer in range(mixing.start_layer, trace.layers):
+        for tokens, fused in _fused_rows(trace, fuse, layer, mixing):
+            sums = fused.sum(-1, keepdim=True) + 1.0
+            if mixing.compat:
+                below = below / sums  # the columns of F + I, by their rows' sums
+                sums = 1.0
+            result[layer, tokens] = torch.addmm(below[tokens], fused, below) / sums
+        below = result[layer]
     return result
 
 
-def _mixing_rows(
-    trace: Trace, fuse: Fuse, layer: int, mixing: Mixing, used: Tensor | None = None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Blocks (tokens [n], their rows of A_hat [n, N]) of one layer that hold at least the tokens `used` (None: all)."""
+def _fused_rows(
+    trace: Trace, fuse: Fuse, layer: int, mixing: Mixing, only: slice | None = None
+) -> Iterator[tuple[slice, Tensor]]:
+    """Blocks (tokens, their rows of F [n, N] with the weakest dropped) of one layer that hold at least the tokens `only`
+    (None: all). A_hat is F + I with its rows divided by their sums (the halves cancel), with compat its columns by them.
+    """
     if mixing.whole:
-        yield _whole_mixing(trace, fuse, layer, mixing)
+        yield slice(0, trace.tokens), _whole(trace, fuse, layer, mixing)
         return
-    for tokens in token_blocks(trace, used):
-        a_hat = fuse(layer, tokens)
+    for tokens in token_blocks(trace) if only is None else (only,):
+        fused = fuse(layer, tokens)
         if count := int(trace.tokens * mixing.discard_ratio):
-            a_hat.masked_fill_(a_hat < _order_statistic(a_hat, count)[:, None], 0.0)
-        a_hat[torch.arange(len(tokens), device=tokens.device), tokens] += 1.0  # the halves cancel
-        yield tokens, a_hat.div_(a_hat.sum(-1, keepdim=True))
+            fused.masked_fill_(fused < _order_statistic(fused, count)[:, None], 0.0)
+        yield tokens, fused
 
 
-def _whole_mixing(trace: Trace, fuse: Fuse, layer: int, mixing: Mixing) -> tuple[Tensor, Tensor]:
-    """(all tokens [N], A_hat [N, N])."""
-    a_hat = torch.cat([fuse(layer, tokens) for tokens in token_blocks(trace)])
-    first, flat = a_hat[0, 0].clone(), a_hat.view(-1)
+def _whole(trace: Trace, fuse: Fuse, layer: int, mixing: Mixing) -> Tensor:
+    """F [N, N] of one layer, with the weakest entries of the whole matrix dropped."""
+    fused = torch.cat([fuse(layer, tokens) for tokens in token_blocks(trace)])
+    first, flat = fused[0, 0].clone(), fused.view(-1)
     if count := int(len(flat) * mixing.discard_ratio):
         if mixing.compat:  # its choice among equals is topk's
             flat[flat.topk(count, largest=False).indices] = 0.0
         else:
             flat.masked_fill_(flat < _order_statistic(flat, count), 0.0)
         if mixing.spare_first:
-            a_hat[0, 0] = first
-    a_hat.diagonal().add_(1.0)
-    a_hat.div_(a_hat.sum(-1, keepdim=not mixing.compat))
-    return torch.arange(trace.tokens, device=a_hat.device), a_hat
+            fused[0, 0] = first
+    return fused
 
 
 def _order_statistic(values: Tensor, count: int) -> Tensor:

@@ -29,10 +29,11 @@ def attention_distance(trace: Trace, patch_size: int | Sequence[int], renormalis
     result = torch.zeros(trace.layers, trace.heads, device=place.device)
     for layer, sums in enumerate(result):
         for tokens, rows in attention_blocks(trace, layer):
-            patches = tokens[tokens >= prefix] - prefix
-            among = rows[:, len(tokens) - len(patches) :, prefix:].float()  # [H, n, gh*gw]
+            first = max(tokens.start, prefix)  # a block may hold some or only tokens before the patches
+            among = rows[:, first - tokens.start :, prefix:].float()  # [H, n, gh*gw]
             mass = among.sum(-1) if renormalise else 1.0
-            away = torch.cdist(centres[patches], centres, compute_mode="donot_use_mm_for_euclid_dist")
+            places = centres[first - prefix : max(tokens.stop, prefix) - prefix]
+            away = torch.cdist(places, centres, compute_mode="donot_use_mm_for_euclid_dist")
             sums += (among.mul_(away).sum(-1) / mass).sum(-1)
     return result / (gh * gw)
 
