@@ -39,6 +39,7 @@ def _show(scene: Scene, request: gr.Request) -> list:
         AttentionSource(scene.trace),
         STORE,
         picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
+        shown_layer=2 * scene.trace.layers // 3,  # where heads look at things; the last layers gather from few tokens
         prefix_names=token_names(scene.model.config),
         title=both("tab_attention"),
         caption=scene.name,

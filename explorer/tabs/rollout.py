@@ -47,7 +47,7 @@ def build() -> Tab:
 
 def _formula(key: str, value: str) -> gr.Dropdown:
     choices = [(words(f"formula_{name}"), name) for name in FORMULAS]
-    return gr.Dropdown(choices, value=value, label=words(key), min_width=150, elem_id=key)
+    return gr.Dropdown(choices, value=value, label=words(key), min_width=170, elem_id=key)
 
 
 def _discard(key: str, value: float) -> gr.Slider:
