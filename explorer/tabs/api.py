@@ -43,7 +43,9 @@ def endpoints(local_paths: bool) -> None:
         top: how many labels. Returns {"model", "format", "checksum", "grid", "top": [{"label", "probability"}, ...]}.
         """
         seen = scene(model, picture, size, request)
-        return _about(seen) | {"top": [{"label": name, "probability": p} for name, p in seen.top(int(top))]}
+        return _about(seen) | {
+            "top": [{"label": name, "probability": p} for name, p in seen.top(_whole("top", top, 1, 1000))]
+        }
 
     @said_plainly
     def attention(
@@ -59,8 +61,10 @@ def endpoints(local_paths: bool) -> None:
         rows = {"to": attention_rows, "by": attention_columns}
         if direction not in rows:
             raise ValueError(f"direction must be 'to' or 'by', got {direction!r}")
-        values = rows[direction](seen.trace, int(layer), int(query)).cpu().tolist()
-        chosen = {"layer": int(layer), "query": int(query), "direction": direction}
+        depth = seen.trace.layers
+        layer, query = _whole("layer", layer, -depth, depth - 1), _whole("query", query, 0, seen.trace.tokens - 1)
+        values = rows[direction](seen.trace, layer, query).cpu().tolist()
+        chosen = {"layer": layer, "query": query, "direction": direction}
         return _about(seen) | chosen | {"prefix": seen.trace.prefix, "heads": values}
 
     @said_plainly
@@ -80,9 +84,11 @@ def endpoints(local_paths: bool) -> None:
             raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}") from error
         if not isinstance(options, dict):
             raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}")
-        found = explain(
-            seen.model, seen.pixels.to(seen.trace.logits.device), method, target=_target(seen, target), **options
-        )
+        pixels = seen.pixels.to(seen.trace.logits.device)
+        try:
+            found = explain(seen.model, pixels, method, target=_target(seen, target), trace=seen.trace, **options)
+        except TypeError as error:  # a choice of the wrong kind, such as a text where a number belongs
+            raise ValueError(f"choices of {method} do not fit: {error}") from error
         return _about(seen) | {
             "method": found.method,
             "target": found.target,
@@ -152,6 +158,13 @@ def saved_npz(name: str, arrays: dict, manifest: dict) -> str:
         path = Path(folder) / "arrays.npz"
         save_npz(path, arrays, manifest)
         return save_bytes_to_cache(path.read_bytes(), f"vit-explorer-{name}.npz", get_upload_folder())
+
+
+def _whole(name: str, value: float | None, low: int, high: int) -> int:
+    """A whole number within bounds; ValueError saying so for anything else that a client may send."""
+    if not isinstance(value, int | float) or value != value or not low <= value <= high or value != int(value):
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    return int(value)
 
 
 def _about(seen: Scene) -> dict:

@@ -31,4 +31,4 @@ def said_plainly(function: Callable) -> Callable:
 
 def plain_error(message: str) -> gr.Error:
     """A `gr.Error` whose message is shown as text (toasts render HTML) until it is closed."""
-    return gr.Error(html.escape(message), duration=None, print_exception=False)
+    return gr.Error(html.escape(message, quote=False), duration=None, print_exception=False)
