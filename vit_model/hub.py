@@ -41,6 +41,9 @@ if "HF_HUB_DISABLE_XET" not in os.environ:
     # files also come by plain HTTP, which has none of this; HF_HUB_DISABLE_XET=0 in the environment brings Xet back.
     constants.HF_HUB_DISABLE_XET = True
 
+# huggingface_hub writes, reports and later resumes in pieces of 10 MB, which on a slow line looks like a standstill.
+constants.DOWNLOAD_CHUNK_SIZE = 2**20
+
 CONFIGS = ("config.json", "preprocessor_config.json")
 SINGLE, SHARD_INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
 _SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
@@ -84,6 +87,8 @@ def download(
 
     done = 0
     for name in files:
+        if progress is not None and name in missing:
+            progress(done, needed, name)
         bar = _reporting_bar(name, done, needed, progress) if progress is not None else None
         try:
             path = hf_hub_download(

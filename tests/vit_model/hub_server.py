@@ -7,7 +7,28 @@ import json
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import pytest
+from huggingface_hub import constants
+
+
+def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What HF_ENDPOINT sets, for this process."""
+    monkeypatch.setattr(constants, "ENDPOINT", url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
+
+
+def keep_to(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What HF_ENDPOINT and HF_HOME set, for this process; no token, no proxy and no variable of its user's remains."""
+    point_to(url, monkeypatch)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(folder / "token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @dataclass(frozen=True)
@@ -23,12 +44,15 @@ class HubServer:
     """`models`: {id: {file: bytes}}. `with HubServer(...) as hub:` serves them at `hub.url` and notes `hub.requests`.
 
     `refusals`: {start of a path: (status, X-Error-Code, X-Error-Message)}. `cut_after`: {file: bytes}, each once: the
-    connection is closed after that many bytes of a GET.
+    connection is closed after that many bytes of a GET. `stop_after`: {file: bytes}: a GET gets no further than that
+    until `go_on` is set.
     """
 
     models: dict[str, dict[str, bytes]]
     refusals: dict[str, tuple[int, str, str]] = field(default_factory=dict)
     cut_after: dict[str, int] = field(default_factory=dict)
+    stop_after: dict[str, int] = field(default_factory=dict)
+    go_on: threading.Event = field(default_factory=threading.Event)
     listing: bytes | None = None  # what the API says instead
     commit: str = "0123456789abcdef0123456789abcdef01234567"
     requests: list[Request] = field(default_factory=list)
@@ -41,6 +65,7 @@ class HubServer:
         return self
 
     def __exit__(self, *_) -> None:
+        self.go_on.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -98,20 +123,23 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
                 status, headers["Content-Range"] = 206, f"bytes {start}-{len(content) - 1}/{len(content)}"
             cut = hub.cut_after.pop(name, None) if body else None
-            self._send(status, content[start:], headers, body, cut)
+            self._send(status, content[start:], headers, body, cut, hub.stop_after.get(name, 0))
 
         def _refuse(self, status: int, code: str, message: str) -> None:
             self._send(status, b"", {"X-Error-Code": code, "X-Error-Message": message}, body=True)
 
         def _send(
-            self, status: int, content: bytes, headers: dict[str, str], body: bool, cut: int | None = None
+            self, status: int, content: bytes, headers: dict[str, str], body: bool, cut: int | None = None, stop: int = 0
         ) -> None:
             self.send_response(status)
             for key, value in {**headers, "Content-Length": str(len(content))}.items():
                 self.send_header(key, value)
             self.end_headers()
+            if body and stop:
+                self.wfile.write(content[:stop])
+                hub.go_on.wait()
             if body:
-                self.wfile.write(content[:cut])
+                self.wfile.write(content[stop:cut])
             if cut is not None:
                 self.close_connection = True
 

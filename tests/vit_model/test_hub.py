@@ -13,10 +13,10 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from tests.vit_model.hub_server import HubServer
+from tests.vit_model.hub_server import HubServer, keep_to, point_to
 from vit_model import errors, hub, zoo
 
-WEIGHTS = os.urandom(25_000_000)  # more than two of the 10 MB pieces in which huggingface_hub writes
+WEIGHTS = os.urandom(25_000_000)
 CONFIG, PREPROCESSOR = b'{"model_type": "vit"}', b'{"size": 224}'
 MODEL = {
     ".gitattributes": b"",
@@ -39,21 +39,10 @@ def server():
 @pytest.fixture(autouse=True)
 def environment(server, tmp_path, monkeypatch):
     """What HF_ENDPOINT and HF_HOME would have set; `test_environment_variables` sets those themselves."""
-    point_to(server.url, monkeypatch)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_OIDC_RESOURCE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    keep_to(server.url, tmp_path, monkeypatch)
     huggingface_hub.close_session()
     yield
     huggingface_hub.close_session()
-
-
-def point_to(url: str, monkeypatch) -> None:
-    monkeypatch.setattr(constants, "ENDPOINT", url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -88,6 +77,16 @@ def test_only_the_needed_files_are_fetched_and_bytes_are_reported_on_the_way(ser
     assert done[-1] == total
     assert len({n for n in done if len(CONFIG) + len(PREPROCESSOR) < n < total}) >= 2, "bytes within the large file"
     assert {report[2] for report in reports} == set(wanted)
+
+
+def test_each_file_is_named_before_its_first_byte_and_then_at_least_every_two_megabytes():
+    reports = []
+    zoo.fetch("owner/vit", progress=lambda *report: reports.append(report))
+    total, before = sum(map(len, (CONFIG, PREPROCESSOR, WEIGHTS))), len(CONFIG) + len(PREPROCESSOR)
+    assert reports[0] == (0, total, "config.json")
+    assert (before, total, "model.safetensors") in reports
+    done = [report[0] for report in reports]
+    assert max(b - a for a, b in zip(done, done[1:], strict=False)) <= 2_000_000
 
 
 def test_a_second_fetch_asks_one_question_and_loads_nothing(server):
@@ -145,7 +144,7 @@ def test_a_cut_connection_is_resumed_where_it_broke(server, tmp_path):
     folder = zoo.fetch("owner/vit", progress=lambda *report: reports.append(report))
     assert (folder / "model.safetensors").read_bytes() == WEIGHTS
     asked = [r.range for r in server.requests if r.method == "GET" and r.path.endswith("model.safetensors")]
-    assert asked == [None, f"bytes={constants.DOWNLOAD_CHUNK_SIZE}-"]
+    assert asked == [None, f"bytes={12_000_000 // 2**20 * 2**20}-"]
     total = len(WEIGHTS) + len(CONFIG) + len(PREPROCESSOR)
     assert reports[-1][:2] == (total, total)
     assert max(report[0] for report in reports) == total
