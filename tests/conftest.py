@@ -1,5 +1,6 @@
 """A real Chromium for the tests of canvas components, and pages that may neither fail nor talk to anyone else."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -22,7 +23,10 @@ def browser():
         paths = [Path(path) for path in [*named, playwright.chromium.executable_path] if path]
         found = next((path for path in paths if path.exists()), None)
         if found is None:
-            pytest.skip("no Chromium on this machine: install one, or run `playwright install chromium`")
+            missing = "no Chromium on this machine: install one, or run `playwright install chromium`"
+            if os.environ.get("VIT_EXPLORER_REQUIRE_BROWSER"):  # as CI does
+                pytest.fail(missing)
+            pytest.skip(missing)
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser
         browser.close()
@@ -69,8 +73,9 @@ def watched(browser):
 def open_page(watched):
     """open_page(url, **context choices) -> page. Fails the test on what `Watched` noted. Pages are closed afterwards,
     since each holds one of the six connections that a browser opens to a server."""
+    shared = len(watched.pages)  # pages of wider fixtures stay open
     yield watched
-    while watched.pages:
+    while len(watched.pages) > shared:
         watched.pages.pop().close()
     faults, watched.faults = watched.faults, []
     assert not faults, "\n".join(faults)

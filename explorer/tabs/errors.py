@@ -1,4 +1,4 @@
-"""Errors as a visitor reads them: plain words, shown as text, in a message that stays; earlier results stay too."""
+"""Errors as a visitor reads them: plain words, shown as text, in a message that lasts; earlier results stay."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def said_plainly(function: Callable) -> Callable:
 
 
 def plain_error(message: str) -> gr.Error:
-    """A `gr.Error` whose message is shown as text (toasts render HTML) until it is closed."""
-    return gr.Error(html.escape(message, quote=False), duration=None, print_exception=False)
+    """A `gr.Error` whose message is shown as text (toasts render HTML) for 20 seconds."""
+    return gr.Error(html.escape(message, quote=False), duration=20, print_exception=False)

@@ -551,7 +551,7 @@ def test_a_phone_needs_no_sideways_scrolling(app, open_page):
 
 def test_chinese_by_the_browsers_language(app, open_page):
     viewer = Page(open_page(app[0], locale="zh-CN"), "first").wait().hover(0)
-    assert viewer.text("reading") == "图像块 0（第 0 行，第 0 列） → 最强：图像块 2，50.0%"
+    assert viewer.text("reading") == "图块 0（第 0 行，第 0 列） → 最强：图块 2，50.0%"
     assert viewer.root.get_by_role("button", name="保存 PNG").is_visible()
 
 

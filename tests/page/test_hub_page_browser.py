@@ -1,0 +1,148 @@
+"""Models from a Hub, chosen on the page in a real Chromium; the Hub is a small one on this machine."""
+
+import shutil
+import socket
+
+import huggingface_hub
+import pytest
+
+from explorer.tabs.text import TEXT
+from tests.vit_model.hub_server import HubServer, keep_to, point_to
+from vit_model import VisionTransformer, ViTConfig, save_model
+
+MODELS = ("owner/english", "owner/chinese", "owner/gated", "owner/large", "owner/unreached")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A model of 6.4 MB with the labels "cat" and "dog"."""
+    folder = tmp_path_factory.mktemp("model")
+    config = ViTConfig(image_size=32, patch_size=8, width=256, depth=2, heads=4, mlp_width=1024, classes=2)
+    save_model(VisionTransformer(config, labels=["cat", "dog"]).eval(), folder)
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.fixture(autouse=True)
+def hub(files, tmp_path, monkeypatch):
+    """The page's server runs in this process, so what huggingface_hub reads here is what it reads there."""
+    with HubServer(dict.fromkeys(MODELS, files)) as hub:
+        keep_to(hub.url, tmp_path, monkeypatch)
+        huggingface_hub.close_session()
+        yield hub
+    huggingface_hub.close_session()
+
+
+@pytest.fixture
+def page(open_page, served):
+    return opened(open_page, served)
+
+
+def opened(open_page, url, **choices):
+    page = open_page(url, **choices)
+    page.wait_for_selector("#attention [data-state=ready]")
+    return page
+
+
+def choose(page, name):
+    box = page.locator("#model input")
+    box.fill(name)
+    box.press("Enter")
+
+
+def results(page):
+    """What says which results are on the page: prediction and model in one line, and the viewer's numbers."""
+    bar, card = page.locator("#scene-bar .scene-bar"), page.locator("#model-card")
+    return bar.get_attribute("data-seq"), bar.inner_text(), card.inner_text()
+
+
+def refusal(page, name):
+    """The message after choosing `name`, which has left the earlier results and the chooser as they were."""
+    before = results(page)
+    choose(page, name)
+    toast = page.locator("[data-testid=toast-text]").last
+    toast.wait_for()
+    assert results(page) == before
+    assert page.locator("#attention [data-state=ready]").count() == 1
+    assert page.locator("[data-testid=toast-text] *:not(p, br)").count() == 0, "a message is text"
+    return toast.inner_text()
+
+
+@pytest.mark.parametrize(
+    ("language", "model", "progress"),
+    [
+        ("en-GB", "owner/english", "Downloading model.safetensors: 3.1 of 6.4 MB"),
+        ("zh-CN", "owner/chinese", "正在下载 model.safetensors：3.1 / 6.4 MB"),
+    ],
+)
+def test_a_model_of_the_hub_is_downloaded_in_sight_and_explored(open_page, served, hub, language, model, progress):
+    hub.stop_after["model.safetensors"] = 3 * 2**20 + 1000
+    page = opened(open_page, served, locale=language)
+    choose(page, model)
+    said = page.locator("#model").get_by_text(progress)
+    said.wait_for()
+    assert said.evaluate(
+        "e => { const {x, y, width, height} = e.getBoundingClientRect();"
+        " return e.contains(document.elementFromPoint(x + width / 2, y + height / 2)); }"
+    ), "nothing covers it"
+    hub.go_on.set()
+    page.wait_for_function(f"document.querySelector('#model-card').innerText.includes('{model}')")
+    assert "4x4" in page.locator("#model-card").inner_text()
+    page.wait_for_function("document.querySelector('#scene-bar .label').innerText.match(/^(cat|dog)$/)")
+    page.wait_for_selector("#attention [data-state=ready]")
+    page.wait_for_function("window.vitStates.attention.layer === 1")
+    assert hub.fetched().count("model.safetensors") == 1
+
+
+def test_an_id_that_does_not_exist(page, hub):
+    said = refusal(page, "owner/nothing")
+    assert f"{hub.url} has no model 'owner/nothing', or it is private; check the spelling" in said
+    choose(page, "bundled")
+    page.wait_for_timeout(300)
+    assert "bundled" in page.locator("#model-card").inner_text()
+
+
+def test_a_gated_model(page, hub):
+    hub.refusals["/owner/gated/resolve"] = (403, "GatedRepo", "Access to model owner/gated is restricted")
+    said = refusal(page, "owner/gated")
+    assert f"owner/gated is gated: accept its licence on {hub.url}/owner/gated" in said
+    assert '"hf download owner/gated --local-dir FOLDER"' in said
+    assert TEXT["en"]["own"] in said
+
+
+def test_a_hub_that_is_gone(page, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: refused at once
+        point_to(f"http://127.0.0.1:{unused.getsockname()[1]}", monkeypatch)
+        said = refusal(page, "owner/unreached")
+    assert "cannot be reached" in said
+    assert '"hf download owner/unreached --local-dir FOLDER"' in said
+    assert TEXT["en"]["own"] in said
+
+
+def test_a_disk_without_room(page, hub, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
+    said = refusal(page, "owner/large")
+    assert "owner/large needs 6.4 MB" in said
+    assert "has 1.0 MB free; make room" in said
+    assert '"hf download owner/large --local-dir FOLDER"' in said
+    assert hub.fetched() == []
+
+
+def test_a_refusal_in_chinese_says_in_chinese_what_to_do(open_page, served, monkeypatch):
+    page = opened(open_page, served, locale="zh-CN")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        point_to(f"http://127.0.0.1:{unused.getsockname()[1]}", monkeypatch)
+        said = refusal(page, "owner/unreached")
+    assert "未能完成" in said
+    assert TEXT["zh"]["own"] in said
+
+
+@pytest.mark.parametrize("name", ["my-model", "/etc/hostname", "../../nowhere/passwd", "<img src=x onerror=alert(1)>"])
+def test_a_name_that_is_no_hub_id(page, hub, name):
+    said = refusal(page, name)
+    assert "owner/name" in said
+    assert name in said
+    assert "hf-hub:" not in said
+    assert hub.requests == []
