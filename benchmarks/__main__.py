@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-NAMES = {"explore": "the forward pass, analyses, memory and start-up of the explorer"}
+NAMES = {
+    "explore": "the forward pass, analyses, memory and start-up of the explorer",
+    "hover": "the viewer in a real browser: packing, hovering, waiting times",
+}
 """Each is a module of this package with `main(words: list[str]) -> None`."""
 
 

@@ -21,6 +21,7 @@ from benchmarks import memory, startup
 from benchmarks.peers import hugging_face, peers, vit_explain_rollout
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
+from explorer.allocator import keep_freed_memory
 from explorer.attention import layer_attention
 from explorer.gradient_rollout import gradient_rollout
 from explorer.rollout import rollout, rollout_matrices
@@ -45,7 +46,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--only", choices=GROUPS, action="append", help="this group alone (may be given again)")
     options = parser.parse_args(words)
     rounds = 5 if options.quick else 21
-    about = machine() | versions()
+    about = machine() | versions() | {"freed memory kept": keep_freed_memory()}
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     results: list[Result] = []
     for group in options.only or GROUPS:
@@ -99,21 +100,27 @@ def picture(rounds: int, quick: bool) -> Iterator[Result]:
         everything = {
             "plain forward": partial(model, pixels),
             "all that is shown": partial(everything_shown, model, pixels),
-            "transformers with output_attentions, then vit-explain": partial(_by_transformers, eager, pixels),
+            "the same, 0.9 discarded": partial(everything_shown, model, pixels, 0.9),
+            "transformers with output_attentions, then vit-explain": partial(_by_transformers, eager, pixels, 0.0),
+            "the same, 0.9 discarded (its default)": partial(_by_transformers, eager, pixels, 0.9),
         }
         with torch.no_grad():
             times = interleaved(everything | analyses, max(3, rounds // (1 if side == 224 else 3)))
         yield from (Result(group, name, seconds * 1e3, "ms") for name, seconds in medians(times).items())
-        plain, shown, rival = everything
+        plain, shown, shown_discarding, rival, rival_discarding = everything
         yield _ratio(group, "all that is shown / plain forward", times, shown, plain, 1.15)
-        yield _ratio(group, "all that is shown / transformers and vit-explain", times, shown, rival, 1.0)
+        ahead = "all that is shown / transformers and vit-explain"
+        yield _ratio(group, f"{ahead}, 0.9 discarded by both", times, shown_discarding, rival_discarding, 1.0)
+        yield _ratio(group, f"{ahead}, nothing discarded", times, shown, rival)
         yield from (_ratio(group, f"{name} / plain forward", times, name, plain) for name in analyses)
 
 
-def everything_shown(model: VisionTransformer, pixels: Tensor) -> tuple[Tensor, bytes, Tensor]:
+def everything_shown(
+    model: VisionTransformer, pixels: Tensor, discard_ratio: float = 0.0
+) -> tuple[Tensor, bytes, Tensor]:
     """What the page computes for a new picture: five labels, the shown layer ready to hover, and the rollout."""
     trace = model.trace(pixels)
-    return trace.logits[0].softmax(-1).topk(5).values, _shown_layer(trace), rollout(trace)
+    return trace.logits[0].softmax(-1).topk(5).values, _shown_layer(trace), rollout(trace, discard_ratio=discard_ratio)
 
 
 def large(rounds: int, quick: bool) -> Iterator[Result]:
@@ -175,8 +182,8 @@ def _shown_layer(trace: Trace) -> bytes:
     return compress(pack(attention, (False,) * len(attention)))
 
 
-def _by_transformers(model: torch.nn.Module, pixels: Tensor) -> Tensor:
-    return vit_explain_rollout(model(pixels, output_attentions=True).attentions)
+def _by_transformers(model: torch.nn.Module, pixels: Tensor, discard_ratio: float) -> Tensor:
+    return vit_explain_rollout(model(pixels, output_attentions=True).attentions, discard_ratio)
 
 
 def _without_gradient(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import timm
 import torch
@@ -41,14 +41,18 @@ def hugging_face(config: ViTConfig, attention: str) -> transformers.ViTForImageC
     )
 
 
-def vit_explain_rollout(attentions: tuple[Tensor, ...]) -> Tensor:
-    """vit-explain's rollout, mean fusion, nothing discarded, from L of [1, H, N, N]: a matrix product a layer."""
-    identity = torch.eye(attentions[0].shape[-1])
-    product = identity
+def vit_explain_rollout(attentions: Sequence[Tensor], discard_ratio: float = 0.9) -> Tensor:
+    """What vit-explain does with L attentions [1, H, N, N], mean fusion, by default its own default of 0.9: the weakest
+    entries of each matrix sorted out by `topk`, and a matrix product a layer. The class token's row."""
+    tokens = attentions[0].shape[-1]
+    product = identity = torch.eye(tokens)
     for attention in attentions:
-        halved = (attention.mean(dim=1) + identity) / 2
+        fused = attention.mean(dim=1)[0]
+        weakest = fused.flatten().topk(int(tokens * tokens * discard_ratio), largest=False).indices
+        fused.view(-1)[weakest[weakest != 0]] = 0
+        halved = (fused + identity) / 2
         product = (halved / halved.sum(dim=-1)) @ product
-    return product[0, 0, 1:]
+    return product[0, 1:]
 
 
 def _timm(config: ViTConfig) -> nn.Module:

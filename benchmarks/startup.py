@@ -67,11 +67,11 @@ def until_answer(command: list[str], port: int) -> float:
 
 
 def answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     try:
         connection.request("GET", "/")
         return connection.getresponse().status == 200
-    except ConnectionError:
+    except (ConnectionError, TimeoutError):
         return False
     finally:
         connection.close()

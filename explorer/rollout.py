@@ -157,8 +157,9 @@ def chained_matrices(trace: Trace, fuse: Fuse, mixing: Mixing) -> Tensor:
 def _fused_rows(
     trace: Trace, fuse: Fuse, layer: int, mixing: Mixing, only: slice | None = None
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks (tokens, their rows of F [n, N] with the weakest dropped) of one layer that hold at least the tokens `only`
-    (None: all). A_hat is F + I with its rows divided by their sums (the halves cancel), with compat its columns by them.
+    """Blocks (tokens, their rows of F [n, N], the weakest dropped) of one layer that hold at least the tokens `only`.
+
+    A_hat is F + I with its rows divided by their sums (the halves cancel), with compat its columns by these sums.
     """
     if mixing.whole:
         yield slice(0, trace.tokens), _whole(trace, fuse, layer, mixing)
