@@ -14,6 +14,7 @@ if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for eve
 import gradio as gr
 from starlette.middleware import Middleware
 
+from explorer.allocator import keep_freed_memory
 from explorer.device import on_space  # before torch: ZeroGPU's package comes first
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.page import CSS, build_page, theme
@@ -59,4 +60,5 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     launch(demo, server_name=options.host, server_port=options.port, share=options.share or None)
