@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for everything that is written
+    Path(cache, "tmp").mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("TMPDIR", str(Path(cache) / "tmp"))
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(cache) / "gradio"))
     os.environ.setdefault("HF_HOME", str(Path(cache) / "huggingface"))
 
@@ -15,7 +17,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from explorer.allocator import keep_freed_memory
-from explorer.device import on_space  # before torch: ZeroGPU's package comes first
+from explorer.device import on_space
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.page import CSS, build_page, theme
 from explorer.tabs.text import TRANSLATIONS
