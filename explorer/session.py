@@ -55,7 +55,7 @@ class Scene:
     def key(self) -> str:
         """Changes when the model, its size or the picture does."""
         size = "x".join(map(str, self.model.config.image_size))
-        return f"{self.model.origin.checksum[:16]}-{size}-{self.picture_hash[:16]}"
+        return f"{_identity(self.model)}-{size}-{self.picture_hash[:16]}"
 
     @property
     def nbytes(self) -> int:
@@ -101,7 +101,7 @@ def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | Non
     model = get_model(choice, progress)
     with open(picture_file, "rb") as file:
         content = hashlib.file_digest(file, "sha256").hexdigest()
-    key = (model.origin.checksum, model.config.image_size, content)
+    key = (choice.name, _identity(model), model.config.image_size, content)
 
     def make() -> Scene:
         picture = read_picture(picture_file)
@@ -147,6 +147,12 @@ def parse_size(text: str | None, patch_size: Sequence[int]) -> tuple[int, int] |
         )
     sides = [int(part) for part in parts]
     return (sides[0], sides[-1])
+
+
+def _identity(model: VisionTransformer) -> str:
+    """What tells models apart: the checksum is of the weights alone, and a config can name other labels or pixels."""
+    parts = (model.origin.checksum, model.origin.interpolation, model.config, model.labels, model.preprocessing)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def _model_bytes(model: VisionTransformer) -> int:

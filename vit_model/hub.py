@@ -80,10 +80,10 @@ def download(
     if needed > max_bytes:
         raise DownloadTooLargeError(
             f"{repository} needs a download of {_size(needed)}, more than the {_size(max_bytes)} allowed here; "
-            f"choose a smaller model, or fetch it by hand: {_by_hand(repository, revision)}"
+            f"choose a smaller model, or {_by_hand(repository, revision)}"
         )
     if missing:
-        _check_disk(needed, repository)
+        _check_disk(needed, repository, revision)
 
     done = 0
     for name in files:
@@ -177,7 +177,7 @@ def _is_cached(repository: str, commit: str, name: str) -> bool:
     return isinstance(try_to_load_from_cache(repository, name, revision=commit), str)
 
 
-def _check_disk(needed: int, repository: str) -> None:
+def _check_disk(needed: int, repository: str, revision: str) -> None:
     folder = Path(constants.HF_HUB_CACHE)
     while not folder.exists():
         folder = folder.parent
@@ -185,7 +185,8 @@ def _check_disk(needed: int, repository: str) -> None:
     if needed > free:
         raise DiskFullError(
             f"{repository} needs {_size(needed)}, the disk of the cache folder {constants.HF_HUB_CACHE} has "
-            f"{_size(free)} free; make room, or set HF_HOME to a folder on another disk"
+            f"{_size(free)} free; make room, set HF_HOME to a folder on another disk, or "
+            + _by_hand(repository, revision)
         )
 
 
@@ -225,7 +226,7 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
     if isinstance(error, hub_errors.GatedRepoError):  # before its parent, RepositoryNotFoundError
         return GatedRepositoryError, (
             f"{repository} is gated: accept its licence on {page}, make an access token in the settings there, and set "
-            "HF_TOKEN to it"
+            f"HF_TOKEN to it, or with that token {by_hand}"
         )
     if isinstance(error, hub_errors.RepositoryNotFoundError):
         return RepositoryNotFoundError, (
@@ -269,8 +270,8 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
 def _by_hand(repository: str, revision: str) -> str:
     at = "" if revision == "main" else f" --revision {revision}"
     return (
-        f'fetch it where there is a network with "hf download {repository}{at} --local-dir FOLDER" and give FOLDER as '
-        "the model's name: a folder works as well as a Hub id"
+        f'fetch it elsewhere with "hf download {repository}{at} --local-dir FOLDER" and open FOLDER: a folder works as '
+        "well as a Hub id"
     )
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
-import tempfile
-from pathlib import Path
-
 import gradio as gr
 
 from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.text import say, words
+from explorer.tabs.uploads import WEIGHTS, uploaded_checkpoint
+from vit_model.errors import HubError, UnknownSourceError
 from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
 
-WEIGHTS = (".safetensors", ".npz")
-COMPANIONS = ("config.json", "preprocessor_config.json")
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded")
 
 
@@ -77,7 +72,11 @@ class ModelPicker:
 
     @said_plainly
     def _by_name(self, request: gr.Request, name: str, size: str, progress=gr.Progress()):  # noqa: B008 - gradio's way
-        return _load(ModelChoice(public_source(name), name.strip()), size, request, progress)
+        name = (name or "").strip()
+        try:
+            return _load(ModelChoice(public_source(name), name), size, request, progress)
+        except UnknownSourceError as error:
+            raise ValueError(say(request, "unknown_model", name=name[:200])) from error
 
     @said_plainly
     def _resized(self, request: gr.Request, choice: ModelChoice, size: str, progress=gr.Progress()):  # noqa: B008
@@ -89,7 +88,7 @@ class ModelPicker:
             if not (self.local_paths and is_local(request)):
                 raise ValueError(say(request, "local_refused"))
             return _load(ModelChoice(path.strip(), path.strip()), size, request, progress)
-        source, name = _gather(files or [], request)
+        source, name = uploaded_checkpoint(files or [], request)
         return _load(ModelChoice(str(source), name), size, request, progress)
 
 
@@ -105,33 +104,20 @@ def is_local(request: gr.Request | None) -> bool:
 
 
 def _load(choice: ModelChoice, size: str, request: gr.Request, progress: gr.Progress) -> ModelChoice:
-    def report(done: int, total: int, file: str) -> None:
-        text = say(request, "downloading", file=file, done=done // 10**6, total=total // 10**6)
-        progress(done / total if total else 0.0, desc=text)
+    loading = say(request, "loading_model", name=choice.name)
 
-    progress(0.0, desc=say(request, "loading_model", name=choice.name))
-    native = get_model(choice, report)
+    def report(done: int, total: int, file: str) -> None:
+        if done < total:
+            megabytes = {"done": f"{done / 1e6:.1f}", "total": f"{total / 1e6:.1f}"}
+            progress(done / total, desc=say(request, "downloading", file=file, **megabytes))
+        else:
+            progress(None, desc=loading)
+
+    progress(None, desc=loading)
+    try:
+        native = get_model(choice, report)
+    except HubError as error:
+        raise ValueError(f"{error}. {say(request, 'hub_folder')}") from error
     sized = ModelChoice(choice.source, choice.name, parse_size(size, native.config.patch_size))
     get_model(sized)
     return sized
-
-
-def _gather(files: list[str], request: gr.Request) -> tuple[Path, str]:
-    """(folder or file to load, name to show) for uploaded files: one weights file and at most its two JSON files."""
-    paths = [Path(file) for file in files]
-    weights = [path for path in paths if path.suffix in WEIGHTS]
-    others = [path for path in paths if path not in weights]
-    names = {path.name for path in others}
-    if len(weights) != 1 or len(names) != len(others) or not names <= set(COMPANIONS):
-        listed = ", ".join(path.name for path in paths) or "-"
-        raise ValueError(say(request, "upload_one", names=listed))
-    weight = weights[0]
-    if not others:
-        return weight, weight.name
-    digest = hashlib.sha256("\n".join(sorted(map(str, paths))).encode()).hexdigest()[:32]
-    folder = Path(tempfile.gettempdir()) / "vit-explorer-uploads" / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        target = folder / ("model" + path.suffix if path is weight else path.name)
-        shutil.copyfile(path, target)
-    return folder, weight.name

@@ -129,7 +129,13 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             self._send(status, b"", {"X-Error-Code": code, "X-Error-Message": message}, body=True)
 
         def _send(
-            self, status: int, content: bytes, headers: dict[str, str], body: bool, cut: int | None = None, stop: int = 0
+            self,
+            status: int,
+            content: bytes,
+            headers: dict[str, str],
+            body: bool,
+            cut: int | None = None,
+            stop: int = 0,
         ) -> None:
             self.send_response(status)
             for key, value in {**headers, "Content-Length": str(len(content))}.items():

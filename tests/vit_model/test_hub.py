@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import huggingface_hub
@@ -86,7 +87,7 @@ def test_each_file_is_named_before_its_first_byte_and_then_at_least_every_two_me
     assert reports[0] == (0, total, "config.json")
     assert (before, total, "model.safetensors") in reports
     done = [report[0] for report in reports]
-    assert max(b - a for a, b in zip(done, done[1:], strict=False)) <= 2_000_000
+    assert max(b - a for a, b in pairwise(done)) <= 2_000_000
 
 
 def test_a_second_fetch_asks_one_question_and_loads_nothing(server):
@@ -227,7 +228,7 @@ def test_offline_with_an_empty_cache_says_how_to_fetch_by_hand(server, monkeypat
     text = message(errors.OfflineError, "owner/vit@v2")
     assert f"owner/vit is not in the cache {tmp_path / 'cache'}, and HF_HUB_OFFLINE is set" in text
     assert '"hf download owner/vit --revision v2 --local-dir FOLDER"' in text
-    assert "give FOLDER as the model's name" in text
+    assert "open FOLDER: a folder works as well as a Hub id" in text
     assert server.requests == []
 
 
@@ -309,6 +310,7 @@ def test_a_gated_repository(server, stage):
     text = message(errors.GatedRepositoryError, "owner/small")
     assert f"accept its licence on {server.url}/owner/small" in text
     assert "set HF_TOKEN" in text
+    assert '"hf download owner/small --local-dir FOLDER"' in text
 
 
 def test_a_wrong_token(server, monkeypatch):
@@ -358,7 +360,8 @@ def test_too_little_room_is_seen_beforehand(server, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1_000_000))
     text = message(errors.DiskFullError, "owner/vit")
     assert "owner/vit needs 25.0 MB" in text
-    assert f"the cache folder {tmp_path / 'cache'} has 1.0 MB free; make room, or set HF_HOME" in text
+    assert f"the cache folder {tmp_path / 'cache'} has 1.0 MB free; make room, set HF_HOME" in text
+    assert '"hf download owner/vit --local-dir FOLDER"' in text
     assert server.fetched("HEAD") == []
     assert contents(zoo.fetch("owner/small")) == SMALL
 

@@ -1,0 +1,47 @@
+"""Scenes: what is found again, and what must not be."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from explorer.session import ModelChoice, look
+from vit_model import VisionTransformer, ViTConfig, save_model
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(tmp_path / "picture.png")
+    return tmp_path / "picture.png"
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """The same weights three times: as saved, with other labels, and with another preprocessing."""
+    torch.manual_seed(0)
+    model = VisionTransformer(ViTConfig(image_size=16, patch_size=8, width=16, depth=1, heads=2, classes=2)).eval()
+    for name in ("saved", "labels", "pixels"):
+        save_model(model, tmp_path / name)
+    change(tmp_path / "labels" / "config.json", id2label={"0": "cat", "1": "dog"}, label2id={"cat": 0, "dog": 1})
+    change(tmp_path / "pixels" / "preprocessor_config.json", image_mean=[0.1, 0.2, 0.3])
+    return tmp_path
+
+
+def change(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_the_same_model_and_picture_are_traced_once(folders, picture):
+    choice = ModelChoice(str(folders / "saved"), "saved")
+    assert look(choice, picture) is look(choice, picture)
+
+
+def test_the_same_weights_under_another_name_or_with_another_config_are_not_mixed_up(folders, picture):
+    scenes = {name: look(ModelChoice(str(folders / name), name), picture) for name in ("saved", "labels", "pixels")}
+    assert [scene.name for scene in scenes.values()] == list(scenes)
+    assert {label for label, _ in scenes["labels"].top()} == {"cat", "dog"}
+    assert not torch.equal(scenes["pixels"].pixels, scenes["saved"].pixels)
+    assert len({scene.key for scene in scenes.values()}) == 3
+    assert len({scene.model.origin.checksum for scene in scenes.values()}) == 1
