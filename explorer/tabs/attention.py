@@ -31,7 +31,7 @@ def build() -> Tab:
                 for name in ("distance", "entropy"):
                     with gr.Column(min_width=300):
                         plots.append(PlotlyView(elem_id=f"{name}-plot"))
-    return Tab("attention", item, (viewer, *plots), _show, _arrays)
+    return Tab("attention", item, (viewer,), _show, _arrays, later_outputs=plots, show_later=_plots)
 
 
 def _show(scene: Scene, request: gr.Request) -> list:
@@ -44,11 +44,12 @@ def _show(scene: Scene, request: gr.Request) -> list:
         title=both("tab_attention"),
         caption=scene.name,
     )
-    return [viewer, *plots_of(scene, language_of(request))]
+    return [viewer]
 
 
-def plots_of(scene: Scene, language: str) -> list[dict]:
+def _plots(scene: Scene, request: gr.Request) -> list[dict]:
     """Distance and entropy of every head by layer; a click on a point selects that head in the viewer."""
+    language = language_of(request)
     distance = attention_distance(scene.trace, scene.model.config.patch_size)
     figures = (distance_figure(distance, language), entropy_figure(attention_entropy(scene.trace), language))
     return [plot_value(figure, LINK) for figure in figures]

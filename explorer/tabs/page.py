@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import gradio as gr
@@ -107,6 +107,16 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             tab.item.select(fill_tab(tab.name), **event)
             for control in tab.inputs:
                 control.change(fill, **event)
+        for tab in tabs:
+            if tab.show_later:
+                tab.outputs[0].change(
+                    _later(tab),
+                    common,
+                    tab.later_outputs,
+                    api_visibility="private",
+                    show_progress="minimal",
+                    trigger_mode="always_last",
+                )
         save_button.click(
             save,
             [active, *common, viewer_states, *controls],
@@ -150,6 +160,16 @@ def _fill(
         else:
             values.extend(gr.skip() for _ in tab.outputs)
     return values
+
+
+def _later(tab: Tab) -> Callable:
+    @said_plainly
+    def fill_later(request: gr.Request, choice: ModelChoice, picture_file: str | None):
+        if not picture_file:
+            return [gr.skip() for _ in tab.later_outputs]
+        return tab.show_later(look(choice, picture_file), request)
+
+    return fill_later
 
 
 def _shares(tabs: Sequence[Tab], controls: Sequence) -> list[list]:

@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 
 from explorer.position import position_similarity
-from explorer.session import Scene, parse_size, resized
+from explorer.session import MAX_PATCHES, Scene, parse_size, resized
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import say, words
@@ -49,13 +49,14 @@ def build() -> Tab:
 
 
 def resized_model(scene: Scene, size: str, method: str) -> VisionTransformer:
-    """The scene's model at the chosen size (by default 1.5 times its own), its positions resampled by `method`."""
+    """The scene's model at the chosen size (by default 1.5 times its own, or half), its positions resampled by `method`."""
     if method not in (OWN, *METHODS):
         raise ValueError(f"expected an interpolation of {', '.join(METHODS)}, got {str(method)[:40]!r}")
     config = scene.model.config
     chosen = parse_size(size, config.patch_size)
     if chosen is None:
-        chosen = tuple(round(1.5 * g) * p for g, p in zip(config.grid, config.patch_size, strict=True))
+        factor = 1.5 if 1.5**2 * config.grid[0] * config.grid[1] < MAX_PATCHES else 0.5
+        chosen = tuple(round(factor * g) * p for g, p in zip(config.grid, config.patch_size, strict=True))
     return resized(scene.model, chosen, None if method == OWN else method)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 import gradio as gr
@@ -95,6 +96,8 @@ class RolloutSource:
         self._variants = (a, b)
         self.layers, self.grid, self.prefix = trace.layers, trace.grid, trace.prefix
         self.signed, self.nbytes = (False, False, True), trace.nbytes
+        self._lock = threading.Lock()
+        self._last: tuple[int, list[np.ndarray]] | None = None  # (query, both variants' rows after every layer)
 
     def matrices(self, layer: int) -> Tensor:
         raise ValueError("this sequence is too long for whole rollout matrices; ask for rows")
@@ -102,7 +105,10 @@ class RolloutSource:
     def rows(self, layer: int, query: int, direction: Direction) -> np.ndarray:
         if direction != "to":
             raise ValueError("columns of a rollout need the whole matrix; choose a smaller resolution")
-        a, b = (variant.rows(query)[layer].cpu().numpy() for variant in self._variants)
+        with self._lock:  # seconds of work for all cores: one at a time, and once for all layers
+            if self._last is None or self._last[0] != query:
+                self._last = query, [variant.rows(query).cpu().numpy() for variant in self._variants]
+            a, b = (rows[layer] for rows in self._last[1])
         return np.stack([a, b, a - b])
 
 

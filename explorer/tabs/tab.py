@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import gradio as gr
 from gradio.components import Component
@@ -14,6 +14,7 @@ class Tab:
     """One tab, built inside an open `gr.Blocks`.
 
     - `show(scene, request, *inputs) -> values for outputs`: everything the tab displays of one scene.
+    - `show_later(scene, request) -> values for later_outputs`: what takes longer, once the first output is there.
     - `arrays(scene, state, *inputs) -> (arrays, choices)`: the same as numbers, to be saved; `state` is what the
       browser says of the tab's viewer (layer, panel, query, direction), to be validated.
     """
@@ -23,4 +24,6 @@ class Tab:
     outputs: Sequence[Component]
     show: Callable[..., Sequence]
     arrays: Callable[..., tuple[dict, dict]]
-    inputs: Sequence[Component] = field(default=())
+    inputs: Sequence[Component] = ()
+    later_outputs: Sequence[Component] = ()
+    show_later: Callable[..., Sequence] | None = None

@@ -72,9 +72,11 @@ def test_an_uploaded_photograph_is_seen_in_every_tab_and_stays(open_page, served
 
 def test_hovering_asks_the_server_for_nothing(open_page, served):
     page = opened(open_page, served)
-    page.wait_for_function("document.querySelectorAll('#attention [data-state=ready]').length > 0")
-    page.wait_for_timeout(1500)  # the other layers arrive
-    asked = len(page.asked)
+    ready(page, "entropy-plot")
+    asked = -1
+    while asked < len(page.asked):  # the other layers arrive
+        asked = len(page.asked)
+        page.wait_for_timeout(1000)
     box = page.locator("#attention canvas").first.bounding_box()
     for step in range(20):
         page.mouse.move(box["x"] + box["width"] * (step + 0.5) / 20, box["y"] + box["height"] * 0.4)
