@@ -49,7 +49,7 @@ def build() -> Tab:
 
 
 def resized_model(scene: Scene, size: str, method: str) -> VisionTransformer:
-    """The scene's model at the chosen size (by default 1.5 times its own, or half), its positions resampled by `method`."""
+    """The scene's model at the chosen size (by default 1.5 times its own, or half), positions resampled by `method`."""
     if method not in (OWN, *METHODS):
         raise ValueError(f"expected an interpolation of {', '.join(METHODS)}, got {str(method)[:40]!r}")
     config = scene.model.config

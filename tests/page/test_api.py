@@ -70,7 +70,7 @@ def test_positions(client):
         ("/predict", ["bundled", "PICTURE", "native", 1e300], "top must be"),
         ("/predict", ["bundled", None, "native", 5], "send a picture"),
         ("/attention", ["bundled", "PICTURE", "native", 1.5, 0, "to"], "layer must be"),
-        ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"discard_ratio": "most"}'], "discard_ratio must"),
+        ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"discard_ratio": "most"}'], "discard_ratio"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"trace": 1}'], "trace"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"query": [1]}'], "query|token|fit"),
         ("/predict", ["bundled", "PICTURE", "1e9", 5], "height x width"),
