@@ -110,6 +110,7 @@ def endpoints(local_paths: bool) -> None:
         sized = native if chosen is None else resized(native, chosen, interpolation or None)
         values = position_similarity(sized, kind=kind).cpu().numpy()
         manifest = manifest_for(sized, None, view="positions", kind=kind, interpolation=interpolation)
+        manifest["model"] = model
         return saved_npz("positions", {"similarity": values}, manifest)
 
     model = gr.Textbox("bundled", label="model", visible=False)

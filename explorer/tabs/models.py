@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import gradio as gr
 
 from explorer.device import on_space
@@ -21,11 +23,13 @@ class ModelPicker:
 
     def __init__(self, model: str, local_paths: bool):
         self.local_paths = local_paths
-        self.choice = gr.State(ModelChoice(model, model))
+        local = model != BUNDLED and Path(model).exists()
+        self.opened = ModelChoice(model, Path(model).name if local else model)  # visitors see no path of the host's
+        self.choice = gr.State(self.opened)
         names = [(words("bundled"), BUNDLED)] + [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
         self.name = gr.Dropdown(
-            names if any(key == model for _, key in names) else [*names, (model, model)],
-            value=model,
+            names if any(key == model for _, key in names) else [*names, (self.opened.name, self.opened.name)],
+            value=self.opened.name,
             label=words("model"),
             info=words("model_info"),
             allow_custom_value=True,
@@ -74,7 +78,8 @@ class ModelPicker:
     def _by_name(self, request: gr.Request, name: str, size: str, progress=gr.Progress()):  # noqa: B008 - gradio's way
         name = (name or "").strip()
         try:
-            return _load(ModelChoice(public_source(name), name), size, request, progress)
+            choice = self.opened if name == self.opened.name else ModelChoice(public_source(name), name)
+            return _load(choice, size, request, progress)
         except UnknownSourceError as error:
             raise ValueError(say(request, "unknown_model", name=name[:200])) from error
 

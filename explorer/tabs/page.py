@@ -231,4 +231,5 @@ def _save(
     tab, own = next(pair for pair in zip(tabs, _shares(tabs, controls), strict=True) if pair[0].name == active)
     arrays, choices = tab.arrays(scene, state if isinstance(state, dict) else {}, *own)
     manifest = manifest_for(scene.model, scene.picture_hash, view=active, **choices)
+    manifest["model"] = scene.name  # not its source, which may be a path on this computer
     return gr.File(api.saved_npz(active, arrays, manifest), visible=True)

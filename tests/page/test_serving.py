@@ -1,5 +1,6 @@
 """`python app.py` as a process: another user, a read-only checkout, a Space, ZeroGPU, and who may name local paths."""
 
+import json
 import os
 import re
 import shutil
@@ -14,6 +15,8 @@ import pytest
 
 import app
 from explorer.tabs.models import is_local, public_source
+from explorer.tabs.page import build_page
+from vit_model import SIZES, VisionTransformer, save_model
 
 ROOT = Path(app.__file__).parent
 PARTS = ("app.py", "explorer", "vit_model")
@@ -166,6 +169,14 @@ def test_local_paths_only_for_requests_that_came_directly(monkeypatch):
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
 def test_other_hosts_than_loopback_offer_no_local_paths(host):
     assert app.arguments(["--host", host]).host not in app.LOOPBACK
+
+
+def test_a_model_of_the_hosts_own_is_offered_by_name_and_not_by_path(tmp_path):
+    save_model(VisionTransformer(SIZES["scratch-vit2"]).eval(), tmp_path / "ours")
+    demo = build_page(str(tmp_path / "ours"))
+    told = json.dumps(demo.get_config_file(), default=str)
+    assert '"ours"' in told
+    assert str(tmp_path) not in told
 
 
 def test_names_that_visitors_type_are_never_paths():
