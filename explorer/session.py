@@ -80,6 +80,8 @@ _SCENES: ByteCache[Scene] = ByteCache(
 
 def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
     """The chosen model, loaded once for all visitors. A file that has changed since is read again."""
+    if Path(choice.source).is_absolute() and not Path(choice.source).exists():
+        raise ValueError(f"the files of {choice.name} are no longer on this host; upload or open them again")
     native = _MODELS.get(
         (choice.source, _fingerprint(choice.source)), lambda: load_model(choice.source, progress=progress)
     ).to(resting_device())

@@ -30,5 +30,5 @@ def said_plainly(function: Callable) -> Callable:
 
 
 def plain_error(message: str) -> gr.Error:
-    """A `gr.Error` whose message is shown as text (toasts render HTML) for 20 seconds."""
-    return gr.Error(html.escape(message, quote=False), duration=20, print_exception=False)
+    """A `gr.Error` shown as text (toasts render HTML), for a minute, as it may hold a command to copy."""
+    return gr.Error(html.escape(message, quote=False), duration=60, print_exception=False)
