@@ -120,16 +120,22 @@ def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_lay
         top = not len(rows)
         if top or every_layer:
             rows = torch.cat([rows, start])
-        product = torch.zeros_like(rows)
-        for tokens, fused in _fused_rows(trace, fuse, layer, mixing, slice(query, query + 1) if top else None):
-            sums = fused.sum(-1) + 1.0
-            weights = rows[:, tokens] if mixing.compat else rows[:, tokens] / sums
-            product[:, tokens] += weights
-            product.addmm_(weights, fused)
-            if mixing.compat:
-                product /= sums
-        rows = product
+        blocks = _fused_rows(trace, fuse, layer, mixing, slice(query, query + 1) if top else None)
+        rows = _times_mixing(rows, blocks, mixing)
     return rows.flip(0)
+
+
+def _times_mixing(rows: Tensor, blocks: Iterator[tuple[slice, Tensor]], mixing: Mixing) -> Tensor:
+    """rows [k, N] @ A_hat of one layer."""
+    product = torch.zeros_like(rows)
+    for tokens, fused in blocks:
+        sums = fused.sum(-1) + 1.0
+        weights = rows[:, tokens] if mixing.compat else rows[:, tokens] / sums
+        product[:, tokens] += weights
+        product.addmm_(weights, fused)
+        if mixing.compat:
+            product /= sums
+    return product
 
 
 def below_start(trace: Trace, query: int, mixing: Mixing, rows: Tensor) -> Tensor:
@@ -173,7 +179,9 @@ def _fused_rows(
 
 def _whole(trace: Trace, fuse: Fuse, layer: int, mixing: Mixing) -> Tensor:
     """F [N, N] of one layer, with the weakest entries of the whole matrix dropped."""
-    fused = torch.cat([fuse(layer, tokens) for tokens in token_blocks(trace)])
+    fused = torch.empty(trace.tokens, trace.tokens, device=trace.logits.device)
+    for tokens in token_blocks(trace):
+        fused[tokens] = fuse(layer, tokens)
     first, flat = fused[0, 0].clone(), fused.view(-1)
     if count := int(len(flat) * mixing.discard_ratio):
         if mixing.compat:  # its choice among equals is topk's
