@@ -49,6 +49,6 @@ def test_the_same_weights_under_another_name_or_with_another_config_are_not_mixe
 
 def test_a_checkpoint_that_has_expired_is_named_without_its_path(folders, picture):
     choice = ModelChoice(str(folders / "gone"), "mine.safetensors")
-    with pytest.raises(ValueError, match="mine.safetensors are no longer on this host; upload or open") as error:
+    with pytest.raises(ValueError, match=r"mine\.safetensors are no longer on this host; upload or open") as error:
         look(choice, picture)
     assert str(folders) not in str(error.value)
