@@ -389,6 +389,7 @@ function drawAllLayers() {
   const key = [sequence, chosen.query, chosen.direction, chosen.scale, chosen.colours].join();
   if (key === gridDrawn) return;
   gridDrawn = key;
+  part["all-mark"].parentElement.style.maxWidth = `${Math.min(900, 120 * panels)}px`; // a few heads need not fill the page
   const canvas = part["all-canvas"], width = panels * (gw + 1), row = new Float32Array(tokens);
   const everything = [];
   for (let layer = 0; layer < layers; layer++) {
