@@ -1,0 +1,1 @@
+"""Fine-tune or train a ViT, as a run on disk that anyone may watch, stop and resume."""
