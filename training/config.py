@@ -39,8 +39,8 @@ class RunConfig:
     - `clip`: global norm of the gradient, 0 for none. `momentum` is SGD's and Muon's; `beta1`, `beta2` Adam's and
       AdamW's. Muon steps the matrices of the blocks, AdamW everything else. `layer_decay`: each block's
       learning rate is this factor times the next one's.
-    - `weight_decay` leaves out biases, norms, tokens and positions, unless `decay_all`. For "sgd" and "adam" it is an L2
-      penalty, as in torch.
+    - `weight_decay` leaves out biases, norms, tokens and positions, unless `decay_all`. For "sgd" and "adam" it is
+      an L2 penalty, as in torch.
     - `mixup`, `cutmix`: alpha of their Beta distribution, 0 for none; with both, one is drawn for each batch.
     - `crop`: "none"; "pad": shifted by up to an eighth of the side, the edges black; "resized": a random part, at
       least `crop_scale` of the area, aspect 3:4 to 4:3. `flip`: left-right, half of the time.

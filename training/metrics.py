@@ -81,8 +81,8 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[MetricEvent], int]:
 
 
 def fold(events: Iterable[MetricEvent]) -> list[MetricEvent]:
-    """The curve that the events tell, in the order of steps. After a resume from an earlier checkpoint steps are measured
-    again: an event takes the place of those of its split at the same and at later steps."""
+    """The curve that the events tell, in the order of steps. After a resume from an earlier checkpoint steps are
+    measured again: an event takes the place of those of its split at the same and at later steps."""
     kept: dict[str, list[MetricEvent]] = {}
     for event in events:
         line = kept.setdefault(event.split, [])

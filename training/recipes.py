@@ -44,7 +44,7 @@ class Recipe:
         lengths = {"steps", "epochs", "minutes"}
         if any(changes.get(name) is not None for name in lengths):
             values = {name: value for name, value in values.items() if name not in lengths}
-        return RunConfig.from_dict(values | {name: value for name, value in changes.items()})
+        return RunConfig.from_dict(values | changes)
 
 
 B16, B32, L16 = (f"google/vit-{size}-in21k" for size in ("base-patch16-224", "base-patch32-224", "large-patch16-224"))
