@@ -8,7 +8,19 @@ from pathlib import Path
 import gradio as gr
 from gradio.i18n import I18nData
 
-TEXT: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("text.json").read_text("utf-8"))
+
+def _read(folder: Path) -> dict[str, dict[str, str]]:
+    """text.json and every NAME.text.json beside it, as one; a key stands in one file only."""
+    read: dict[str, dict[str, str]] = {"en": {}, "zh": {}}
+    for file in sorted(folder.glob("*text.json")):
+        for language, words in json.loads(file.read_text("utf-8")).items():
+            if twice := read[language].keys() & words.keys():
+                raise ValueError(f"{file.name} repeats {', '.join(sorted(twice))}")
+            read[language] |= words
+    return read
+
+
+TEXT = _read(Path(__file__).parent)
 LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
 
 _PREFIX = "vit_"  # Gradio translates any string of the page that equals a key, the value of a dropdown too
