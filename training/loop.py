@@ -1,0 +1,463 @@
+"""The training loop: a generator of metric events over one run on disk.
+
+forward -> loss -> backward over `accumulation` parts -> clip -> step -> average, and now and then an evaluation and a
+checkpoint. All its randomness is a function of (seed, step), so a run that was stopped goes on exactly.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from training import checkpoint, parallel
+from training.augment import augment
+from training.build import at_resolution, build_model
+from training.config import ConfigError, RunConfig
+from training.errors import TrainingError
+from training.evaluate import autocast, evaluate, write_results
+from training.feed import Feed
+from training.metrics import MetricEvent, append_events
+from training.optimise import Optimisers, average, grad_norm, learning_rate
+from training.randomness import seed_torch
+
+PROGRESS_SECONDS = 1.0
+
+
+class RunFolder(Protocol):
+    """What the loop needs of a `runs.Run`."""
+
+    path: Path
+
+    def write_progress(self, progress: dict) -> None: ...
+
+
+def train(
+    run: RunFolder,
+    config: RunConfig,
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    deadline: float | None = None,
+    local_paths: bool = True,
+) -> Iterator[MetricEvent]:
+    """Train, or go on from the last checkpoint. Events are on disk when they are yielded.
+
+    Ends after a checkpoint: at the run's end (the test set has been read then, and `results/` written), when
+    `should_stop()` turns true, or after the first step past `deadline` (of `time.monotonic`). The generator's return
+    value is "finished" or "stopped". ConfigError, DataError, CheckpointError and TrainingError say what is wrong.
+    """
+    training = Training(run, config, local_paths)
+    return (yield from training.go(should_stop, deadline))
+
+
+class Training:
+    """Everything that one process holds of a run."""
+
+    def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True):
+        self.run, self.config = run, config
+        self.device = parallel.device_of(config.device)
+        self.rank, self.world = parallel.rank(), parallel.world()
+        if config.precision == "fp16" and self.device.type != "cuda":
+            raise ConfigError("precision fp16 needs a CUDA GPU; choose bf16 or fp32 here")
+        if config.batch % (config.accumulation * self.world):
+            parts = config.accumulation * self.world
+            raise ConfigError(
+                f"a batch of {config.batch} cannot be cut into {parts} equal parts (x{self.world} processes)"
+            )
+        self.accumulation, self.step, self.earlier = config.accumulation, 0, 0.0
+        self.best: dict | None = None  # {"step", "accuracy"}
+        self.without_better, self.tested = 0, {}
+        self.last_progress = 0.0
+        self.report(phase="loading")
+        self.feed = Feed(
+            config, self.device, lambda done, total, text: self.report(phase="loading", note=text), local_paths
+        )
+        self.model = build_model(config, self.feed.classes, local_paths=local_paths).to(self.device)
+        if config.batch > self.feed.count:
+            raise ConfigError(
+                f"a batch of {config.batch} is larger than the training set of {self.feed.count} pictures"
+            )
+        self.per_epoch = self.feed.count // config.batch
+        self.total = config.steps or (math.ceil(config.epochs * self.per_epoch) if config.epochs else None)
+        self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval() if config.ema else None
+        self.side: int | None = None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.optimisers = Optimisers(self.model, config)
+        self._resume()
+
+    # -- where the run stands
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, over all attempts."""
+        return self.earlier + time.monotonic() - self.began
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is over, 0 to 1."""
+        if self.total is not None:
+            return self.step / self.total
+        return min(parallel.agree(self.seconds) / (60 * self.config.minutes), 1.0)
+
+    @property
+    def served(self) -> nn.Module:
+        """The model that is evaluated and saved."""
+        return self.averaged if self.averaged is not None else self.model
+
+    def go(self, should_stop: Callable[[], bool], deadline: float | None) -> Iterator[MetricEvent]:
+        config, rates, since = self.config, _Rate(), _Since()
+        self.began = time.monotonic()
+        while True:
+            progress = self.progress
+            finished = progress >= 1 or (config.patience and self.without_better >= config.patience)
+            stopping = not finished and parallel.any_of(
+                should_stop() or (deadline is not None and time.monotonic() >= deadline)
+            )
+            if stopping:
+                self._save()
+                return "stopped"
+            if finished:
+                break
+            self._enter_stage(progress)
+            rate = learning_rate(config, self.step, progress, self.total)
+            waited = self.feed.waited
+            loss, norm, right = self._step(rate)
+            self.step += 1
+            since.add(loss, right)
+            rates.add(config.batch, self.feed.waited - waited)
+            events = []
+            if self.step % config.log_every == 0:
+                events.append(self._training_event(since, norm, rate, rates))
+                since = _Since()
+            if self._due(config.eval_every or self.per_epoch):
+                self.report(phase="evaluating")
+                events += self._evaluate()
+                rates.restart()
+            if self.step % self.per_epoch == 0 and self.step // self.per_epoch in config.test_at:
+                events.append(self._test())
+                rates.restart()
+            self._append(events)
+            if self._due(config.checkpoint_every or config.eval_every or self.per_epoch) or self._keeps(self.step):
+                self._save()
+                rates.restart()
+            self.report(phase="training", images_per_second=rates.images_per_second)
+            yield from events
+        yield from self._finish()
+        return "finished"
+
+    # -- one step
+
+    def _step(self, rate: float) -> tuple[Tensor, Tensor, Tensor]:
+        """(mean loss, norm of the gradient, share of right answers) of one optimiser step, over all processes."""
+        pixels, labels, rows = self.feed.batch(self.step, self.rank, self.world)
+        while True:
+            try:
+                return self._try_step(rate, pixels, labels, rows)
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not _out_of_memory(error):
+                    raise
+                part = len(labels) // self.accumulation
+                if part < 2 or part % 2 or self.world > 1:
+                    raise TrainingError(
+                        f"out of memory with {part} pictures at once; choose a smaller batch, resolution or model"
+                    ) from error
+            self.accumulation *= 2
+            self.optimisers.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            print(f"out of memory: {part // 2} pictures at once instead of {part}, in {self.accumulation} parts; the "
+                  f"batch of {self.config.batch} stays", flush=True)  # fmt: skip
+
+    def _try_step(self, rate: float, pixels: Tensor, labels: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        config, model = self.config, self.wrapped
+        self.optimisers.set_rate(rate)
+        x, targets = augment(pixels, labels, config, self.model.preprocessing, self.step, rows)
+        total, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        size = len(labels) // self.accumulation
+        for part in range(self.accumulation):
+            own = slice(part * size, (part + 1) * size)
+            seed_torch(config.seed, "model", self.step, part * self.world + self.rank)
+            with parallel.without_sync(model, part + 1 < self.accumulation):
+                with autocast(self.device, config.precision):
+                    logits = model(x[own])
+                pair = logits if isinstance(logits, tuple) else (logits,)  # DeiT: a head for each token
+                losses = sum(targets.part(own).loss(one.float(), config.label_smoothing) for one in pair) / len(pair)
+                self.scaler.scale(losses.sum() / len(labels)).backward()
+            total += losses.detach().sum()
+            right += (pair[0].detach().argmax(-1) == labels[own]).sum()
+        for part in self.optimisers.parts:
+            self.scaler.unscale_(part)
+        parameters = self.optimisers.parameters()
+        norm = nn.utils.clip_grad_norm_(parameters, config.clip) if config.clip else grad_norm(parameters)
+        self.optimisers.step(self.scaler)
+        self.optimisers.zero_grad()
+        if self.averaged is not None:
+            average(self.averaged, self.model, config.ema, self.step)
+        return parallel.mean(total / len(labels)), norm, parallel.mean(right / len(labels))
+
+    def _training_event(self, since: _Since, norm: Tensor, rate: float, rates: _Rate) -> MetricEvent:
+        loss = since.loss
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the training loss became {loss} before step {self.step}; lower the learning rate (now {rate:.3g}), "
+                "clip the gradient, or warm up longer. The last checkpoint is from before"
+            )
+        values = {
+            "loss": loss,
+            "lr": rate,
+            "grad_norm": float(norm),
+            "images_per_second": rates.images_per_second,
+            "waiting": rates.waiting,
+            "memory_bytes": float(_memory(self.device)),
+        }
+        if not (self.config.mixup or self.config.cutmix):
+            values["accuracy"] = since.accuracy
+        return self._event("train", values)
+
+    # -- stages, evaluation, checkpoints
+
+    def _enter_stage(self, progress: float) -> None:
+        """The resolution of this part of the run; on a change, the model, the average and the optimiser move along."""
+        side = _stage(self.config, progress)
+        if side == self.side and hasattr(self, "wrapped"):
+            return
+        if side is not None and side != self.model.preprocessing.size[0]:
+            kept = self.optimisers.state()
+            at_resolution(self.model, side)
+            if self.averaged is not None:
+                at_resolution(self.averaged, side)
+            self.optimisers = Optimisers(self.model, self.config)
+            self.optimisers.load(kept)
+        self.side = side
+        self.report(phase="loading")
+        self.feed.prepare(self.model.preprocessing)
+        self.wrapped = parallel.wrap(self.model, self.device, self.config.compile)
+
+    def _evaluate(self) -> list[MetricEvent]:
+        if not len(self.feed.held_labels):
+            return []
+        answers = evaluate(self.served, self.feed.held_out, self.feed.held_labels, **self._evaluation)
+        event = self._event("val", {"loss": answers.loss, "accuracy": answers.accuracy})
+        better = self.best is None or answers.accuracy > self.best["accuracy"]
+        self.without_better = 0 if better else self.without_better + 1
+        if better:
+            self.best = {"step": self.step, "accuracy": answers.accuracy}
+            if self.rank == 0:
+                indices, results = self.feed.held_indices, self.run.path / "results"
+                write_results(results, "val", self.step, answers, indices, self.feed.classes)
+        return [event]
+
+    def _test(self, model: nn.Module | None = None) -> MetricEvent:
+        self.report(phase="testing")
+        answers = evaluate(model or self.served, self.feed.test(), self.feed.test_labels, **self._evaluation)
+        if self.rank == 0:
+            indices = range(len(self.feed.test_labels))
+            write_results(self.run.path / "results", "test", self.step, answers, indices, self.feed.classes)
+        self.tested[str(self.step)] = answers.accuracy
+        return self._event("test", {"loss": answers.loss, "accuracy": answers.accuracy})
+
+    def _finish(self) -> Iterator[MetricEvent]:
+        """What is still due after the last step: an evaluation, a checkpoint, and the test set, read by the best."""
+        self._enter_stage(1.0)
+        last = self.step
+        due = not self._due(self.config.eval_every or self.per_epoch)
+        if due and not (self.config.patience and self.without_better >= self.config.patience):
+            events = self._evaluate()
+            self._append(events)
+            yield from events
+        self._save()
+        if self.feed.has_test and str(last) not in self.tested:
+            best = self.best["step"] if self.best and self.best["step"] != last else None
+            events = [self._test(self._checkpointed(best) if best is not None else None)]
+            self._append(events)
+            yield from events
+        self.report(phase="finished", force=True)
+
+    @property
+    def _evaluation(self) -> dict:
+        part = self.config.batch // self.accumulation // self.world
+        return {"batch": min(max(2 * part, 16), 512), "precision": self.config.precision, "device": self.device}
+
+    def _due(self, every: int) -> bool:
+        return self.step > 0 and self.step % every == 0
+
+    def _keeps(self, step: int) -> bool:
+        return bool(self.config.keep_every) and step % self.config.keep_every == 0
+
+    def _save(self) -> None:
+        if self.rank == 0 and self.step:
+            self.report(phase="saving")
+            tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+            if self.averaged is not None:
+                tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+            tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimisers.state().items()}
+            state = {
+                "seconds": self.seconds,
+                "side": self.side,
+                "accumulation": self.accumulation,
+                "best": self.best,
+                "without_better": self.without_better,
+                "tested": self.tested,
+                "scaler": self.scaler.state_dict(),
+            }
+            best = self.best["step"] if self.best else None
+            checkpoint.save_checkpoint(
+                self.run.path / "checkpoints",
+                self.step,
+                self.served,
+                tensors,
+                state,
+                keep=lambda step: step == best or self._keeps(step),
+            )
+            if self.best is not None:
+                checkpoint.write_best(self.run.path, self.best)
+        parallel.wait()
+
+    def _resume(self) -> None:
+        folder = self.run.path / "checkpoints"
+        if self.rank == 0:
+            checkpoint.clear_leftovers(folder)
+        found = checkpoint.load_state(folder, self.device)
+        if found is None:
+            return
+        tensors, state = found
+        try:
+            self.step, self.earlier, side = int(state["step"]), float(state["seconds"]), state["side"]
+            self.accumulation, self.best = int(state["accumulation"]), state["best"]
+            self.without_better, self.tested = int(state["without_better"]), dict(state["tested"])
+            if side is not None and side != self.model.preprocessing.size[0]:
+                at_resolution(self.model, side)
+                if self.averaged is not None:
+                    at_resolution(self.averaged, side)
+                self.optimisers = Optimisers(self.model, self.config)
+            self.model.load_state_dict(_under("model.", tensors))
+            if self.averaged is not None:
+                self.averaged.load_state_dict(_under("averaged.", tensors))
+            self.optimisers.load(_under("optimiser.", tensors))
+            if state["scaler"]:
+                self.scaler.load_state_dict(state["scaler"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise TrainingError(f"the checkpoint of this run does not fit its run.json: {error}") from error
+        self.side = side
+        print(f"resumed at step {self.step}", flush=True)
+
+    def _checkpointed(self, step: int) -> nn.Module | None:
+        """The model that was saved after `step`; None if it was at an earlier stage's resolution."""
+        folder = self.run.path / "checkpoints" / checkpoint.folder_name(step)
+        model = checkpoint.load_servable(folder, self.served).to(self.device)
+        return model if model.preprocessing.size == self.served.preprocessing.size else None
+
+    # -- telling
+
+    def _event(self, split: str, values: dict[str, float]) -> MetricEvent:
+        return MetricEvent(self.step, self.step / self.per_epoch, self.seconds, split, values)
+
+    def _append(self, events: list[MetricEvent]) -> None:
+        if self.rank == 0:
+            append_events(self.run.path / "events.jsonl", events)
+
+    def report(self, phase: str, force: bool = False, **more) -> None:
+        """progress.json, at most once a second."""
+        now = time.monotonic()
+        if self.rank or (phase == "training" and not force and now - self.last_progress < PROGRESS_SECONDS):
+            return
+        self.last_progress = now
+        progress = {"phase": phase, "step": self.step} | more
+        if hasattr(self, "began"):
+            share, seconds = self.progress, self.seconds
+            progress |= {
+                "steps": self.total,
+                "epoch": self.step / self.per_epoch,
+                "epochs": self.total / self.per_epoch if self.total else None,
+                "seconds": seconds,
+                "seconds_left": seconds * (1 - share) / share if share else None,
+                "batch": self.config.batch,
+                "accumulation": self.accumulation,
+                "resolution": self.model.preprocessing.size[0],
+                "memory_bytes": _memory(self.device),
+            }
+        self.run.write_progress(progress)
+
+
+class _Since:
+    """Sums on the device of what was measured since the last event, so that no step waits for a number."""
+
+    def __init__(self):
+        self.losses: list[Tensor] = []
+        self.right: list[Tensor] = []
+
+    def add(self, loss: Tensor, right: Tensor) -> None:
+        self.losses.append(loss)
+        self.right.append(right)
+
+    @property
+    def loss(self) -> float:
+        return float(torch.stack(self.losses).double().mean())
+
+    @property
+    def accuracy(self) -> float:
+        return float(torch.stack(self.right).double().mean())
+
+
+class _Rate:
+    """Images a second over the last steps, evaluations left out."""
+
+    def __init__(self):
+        self.marks: list[tuple[float, int, float]] = [(time.monotonic(), 0, 0.0)]
+
+    def add(self, images: int, waited: float) -> None:
+        _, done, before = self.marks[-1]
+        self.marks.append((time.monotonic(), done + images, before + waited))
+        del self.marks[:-50]
+
+    def restart(self) -> None:
+        self.marks = [(time.monotonic(), *self.marks[-1][1:])]
+
+    @property
+    def images_per_second(self) -> float:
+        (start, first, _), (end, last, _) = self.marks[0], self.marks[-1]
+        return (last - first) / (end - start) if end > start else 0.0
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time that was spent waiting for data."""
+        (start, _, before), (end, _, after) = self.marks[0], self.marks[-1]
+        return (after - before) / (end - start) if end > start else 0.0
+
+
+def _stage(config: RunConfig, progress: float) -> int | None:
+    over = 0.0
+    for side, share in config.stages:
+        over += share
+        if progress < over:
+            return side
+    return config.resolution
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _out_of_memory(error: Exception) -> bool:
+    words = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in words or "can't allocate memory" in words
+
+
+def _memory(device: torch.device) -> int:
+    """Peak bytes: of this process on the GPU, else of its resident memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+        import sys
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    except ImportError:  # Windows
+        return 0

@@ -1,0 +1,114 @@
+"""One run on several processes: each takes its rows of every batch, gradients are averaged (DistributedDataParallel).
+
+Started by torchrun, which sets RANK, LOCAL_RANK and WORLD_SIZE; without them everything here is the plain case.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from training.config import ConfigError
+
+
+def launched() -> bool:
+    """Whether torchrun started this process."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1
+
+
+@contextmanager
+def group(device: str) -> Iterator[None]:
+    """Join the other processes for as long as the block runs; nothing where there is only one."""
+    if not launched():
+        yield
+        return
+    cuda = device != "cpu" and torch.cuda.is_available()
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    dist.init_process_group("nccl" if cuda else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def device_of(name: str) -> torch.device:
+    """ "auto" -> the GPU if there is one; "cuda" -> this process's own. ConfigError where it is missing."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:1, ... or mps; got {name!r}") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError("there is no CUDA GPU that torch can use here; choose device auto or cpu")
+        if device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+        if device.index >= torch.cuda.device_count():
+            raise ConfigError(f"there are {torch.cuda.device_count()} GPUs, so there is no {device}")
+    return device
+
+
+def wrap(model: nn.Module, device: torch.device, compiled: bool) -> nn.Module:
+    """The model as the training step calls it. The parameters stay those of `model`."""
+    if world() > 1:
+        model = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
+    return torch.compile(model) if compiled else model
+
+
+def without_sync(model: nn.Module, more_to_come: bool):
+    """Gradients are exchanged once a step, with its last part."""
+    inner = getattr(model, "_orig_mod", model)
+    return inner.no_sync() if more_to_come and isinstance(inner, DistributedDataParallel) else nullcontext()
+
+
+def mean(value: Tensor) -> Tensor:
+    """Over all processes."""
+    if world() == 1:
+        return value
+    value = value.clone()
+    dist.all_reduce(value)
+    return value / world()
+
+
+def any_of(flag: bool) -> bool:
+    """Whether it is true in any process."""
+    if world() == 1:
+        return flag
+    total = torch.tensor(float(flag), device=_device())
+    dist.all_reduce(total)
+    return bool(total.item())
+
+
+def agree(value: float) -> float:
+    """The first process's value, in all of them."""
+    if world() == 1:
+        return value
+    shared = torch.tensor(value, dtype=torch.float64, device=_device())
+    dist.broadcast(shared, 0)
+    return shared.item()
+
+
+def wait() -> None:
+    """For all the others."""
+    if world() > 1:
+        dist.barrier()
+
+
+def _device() -> str:
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"

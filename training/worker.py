@@ -1,0 +1,75 @@
+"""What a training process does: take hold of a run, train it, and say how it ended."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import sys
+import traceback
+
+import torch
+
+from training import parallel
+from training.errors import TrainingError
+from training.loop import train
+from training.metrics import MetricEvent
+from training.runs import Run
+
+
+def work(run: Run) -> int:
+    """Train `run` in this process until it is finished, or a stop is asked for: by `stop.json`, by SIGTERM, or by
+    Ctrl-C. Returns 0 then, and 1 if it failed; the reason is on disk."""
+    asked: list[int] = []
+    signals = [signal.SIGTERM, signal.SIGINT]
+    before = {number: signal.signal(number, lambda number, frame: asked.append(number)) for number in signals}
+    try:
+        with parallel.group(run.config.device):
+            return _work(run, asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _work(run: Run, asked: list[int]) -> int:
+    first = parallel.rank() == 0
+    if first:
+        run.begin()
+    parallel.wait()
+    try:
+        steps = train(run, run.config, should_stop=lambda: bool(asked) or run.stop_requested())
+        while True:
+            try:
+                event = next(steps)
+            except StopIteration as end:
+                state, reason = end.value, ""
+                break
+            if first:
+                print(line(event), flush=True)
+    except (Exception, KeyboardInterrupt) as error:
+        state, reason = "failed", reason_of(error)
+        if not isinstance(error, (ValueError, TrainingError, OSError)):
+            traceback.print_exc()
+        print(reason, file=sys.stderr, flush=True)
+    if first:
+        run.end(state, reason)
+    return int(state == "failed")
+
+
+def line(event: MetricEvent) -> str:
+    """One event on one short line."""
+    shown = {"loss": ".4f", "accuracy": ".2%", "lr": ".2e", "grad_norm": ".2f", "images_per_second": ".0f"}
+    values = " ".join(f"{name} {event.values[name]:{spec}}" for name, spec in shown.items() if name in event.values)
+    return f"step {event.step} epoch {event.epoch:.2f} {event.seconds:.0f} s {event.split} {values}"
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a run failed, for people."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; make room and resume the run from its last checkpoint"
+    if isinstance(error, torch.OutOfMemoryError):
+        return "out of GPU memory; choose a smaller batch, resolution or model, or more accumulation"
+    if isinstance(error, FileNotFoundError):
+        return f"a file of the data or the run is no longer there: {error.filename or error}"
+    if isinstance(error, (ValueError, TrainingError, OSError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
