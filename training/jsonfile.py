@@ -115,13 +115,14 @@ else:
 
 
 def _replace(source: Path, target: Path) -> None:
-    for attempt in range(20):
+    for _ in range(20 if os.name == "nt" else 0):
         try:
-            return os.replace(source, target)
-        except PermissionError:  # on Windows, while somebody reads the target
-            if os.name != "nt" or attempt == 19:
-                raise
+            os.replace(source, target)
+        except PermissionError:  # somebody reads the target at this moment
             time.sleep(0.02)
+        else:
+            return
+    os.replace(source, target)
 
 
 def _finite(value: Any) -> Any:

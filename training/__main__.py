@@ -1,0 +1,173 @@
+"""`python -m training run|resume|sweep|list|export`: train in the foreground, and look after runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from training.config import ConfigError, RunConfig, parse_field
+from training.console import age, logged, percent
+from training.export import export
+from training.recipes import RECIPES, recipe_named
+from training.runs import Run, RunError, Runs
+
+FIELDS = {field.name: field for field in fields(RunConfig)}
+RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 when finished or stopped, 1 for a run that failed, 2 with one line on stderr for what cannot be."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.command(options)
+    except (ValueError, OSError) as error:  # ConfigError, RunError, DataError, CheckpointError; no place to write to
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = _config(options)
+    return _fresh(options, config, ())
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    config = _config(options)
+    rates = _rates(options.rates) if options.rates else recipe_named(config.recipe).sweep
+    if not rates:
+        raise ConfigError(f"recipe {config.recipe} has no learning rates to sweep; pass --rates 0.001,0.003,0.01")
+    return _fresh(options, config, rates)
+
+
+def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float]) -> int:
+    if options.out is None and WORLD > 1:
+        raise ConfigError("under torchrun pass --out RUN_DIR, so that all processes know it")
+    if RANK > 0:
+        run = Run(options.out)
+        while not (run.path / "run.json").exists():  # the first process makes it; torchrun ends us if it cannot
+            time.sleep(0.05)
+        return _train(run)
+    if options.out is None:
+        run = Runs().create(config, sweep=rates, queue=False)
+    else:
+        run = Run.create(options.out, config, name=options.name, sweep=rates)
+    code = _train(run)
+    if code == 1 and not run.checkpoints() and not run.progress.get("step"):
+        run.delete()  # nothing was trained: the same command must do once its fault is mended
+        return 2
+    return code
+
+
+def _resume(options: argparse.Namespace) -> int:
+    run = Run(options.run)
+    if run.fault:
+        raise RunError(f"there is no run to resume in {options.run}: {run.fault}")
+    if RANK == 0 and run.state == "finished":
+        raise RunError(f"{run.id} has finished; to train longer, start a new run with more steps")
+    return _train(run)
+
+
+def _train(run: Run) -> int:
+    """In this process, until it ends. Ctrl-C and SIGTERM stop it with a checkpoint."""
+    if RANK > 0:
+        from training.worker import work
+
+        return work(run)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `work` has handlers of its own
+    run.begin()  # before torch is imported, which takes seconds
+    with logged(run):
+        try:
+            from training.worker import work
+
+            print(f"run {run.path}", flush=True)
+            code = work(run)
+            print(f"{run.read('ended.json').get('state', 'ended')} {run.path}", flush=True)
+            return code
+        except KeyboardInterrupt:
+            run.end("stopped", "stopped before it had begun to train")
+            return 0
+        except Exception as error:
+            run.end("failed", f"{type(error).__name__}: {error}")
+            raise
+
+
+def _list(options: argparse.Namespace) -> int:
+    runs = Runs(options.folder)
+    rows = [("run", "state", "step", "accuracy", "age")]
+    for run in runs.list():
+        progress = run.progress
+        step = f"{progress.get('step', 0):g}" + (f"/{progress['steps']:g}" if "steps" in progress else "")
+        rows.append((run.id, run.state, step, percent(run), age(time.time() - run.created)))
+    if len(rows) == 1:
+        print(f"no runs in {runs.folder}")
+        return 0
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    print(export(Run(options.run), options.checkpoint, options.to))
+    return 0
+
+
+def _config(options: argparse.Namespace) -> RunConfig:
+    given = {name: value for name in FIELDS if name != "recipe" and (value := getattr(options, name)) is not None}
+    typed = {name: value if isinstance(value, bool) else parse_field(name, value) for name, value in given.items()}
+    return recipe_named(options.recipe).config(**typed)
+
+
+def _rates(text: str) -> tuple[float, ...]:
+    return tuple(sorted({parse_field("lr", part) for part in text.split(",")}))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description="Fine-tune or train a Vision Transformer.")
+    commands = parser.add_subparsers(required=True, metavar="run|resume|sweep|list|export")
+    for name, command, what in (
+        ("run", _run, "train by a recipe; Ctrl-C stops with a checkpoint"),
+        ("sweep", _sweep, "try learning rates on a held-out part, then train on all of it with the best"),
+    ):
+        one = commands.add_parser(name, help=what, description=what, argument_default=None)
+        one.set_defaults(command=command)
+        one.add_argument("--out", metavar="RUN_DIR", type=Path, help="new folder of the run; default: one in ./runs")
+        one.add_argument("--name", help="what people call the run")
+        one.add_argument("--recipe", default="adamw", help=f"one of {', '.join(RECIPES)}; default: adamw")
+        if name == "sweep":
+            one.add_argument("--rates", metavar="R,R,...", help="learning rates to try; default: the recipe's")
+        group = one.add_argument_group("fields of the recipe", "each is explained in training/config.py")
+        for field in FIELDS.values():
+            _add_flag(group, field)
+    one = commands.add_parser("resume", help="go on from the last checkpoint of a run that stopped or failed")
+    one.set_defaults(command=_resume)
+    one.add_argument("run", metavar="RUN_DIR", type=Path)
+    one = commands.add_parser("list", help="the runs in a folder")
+    one.set_defaults(command=_list)
+    one.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, help="default: VIT_EXPLORER_RUNS, or ./runs")
+    one = commands.add_parser("export", help="copy the model of a checkpoint, as a Hugging Face folder")
+    one.set_defaults(command=_export)
+    one.add_argument("run", metavar="RUN_DIR", type=Path)
+    one.add_argument("--to", metavar="FOLDER", type=Path, required=True)
+    one.add_argument("--checkpoint", metavar="best|last|STEP", help="default: best, or last where there is no best")
+    return parser
+
+
+def _add_flag(group: Any, field: Any) -> None:
+    flag = "--" + field.name.replace("_", "-")
+    if field.name == "recipe":
+        return
+    if field.type == "bool":
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
+    else:
+        group.add_argument(flag, metavar=field.name.upper())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

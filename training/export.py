@@ -1,0 +1,55 @@
+"""Take a checkpoint out of a run: the model alone, without what a resume needs. Standard library only."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from training.runs import CheckpointInfo, Run, RunError
+
+FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
+
+
+def chosen(run: Run, checkpoint: str | int | None = None) -> CheckpointInfo:
+    """The checkpoint called "best", "last" or by its step; None is the best, or the last where none was held out to
+    choose by. RunError names what there is."""
+    there = run.checkpoints()
+    if not there:
+        raise RunError(f"{run.id} has no checkpoint yet")
+    if checkpoint is None:
+        return run.best or there[-1]
+    for one in there:
+        if (
+            str(one.step) == str(checkpoint)
+            or (checkpoint == "best" and one.best)
+            or (checkpoint == "last" and one.last)
+        ):
+            return one
+    names = [*(["best"] if run.best else []), "last", *(str(one.step) for one in there)]
+    raise RunError(f"{run.id} has no checkpoint {checkpoint!r}; it has {', '.join(names)}")
+
+
+def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str]) -> Path:
+    """Copy the checkpoint that `chosen` finds into `folder`, which must be missing or empty and appears whole. Works in
+    mid-run too. RunError says what is in the way."""
+    target = Path(os.path.abspath(folder))
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RunError(f"{folder} is there already and not empty; choose another folder")
+    source = chosen(run, checkpoint).path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
+    beside.mkdir()
+    try:
+        for name in FILES:
+            shutil.copyfile(source / name, beside / name)
+        if target.exists():
+            target.rmdir()
+        beside.rename(target)
+    except FileNotFoundError as error:
+        raise RunError(f"{source.name} of {run.id} lacks {Path(error.filename).name}, or was just replaced by a later "
+                       "checkpoint; try again") from error  # fmt: skip
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return target

@@ -1,0 +1,131 @@
+"""Runs: the runs in a folder, who may see them, and which of them starts next. Standard library only."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from training.config import RunConfig
+from training.jsonfile import locked
+from training.record import CheckpointInfo, State, Status
+from training.run import Run, RunError
+
+__all__ = ["CheckpointInfo", "Dispatcher", "Run", "RunError", "Runs", "State", "Status"]
+
+_MADE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}", re.ASCII)  # the ids that `create` gives
+_GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)  # folders that a person may have named
+
+
+class Runs:
+    """The runs in `folder`, by default VIT_EXPLORER_RUNS or "runs" here. It may not exist yet.
+
+    A run belongs to an owner: an opaque word, such as a login or the secret of a browser. Where one is given, only its
+    runs are seen; None sees them all and is for loopback.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None):
+        self.folder = Path(os.path.abspath(folder or os.environ.get("VIT_EXPLORER_RUNS") or "runs"))
+
+    def create(
+        self,
+        config: RunConfig,
+        *,
+        owner: str | None = None,
+        name: str | None = None,
+        sweep: Sequence[float] = (),
+        queue: bool = True,
+    ) -> Run:
+        """A new run with an id of its own, which `dispatch` starts when its device is free."""
+        recipe = re.sub(r"[^a-z0-9]+", "-", config.recipe.lower()).strip("-")[:40].strip("-") or "run"
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe}-{secrets.token_hex(3)}"
+        return Run.create(self.folder / run_id, config, owner=owner, name=name or recipe, sweep=sweep, queue=queue)
+
+    def list(self, owner: str | None = None) -> list[Run]:
+        """Newest first. A folder counts that has an id as `create` gives it, or holds a run.json; links do not."""
+        try:
+            names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            return []
+        runs = [Run(self.folder / name) for name in names if self._counts(name)]
+        return sorted(
+            (run for run in runs if _may_see(run, owner)), key=lambda run: (run.created, run.id), reverse=True
+        )
+
+    def get(self, run_id: str, owner: str | None = None) -> Run:
+        """RunError if there is no such run, or it is another owner's: both with the same words."""
+        if isinstance(run_id, str) and _GIVEN.fullmatch(run_id) and self._counts(run_id):
+            run = Run(self.folder / run_id)
+            if run.path.is_dir() and not run.path.is_symlink() and _may_see(run, owner):
+                return run
+        raise RunError(f"there is no run {str(run_id)[:80]!r}; it may have been deleted")
+
+    def dispatch(self, device_of: Callable[[str], str] = str) -> list[Run]:
+        """Start the queued runs whose device is free, oldest first, one a device; returns those. `device_of` says which
+        device a config's "auto" is. Two servers on one folder take turns: while another does this, nothing is done."""
+        if not self.folder.is_dir():
+            return []
+        with locked(self.folder / ".lock", wait=False) as mine:
+            if not mine:
+                return []
+            states = [(run, run.state) for run in self.list()]
+            live = [run for run, state in states if state in ("running", "stopping")]
+            if any(run.fault for run in live):  # what it occupies cannot be told
+                return []
+            busy = {_device(run, device_of) for run in live}
+            queue = sorted((run for run, state in states if state == "queued"), key=lambda run: run.queued_since or 0)
+            started = []
+            for run in queue:
+                device = _device(run, device_of)
+                if device not in busy and run.start_queued():
+                    busy.add(device)
+                    started.append(run)
+            return started
+
+    def _counts(self, name: str) -> bool:
+        return bool(_MADE.fullmatch(name) or (_GIVEN.fullmatch(name) and (self.folder / name / "run.json").is_file()))
+
+
+class Dispatcher(threading.Thread):
+    """Every `seconds`: starts queued runs, and sees stops through to the end, also those asked for before a restart of
+    the server. `close` ends it; the runs go on."""
+
+    def __init__(self, runs: Runs, device_of: Callable[[str], str] = str, seconds: float = 1.0):
+        super().__init__(name="training dispatcher", daemon=True)
+        self.runs, self.device_of, self.seconds = runs, device_of, seconds
+        self._closed = threading.Event()
+
+    def run(self) -> None:
+        said = ""
+        while not self._closed.wait(self.seconds):
+            try:
+                self.tick()
+                said = ""
+            except (OSError, RunError) as error:  # a full disk, a folder taken away: it may be better in a while
+                if str(error) != said:
+                    said = str(error)
+                    print(f"runs in {self.runs.folder}: {said}", flush=True)
+
+    def tick(self) -> None:
+        for run in self.runs.list():
+            if run.state == "stopping":
+                run.press_stop()
+        self.runs.dispatch(self.device_of)
+
+    def close(self) -> None:
+        self._closed.set()
+        self.join()
+
+
+def _may_see(run: Run, owner: str | None) -> bool:
+    return owner is None or (hmac.compare_digest((run.owner or "").encode(), owner.encode()) and bool(owner))
+
+
+def _device(run: Run, device_of: Callable[[str], str]) -> str:
+    device = device_of(run.config.device)
+    return "cuda:0" if device == "cuda" else device
