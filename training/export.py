@@ -21,11 +21,7 @@ def chosen(run: Run, checkpoint: str | int | None = None) -> CheckpointInfo:
     if checkpoint is None:
         return run.best or there[-1]
     for one in there:
-        if (
-            str(one.step) == str(checkpoint)
-            or (checkpoint == "best" and one.best)
-            or (checkpoint == "last" and one.last)
-        ):
+        if checkpoint in (one.step, str(one.step), one.best and "best", one.last and "last"):
             return one
     names = [*(["best"] if run.best else []), "last", *(str(one.step) for one in there)]
     raise RunError(f"{run.id} has no checkpoint {checkpoint!r}; it has {', '.join(names)}")

@@ -141,9 +141,7 @@ class Record:
         last = self._last_words()
         if last:
             return Status("failed", f"the training process died; the last lines of its log:\n{last}")
-        return Status(
-            "failed", "the training process died without a word: killed, short of memory, or a machine went down"
-        )
+        return Status("failed", "the training process died without a word: killed, out of memory, or by a power cut")
 
     @property
     def fault(self) -> str:
@@ -172,8 +170,9 @@ class Record:
             return None
 
     def lives(self, process: Process) -> bool:
-        """Whether its process, or anything that it left behind, lives. Another machine's processes cannot be seen: there
-        a file written within the last `SILENCE` seconds is a sign of life, unless the worker said that it ended."""
+        """Whether its process, or anything that it left behind, lives. Another machine's processes cannot be seen:
+        a file written within the last `SILENCE` seconds is a sign of life then, unless the worker said that it ended.
+        """
         if process.here:
             return process.alive
         if self.read("ended.json").get("state") in ENDED:

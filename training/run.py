@@ -65,7 +65,7 @@ class Run(Record):
     # -- what a watcher may do
 
     def start(self) -> None:
-        """Train it in a process of its own, output to log.txt. RunError if it is damaged, or a process has it already."""
+        """Train it in a process of its own, output to log.txt. RunError if it is damaged or a process has it already."""
         with self._locked():
             self._start()
 
@@ -199,12 +199,10 @@ class Run(Record):
         attempt = self.attempt + 1
         with open(self.path / "log.txt", "ab") as log:
             log.write(f"{HEADER} {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---\n".encode())
-        # -P: a folder `training` where the server was started must not be taken for ours
-        command = [sys.executable, "-P", "-u", "-m", "training", "resume", str(self.path)]
         python_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         environment = {MARK: str(self.path), "PYTHONPATH": python_path, "PYTHONUTF8": "1"}
         try:
-            pid = spawn(command, self.path / "log.txt", environment)
+            pid = spawn(worker_command(self.path), self.path / "log.txt", environment)
         except OSError as error:
             self.end("failed", f"no process could be started: {error}")
             (self.path / "queued.json").unlink(missing_ok=True)
@@ -241,6 +239,11 @@ class Run(Record):
     @property
     def _mark(self) -> str:
         return f"{MARK}={self.path}"
+
+
+def worker_command(path: Path) -> list[str]:
+    """What `Run.start` runs. -P: a folder `training` where the server was started must not be taken for ours."""
+    return [sys.executable, "-P", "-u", "-m", "training", "resume", str(path)]
 
 
 def _name(name: str) -> str:

@@ -14,11 +14,10 @@ from pathlib import Path
 from training.config import RunConfig
 from training.jsonfile import locked
 from training.record import CheckpointInfo, State, Status
-from training.run import Run, RunError
+from training.run import MADE, Run, RunError
 
 __all__ = ["CheckpointInfo", "Dispatcher", "Run", "RunError", "Runs", "State", "Status"]
 
-_MADE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}", re.ASCII)  # the ids that `create` gives
 _GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)  # folders that a person may have named
 
 
@@ -52,10 +51,9 @@ class Runs:
             names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
         except OSError:
             return []
-        runs = [Run(self.folder / name) for name in names if self._counts(name)]
-        return sorted(
-            (run for run in runs if _may_see(run, owner)), key=lambda run: (run.created, run.id), reverse=True
-        )
+        runs = (Run(self.folder / name) for name in names if self._counts(name))
+        seen = [run for run in runs if _may_see(run, owner)]
+        return sorted(seen, key=lambda run: (run.created, run.id), reverse=True)
 
     def get(self, run_id: str, owner: str | None = None) -> Run:
         """RunError if there is no such run, or it is another owner's: both with the same words."""
@@ -88,7 +86,7 @@ class Runs:
             return started
 
     def _counts(self, name: str) -> bool:
-        return bool(_MADE.fullmatch(name) or (_GIVEN.fullmatch(name) and (self.folder / name / "run.json").is_file()))
+        return bool(MADE.fullmatch(name) or (_GIVEN.fullmatch(name) and (self.folder / name / "run.json").is_file()))
 
 
 class Dispatcher(threading.Thread):
@@ -123,7 +121,9 @@ class Dispatcher(threading.Thread):
 
 
 def _may_see(run: Run, owner: str | None) -> bool:
-    return owner is None or (hmac.compare_digest((run.owner or "").encode(), owner.encode()) and bool(owner))
+    if owner is None:
+        return True
+    return run.owner is not None and hmac.compare_digest(run.owner.encode(), owner.encode())
 
 
 def _device(run: Run, device_of: Callable[[str], str]) -> str:
