@@ -1,10 +1,12 @@
-"""ModelPicker: bundled, well-known, any Hub id, an uploaded file, or (on loopback only) a local path."""
+"""ModelPicker: bundled, well-known, any Hub id, a run's checkpoint, an uploaded file, or (on loopback) a local path."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gradio as gr
+from gradio.events import Dependency
 
 from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
@@ -14,21 +16,28 @@ from explorer.tabs.uploads import WEIGHTS, uploaded_checkpoint
 from vit_model.errors import HubError, UnknownSourceError
 from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
 
+if TYPE_CHECKING:  # it imports this module
+    from explorer.tabs.train_checkpoints import RunCheckpoints
+
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded")
 
 
 class ModelPicker:
     """The controls, and `choice`: a `gr.State` of the `ModelChoice` in use. It changes only once a model has loaded, so
-    that a failure leaves everything as it was."""
+    that a failure leaves everything as it was. `runs`: checkpoints of runs that are offered as well, each visitor's
+    own, looked up when the list is opened."""
 
-    def __init__(self, model: str, local_paths: bool):
-        self.local_paths = local_paths
+    def __init__(self, model: str, local_paths: bool, runs: RunCheckpoints | None = None):
+        self.local_paths, self.runs = local_paths, runs
+        self._others: list[Dependency] = []
         local = model != BUNDLED and Path(model).exists()
         self.opened = ModelChoice(model, Path(model).name if local else model)  # visitors see no path of the host's
         self.choice = gr.State(self.opened)
         names = [(words("bundled"), BUNDLED)] + [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
+        known = any(key == model for _, key in names)
+        self._names = names if known else [*names, (self.opened.name, self.opened.name)]
         self.name = gr.Dropdown(
-            names if any(key == model for _, key in names) else [*names, (self.opened.name, self.opened.name)],
+            self._names,
             value=self.opened.name,
             label=words("model"),
             info=words("model_info"),
@@ -71,14 +80,32 @@ class ModelPicker:
         named = self.name.input(self._by_name, [self.name, self.size], self.choice, **quiet)
         resized = self.size.input(self._resized, [self.choice, self.size], self.choice, **quiet)
         owned = self.load.click(self._own, [self.files, self.path, self.size], self.choice, **quiet)
-        for event_before in (named, resized, owned):
+        for event_before in (named, resized, owned, *self._others):
             event_before.success(then, **event)
+        if self.runs is not None:
+            self.name.focus(
+                self._listed, None, self.name, api_visibility="private", show_progress="hidden", queue=False
+            )
+
+    def also_chosen_by(self, event: Dependency) -> None:
+        """Let another event of the page, one that sets `choice`, count as a choice of the visitor. Before `chosen`."""
+        self._others.append(event)
+
+    def showing(self, name: str, request: gr.Request) -> gr.Dropdown:
+        """The dropdown with a run's checkpoint, by a name of `runs`, as what is chosen."""
+        return gr.Dropdown(choices=[*self._names, *self.runs.names(request)], value=name)
+
+    def _listed(self, request: gr.Request) -> gr.Dropdown:
+        return gr.Dropdown(choices=[*self._names, *self.runs.names(request)])
 
     @said_plainly
     def _by_name(self, request: gr.Request, name: str, size: str, progress=gr.Progress()):  # noqa: B008 - gradio's way
         name = (name or "").strip()
         try:
-            choice = self.opened if name == self.opened.name else ModelChoice(public_source(name), name)
+            if self.runs is not None and self.runs.holds(name):
+                choice = self.runs.chosen(name, request)
+            else:
+                choice = self.opened if name == self.opened.name else ModelChoice(public_source(name), name)
             return _load(choice, size, request, progress)
         except UnknownSourceError as error:
             raise ValueError(say(request, "unknown_model", name=name[:200])) from error

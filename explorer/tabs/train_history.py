@@ -1,0 +1,243 @@
+"""The history of runs: a table to open, rename, resume and delete them, and several of them overlaid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.store import both
+from explorer.tabs.text import TEXT, words
+from explorer.tabs.train_checkpoints import run_of, shown_source
+from explorer.tabs.train_evaluation import test_accuracy
+from explorer.tabs.train_overlay import (
+    AXES,
+    COLOURS,
+    MOST_RUNS,
+    curves_csv,
+    curves_of,
+    differing,
+    events_of,
+    overlay_figure,
+    shown_value,
+)
+from explorer.tabs.train_owner import Door
+from explorer.viewer.plot import PlotlyView, plot_value
+from explorer.viewer.results_facts import FactTable
+from explorer.viewer.results_table import RunTable
+from training.runs import Run
+
+MOST_ROWS = 200
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+_FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "panel_accuracy", "panel_lr")
+
+
+def build(door: Door, selected: gr.State) -> RunTable:
+    """Inside an open tab. `selected`: the id of the run that the page's other views show; opening a run in the table
+    sets it. Returns the table, whose `open` event (data: {"run": id}) comes before `selected` changes."""
+    table = RunTable(elem_id="run-table")
+    compared = gr.State([])
+    shown = gr.State("")  # what the overlay was drawn from
+    with gr.Row(visible=False, elem_id="overlay-controls") as controls:
+        axis = gr.Radio(
+            [(words(f"history_axis_{name}"), name) for name in AXES],
+            value="step",
+            label=words("history_overlay"),
+            elem_id="overlay-axis",
+        )
+        save = gr.Button(words("history_save_csv"), size="sm", scale=0, min_width=220, elem_id="overlay-csv")
+        saved = gr.File(visible=False, label=words("download"), height=60, elem_id="overlay-file")
+    plot = PlotlyView(height=640, elem_id="overlay")
+    facts = FactTable(elem_id="overlay-facts")
+    overlay = [compared, axis, shown]
+    drawn = [controls, plot, facts, shown]
+
+    @said_plainly
+    def refresh(request: gr.Request, selected: str | None, event: gr.EventData):
+        stamp = event._data.get("stamp") if isinstance(event._data, dict) else None
+        value = table_value(door, request, selected)
+        return gr.skip() if value["stamp"] == stamp else value
+
+    @said_plainly
+    def opened(request: gr.Request, event: gr.EventData):
+        run = run_of(_told(event, "run"), door, request)
+        return run.id
+
+    @said_plainly
+    def rename(request: gr.Request, selected: str | None, event: gr.EventData):
+        run = run_of(_told(event, "run"), door, request)
+        name = _told(event, "name")
+        run.rename(name if isinstance(name, str) else "")
+        return table_value(door, request, selected)
+
+    @said_plainly
+    def resume(request: gr.Request, selected: str | None, event: gr.EventData):
+        run = run_of(_told(event, "run"), door, request)
+        door.check_start(request)
+        run.resume()
+        return table_value(door, request, selected)
+
+    @said_plainly
+    def remove(request: gr.Request, selected: str | None, event: gr.EventData):
+        run = run_of(_told(event, "run"), door, request)
+        run.delete()
+        selected = None if selected == run.id else selected
+        return table_value(door, request, selected), selected
+
+    @said_plainly
+    def compare(request: gr.Request, axis: str, event: gr.EventData):
+        chosen = _told(event, "runs")
+        ids = [run_id for run_id in chosen if isinstance(run_id, str)][:MOST_RUNS] if isinstance(chosen, list) else []
+        return [ids, *_overlay(door, request, ids, axis, "")]
+
+    @said_plainly
+    def redraw(request: gr.Request, ids: list[str], axis: str, shown: str):
+        return _overlay(door, request, ids, axis, shown)
+
+    @said_plainly
+    def save_csv(request: gr.Request, ids: list[str]):
+        named = [(run.name, events_of(run)) for run in _runs(door, request, ids)]
+        data = "\ufeff" + curves_csv(named)  # the mark tells spreadsheets that it is UTF-8
+        path = save_bytes_to_cache(data.encode(), "vit-explorer-runs.csv", get_upload_folder())
+        return gr.File(path, visible=True)
+
+    listed = table.refresh(refresh, selected, table, queue=False, **QUIET)
+    listed.then(redraw, overlay, drawn, queue=False, **QUIET)
+    table.open(opened, None, selected, **QUIET)
+    table.rename(rename, selected, table, **QUIET)
+    table.resume(resume, selected, table, **QUIET)
+    table.remove(remove, selected, [table, selected], **QUIET)
+    table.compare(compare, axis, [compared, *drawn], trigger_mode="always_last", **QUIET)
+    axis.change(redraw, overlay, drawn, **QUIET)
+    save.click(save_csv, compared, saved, api_visibility="private", show_progress_on=saved)
+    return table
+
+
+def table_value(door: Door, request: gr.Request, opened: str | None) -> dict[str, Any]:
+    """The visitor's runs as `RunTable` shows them. `stamp` is a hash of all that is shown."""
+    runs = door.list(request)
+    rows = [row_of(run) for run in runs[:MOST_ROWS]]
+    value = {"opened": opened, "rows": rows, "more": len(runs) - len(rows)}
+    stamp = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return value | {"stamp": stamp}
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    """One line of the table. A run whose files somebody has damaged is shown as such; nothing else suffers."""
+    status = run.status()
+    progress = run.progress
+    row = {
+        "id": run.id,
+        "name": run.name,
+        "recipe": "–",
+        "data": "–",
+        "model": "–",
+        "state": status.state,
+        "reason": plain_reason(run, status.reason),
+        "step": progress.get("step"),
+        "steps": progress.get("steps"),
+        "best": run.best_accuracy,
+        "test": test_accuracy(run.path),
+        "started": run.created,
+        "seconds": progress.get("seconds"),
+        "resumable": status.state in ("stopped", "failed"),
+    }
+    try:
+        config = run.config
+    except ValueError:
+        live = status.state in ("running", "stopping")
+        return row | {"state": status.state if live else "damaged", "resumable": False}
+    return row | {"recipe": config.recipe, "data": shown_source(config.data), "model": shown_source(config.model)}
+
+
+def plain_reason(run: Run, reason: str) -> str:
+    """Why a run failed or stopped, in a line, without the folders of this computer."""
+    lines = [line for line in reason.replace(str(run.path), run.id).splitlines() if line.strip()]
+    told = " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines)
+    return told.replace(str(Path.home()), "~")[:300]
+
+
+def _overlay(door: Door, request: gr.Request, ids: list[str], axis: str, shown: str) -> list:
+    """Values for the controls, the figure, the table and what they were drawn from; all skipped where that is the
+    same as before."""
+    runs = _runs(door, request, ids)
+    if len(runs) < 2:
+        return [gr.Row(visible=False), None, None, ""] if shown or ids else [gr.skip() for _ in range(4)]
+    axis = axis if axis in AXES else "step"
+    key = json.dumps([axis, [[run.id, run.name, run.state, _size(run)] for run in runs]])
+    if key == shown:
+        return [gr.skip() for _ in range(4)]
+    captions = {name: both(name) for name in _FIGURE}
+    figure = overlay_figure([(run.name, curves_of(run)) for run in runs], axis, captions)
+    return [gr.Row(visible=True), plot_value(figure), _differences(runs), key]
+
+
+def _differences(runs: list[Run]) -> dict[str, Any]:
+    """What `FactTable` shows of several runs: the numbers they reached, and the fields in which they differ."""
+    configs = []
+    for run in runs:
+        try:
+            config = run.config.to_dict()
+        except ValueError:
+            config = {}
+        configs.append(config | {name: shown_source(config[name]) for name in ("data", "model") if name in config})
+    reached = {
+        "differ_state": [both(f"state_{run.state}") for run in runs],
+        "differ_step": [shown_value(run.progress.get("step")) for run in runs],
+        "differ_seconds": [shown_value(run.progress.get("seconds")) for run in runs],
+        "differ_loss": [shown_value(_lowest_loss(run)) for run in runs],
+        "differ_best": [_percent(run.best_accuracy) for run in runs],
+        "differ_test": [_percent(test_accuracy(run.path)) for run in runs],
+    }
+    rows = [[both(name), *values] for name, values in reached.items()]
+    fields = differing(configs)
+    for name, values in fields.items():
+        label = both(f"field_{name}") if f"field_{name}" in TEXT["en"] else name
+        rows.append([label, *map(shown_value, values)])
+    return {
+        "title": both("differ_title"),
+        "note": both("differ_note" if fields else "differ_none"),
+        "head": ["", *(run.name for run in runs)],
+        "colours": ["", *COLOURS[: len(runs)]],
+        "rows": rows,
+    }
+
+
+def _lowest_loss(run: Run) -> float | None:
+    curve = curves_of(run).get(("val", "loss"))
+    values = [] if curve is None else [value for value in curve.value if math.isfinite(value)]
+    return float(min(values)) if values else None
+
+
+def _runs(door: Door, request: gr.Request, ids: Any) -> list[Run]:
+    """Those of the asked-for runs that are still there and the visitor's."""
+    found = []
+    for run_id in ids if isinstance(ids, list) else []:
+        try:
+            found.append(run_of(run_id, door, request))
+        except ValueError:
+            continue
+    return found[:MOST_RUNS]
+
+
+def _size(run: Run) -> int:
+    try:
+        return (run.path / "events.jsonl").stat().st_size
+    except OSError:
+        return 0
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}%"
+
+
+def _told(event: gr.EventData, name: str) -> Any:
+    """What a browser says with an event, to be checked by who uses it."""
+    return event._data.get(name) if isinstance(event._data, dict) else None
