@@ -65,7 +65,7 @@ class Run(Record):
     # -- what a watcher may do
 
     def start(self) -> None:
-        """Train it in a process of its own, output to log.txt. RunError if it is damaged or a process has it already."""
+        """Train it in a process of its own, output to log.txt. RunError if it is damaged or a process has it."""
         with self._locked():
             self._start()
 
