@@ -14,6 +14,9 @@ from explorer.rollout import Fuse, Mixing, below_start, chained_matrices, chaine
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
+Gradients = tuple[Tensor, ...]
+"""What `logit_gradients` makes."""
+
 
 def gradient_rollout(
     model: VisionTransformer, pixels: Tensor, target: int, query: int = 0, **choices: object
@@ -28,42 +31,56 @@ def gradient_rollout(
 
     Raises ValueError for a choice out of range, a class that the model does not have, and a model without a head.
     """
+    trace, gradients = _differentiated(model, pixels, target)
     with torch.no_grad():
-        trace, fuse, mixing = _fused(model, pixels, target, choices)
-        return chained_rows(trace, fuse, query, mixing)[0]
+        mixing = _mixing(trace, choices)
+        return chained_rows(trace, _gradient_fuse(trace, gradients, mixing), query, mixing)[0]
 
 
-def gradient_rollout_rows(
-    model: VisionTransformer, pixels: Tensor, target: int, query: int = 0, **choices: object
-) -> Tensor:
-    """The same after each layer, [L, N]; below `start_layer` the token itself."""
+def gradient_rollout_rows(trace: Trace, gradients: Gradients, query: int = 0, **choices: object) -> Tensor:
+    """The same after each layer, [L, N]; below `start_layer` the token itself. `gradients`: of the picture that `trace`
+    was made of, see `logit_gradients`."""
     with torch.no_grad():
-        trace, fuse, mixing = _fused(model, pixels, target, choices)
-        return below_start(trace, query, mixing, chained_rows(trace, fuse, query, mixing, every_layer=True))
+        mixing = _mixing(trace, choices)
+        rows = chained_rows(trace, _gradient_fuse(trace, gradients, mixing), query, mixing, every_layer=True)
+        return below_start(trace, query, mixing, rows)
 
 
-def gradient_rollout_matrices(model: VisionTransformer, pixels: Tensor, target: int, **choices: object) -> Tensor:
+def gradient_rollout_matrices(trace: Trace, gradients: Gradients, **choices: object) -> Tensor:
     """The same for every token after each layer, [L, N, N]: cubic in time, and L matrices of memory."""
     with torch.no_grad():
-        return chained_matrices(*_fused(model, pixels, target, choices))
+        mixing = _mixing(trace, choices)
+        return chained_matrices(trace, _gradient_fuse(trace, gradients, mixing), mixing)
 
 
-def _fused(model: VisionTransformer, pixels: Tensor, target: int, choices: dict) -> tuple[Trace, Fuse, Mixing]:
-    """A differentiable trace of its own, how its layers are fused, and how they mix."""
+def logit_gradients(model: VisionTransformer, pixels: Tensor, target: int) -> Gradients:
+    """d logit[target] / d head outputs of every layer, L of [1, H, N, d]: one forward and one backward pass. They hold
+    no graph, so unlike a differentiable trace they can be kept; with a plain trace they are all that this method needs.
+
+    Raises ValueError for a class that the model does not have, and for a model without a head.
+    """
+    return _differentiated(model, pixels, target)[1]
+
+
+def _differentiated(model: VisionTransformer, pixels: Tensor, target: int) -> tuple[Trace, Gradients]:
+    """A differentiable trace and its gradients."""
     if not model.config.classes:
         raise ValueError("this model has no head, so it has no class to explain; use 'attention' or 'rollout'")
     if not isinstance(target, Integral) or not 0 <= target < model.config.classes:
         raise ValueError(f"target must be a class from 0 to {model.config.classes - 1}, got {target}")
     trace = model.trace(pixels, differentiable=True)
-    mixing = Mixing.of(trace, **choices, spare_first=choices.get("compat") is None)
-    with torch.enable_grad():  # the caller has switched it off
+    with torch.enable_grad():  # the caller may have switched it off
         score = trace.logits[0, target]
-    return trace, _gradient_fuse(trace, trace.output_gradients(score), bool(mixing.compat)), mixing
+    return trace, trace.output_gradients(score)
 
 
-def _gradient_fuse(trace: Trace, gradients: tuple[Tensor, ...], mirrored: bool) -> Fuse:
+def _mixing(trace: Trace, choices: dict) -> Mixing:
+    return Mixing.of(trace, **choices, spare_first=choices.get("compat") is None)
+
+
+def _gradient_fuse(trace: Trace, gradients: Gradients, mixing: Mixing) -> Fuse:
     def fuse(layer: int, tokens: slice) -> Tensor:
-        other = trace.layers - 1 - layer if mirrored else layer
+        other = trace.layers - 1 - layer if mixing.compat else layer
         weights = gradients[other][0, :, tokens] @ trace.values[other][0].transpose(-2, -1)  # dA [H, n, N]
         return weights.mul_(trace.attention(layer, tokens)[0]).float().mean(0).relu_()
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from explorer.cache import ByteCache
 from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
+from explorer.gradient_rollout import Gradients, logit_gradients
 from vit_model import CropBox, Trace, VisionTransformer, load_model
 from vit_model.picture import picture_hash, read_picture
 
@@ -41,21 +42,29 @@ class ModelChoice:
 @dataclass(frozen=True)
 class Scene:
     """One picture seen by one model: the original (RGB, upright), its hash, the pixels [1, C, h, w] made from it, the
-    box of the original that they show, and the trace of one forward pass."""
+    box of the original that they show, and the trace of one forward pass. `resizing`: (size, interpolation) where
+    `model` is the chosen one at another size."""
 
     model: VisionTransformer
-    name: str
+    choice: ModelChoice
     picture: Image.Image
     picture_hash: str
     pixels: Tensor
     box: CropBox
     trace: Trace
+    resizing: tuple[tuple[int, int], str | None] | None = None
+
+    @property
+    def name(self) -> str:
+        """What the page calls the model."""
+        return self.choice.name
 
     @property
     def key(self) -> str:
         """Changes when the model, its size or the picture does."""
         size = "x".join(map(str, self.model.config.image_size))
-        return f"{_identity(self.model)}-{size}-{self.picture_hash[:16]}"
+        method = f"-{self.resizing[1]}" if self.resizing else ""
+        return f"{_identity(self.model)}-{size}{method}-{self.picture_hash[:16]}"
 
     @property
     def nbytes(self) -> int:
@@ -76,12 +85,18 @@ _MODELS: ByteCache[VisionTransformer] = ByteCache(
 _SCENES: ByteCache[Scene] = ByteCache(
     int(os.environ.get("VIT_EXPLORER_TRACE_BYTES", int(1.5 * GIB))), 3600, lambda scene: scene.nbytes
 )
+_GRADIENTS: ByteCache[Gradients] = ByteCache(
+    int(os.environ.get("VIT_EXPLORER_GRADIENT_BYTES", GIB // 2)), 3600, lambda layers: sum(map(_tensor_bytes, layers))
+)
 
 
 def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
     """The chosen model, loaded once for all visitors. A file that has changed since is read again."""
     if Path(choice.source).is_absolute() and not Path(choice.source).exists():
-        raise ValueError(f"the files of {choice.name} are no longer on this host; upload or open them again")
+        raise ValueError(
+            f"the files of {choice.name} are no longer on this host; upload or open them again, "
+            "or, if they are a run's, choose its newest checkpoint"
+        )
     native = _MODELS.get(
         (choice.source, _fingerprint(choice.source)), lambda: load_model(choice.source, progress=progress)
     ).to(resting_device())
@@ -107,23 +122,69 @@ def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | Non
 
     def make() -> Scene:
         picture = read_picture(picture_file)
-        pixels, box = model.preprocess(picture)
-        if ZERO_GPU:
-            parts = _trace_on_zero_gpu(choice, pixels.numpy())
-            trace = Trace(**{name: _map_tensors(torch.from_numpy, value) for name, value in parts.items()})
-        else:
-            trace = model.trace(pixels.to(resting_device()))
-        return Scene(model, choice.name, picture, picture_hash(picture), pixels, box, trace)
+        return _seen(model, choice, picture, picture_hash(picture))
 
     return _SCENES.get(key, make)
 
 
-def _trace(choice: ModelChoice, pixels: np.ndarray) -> dict[str, Any]:
-    """Runs in ZeroGPU's forked worker, which may be gone before a tensor in shared memory is read: numbers go in and
-    come out as numpy arrays."""
-    device = best_device()
-    trace = get_model(choice).to(device).trace(torch.from_numpy(pixels).to(device)).to("cpu")
-    return {name: _map_tensors(Tensor.numpy, value) for name, value in vars(trace).items()}
+def look_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None = None) -> Scene:
+    """The scene's picture through its model at another size, its positions resampled by `interpolation` (None: by the
+    scheme of the checkpoint's origin); run once, as in `look`."""
+    model = resized(scene.model, size, interpolation)
+    if model is scene.model:
+        return scene
+    resizing = (size, interpolation or model.origin.interpolation)
+    key = (scene.name, scene.key, *resizing)
+    return _SCENES.get(key, lambda: _seen(model, scene.choice, scene.picture, scene.picture_hash, resizing))
+
+
+def gradients_of(scene: Scene, target: int) -> Gradients:
+    """`logit_gradients` of the scene, made once: one forward and one backward pass for all choices of gradient rollout.
+    Only these detached tensors are kept, never the differentiable trace that they come from."""
+
+    def make() -> Gradients:
+        if ZERO_GPU:
+            arrays = _gradients_on_zero_gpu(scene.choice, scene.pixels.numpy(), target, scene.resizing)
+            return _map_tensors(torch.from_numpy, arrays)
+        return logit_gradients(scene.model, scene.pixels.to(scene.trace.logits.device), target)
+
+    return _GRADIENTS.get((scene.key, target), make)
+
+
+def _seen(
+    model: VisionTransformer, choice: ModelChoice, picture: Image.Image, hashed: str, resizing: tuple | None = None
+) -> Scene:
+    """The picture's scene, by one forward pass."""
+    pixels, box = model.preprocess(picture)
+    if ZERO_GPU:
+        parts = _trace_on_zero_gpu(choice, pixels.numpy(), resizing)
+        trace = Trace(**{name: _map_tensors(torch.from_numpy, value) for name, value in parts.items()})
+    else:
+        trace = model.trace(pixels.to(resting_device()))
+    return Scene(model, choice, picture, hashed, pixels, box, trace, resizing)
+
+
+# These two run in ZeroGPU's forked worker, which may be gone before a tensor in shared memory is read: numbers go in
+# and come out as numpy arrays.
+
+
+def _trace(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None) -> dict[str, Any]:
+    model, moved = _on_best_device(choice, pixels, resizing)
+    return {name: _map_tensors(Tensor.numpy, value) for name, value in vars(model.trace(moved).to("cpu")).items()}
+
+
+def _gradients(choice: ModelChoice, pixels: np.ndarray, target: int, resizing: tuple | None) -> tuple[np.ndarray, ...]:
+    model, moved = _on_best_device(choice, pixels, resizing)
+    return tuple(layer.cpu().numpy() for layer in logit_gradients(model, moved, target))
+
+
+def _on_best_device(
+    choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None
+) -> tuple[VisionTransformer, Tensor]:
+    model, device = get_model(choice), best_device()
+    if resizing is not None:
+        model = resized(model, *resizing)
+    return model.to(device), torch.from_numpy(pixels).to(device)
 
 
 def _map_tensors(function: Callable, value: Any) -> Any:
@@ -134,6 +195,7 @@ def _map_tensors(function: Callable, value: Any) -> Any:
 
 
 _trace_on_zero_gpu = on_gpu(_trace)
+_gradients_on_zero_gpu = on_gpu(_gradients)
 
 
 def parse_size(text: str | None, patch_size: Sequence[int]) -> tuple[int, int] | None:
@@ -159,6 +221,10 @@ def _identity(model: VisionTransformer) -> str:
 
 def _model_bytes(model: VisionTransformer) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def _tensor_bytes(tensor: Tensor) -> int:
+    return tensor.untyped_storage().nbytes()
 
 
 def _fingerprint(source: str) -> tuple[tuple[str, int, int], ...]:

@@ -12,13 +12,15 @@ from gradio.themes.utils.fonts import LocalFont
 from explorer.device import device_report
 from explorer.export import manifest_for
 from explorer.session import ModelChoice, Scene, look
-from explorer.tabs import api, attention, patches, positions, rollout
+from explorer.tabs import api, attention, patches, positions, rollout, train
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture
+from explorer.tabs.shown import Shown
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, language_of, say, words
+from explorer.tabs.train_results import Explorer
 from explorer.viewer.scene_bar import SceneBar
 
 CACHE_HOURS = 6
@@ -64,25 +66,27 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 picker = ModelPicker(model, local_paths)
                 card = SceneBar(elem_id="model-card")
             with gr.Column(scale=3, min_width=320, elem_id="main"):
-                with gr.Tabs(selected="attention", elem_id="tabs"):
+                with gr.Tabs(selected="attention", elem_id="tabs") as strip:
                     tabs = [module.build() for module in (patches, attention, rollout, positions)]
-                with gr.Row(elem_id="save"):
+                    training = train.build(local_paths, Explorer(picture, picker, strip, active))
+                with gr.Row(elem_id="save") as save_row:
                     save_button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
                     saved = gr.File(visible=False, label=words("download"), elem_id="saved-npz", height=60)
         viewer_states = gr.Textbox(visible=False)
+        shown = [gr.State() for _ in tabs]  # each tab's `Shown`
 
         common = [picker.choice, picture]
         controls = [control for tab in tabs for control in tab.inputs]
-        outputs = [active, bar, card, *(output for tab in tabs for output in tab.outputs)]
+        outputs = [active, bar, card, *shown, *(output for tab in tabs for output in tab.outputs)]
 
         @said_plainly
-        def fill(request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, *controls):
-            return _fill(tabs, request, active, choice, picture_file, controls)
+        def fill(request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, *states):
+            return _fill(tabs, request, active, choice, picture_file, states)
 
         def fill_tab(name: str):
             @said_plainly
-            def fill_one(request: gr.Request, _: str, choice: ModelChoice, picture_file: str | None, *controls):
-                return _fill(tabs, request, name, choice, picture_file, controls)
+            def fill_one(request: gr.Request, _: str, choice: ModelChoice, picture_file: str | None, *states):
+                return _fill(tabs, request, name, choice, picture_file, states)
 
             return fill_one
 
@@ -93,7 +97,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             return _save(tabs, request, active, choice, picture_file, states, controls)
 
         event = {
-            "inputs": [active, *common, *controls],
+            "inputs": [active, *common, *shown, *controls],
             "outputs": outputs,
             "api_visibility": "private",
             "show_progress": "minimal",
@@ -103,7 +107,11 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         demo.load(fill, **event)
         picture.change(fill, **event)
         picker.chosen(fill, **event)
+        in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        training.item.select(lambda: ("train", gr.Row(visible=False)), None, [active, save_row], **in_place)
+        training.wire(demo, strip)
         for tab in tabs:
+            tab.item.select(lambda: gr.Row(visible=True), None, save_row, **in_place)
             tab.item.select(fill_tab(tab.name), **event)
             for control in tab.inputs:
                 control.change(fill, **event)
@@ -147,19 +155,26 @@ def _fill(
     active: str,
     choice: ModelChoice,
     picture_file: str | None,
-    controls: Sequence,
+    states: Sequence,
 ) -> list:
-    """Everything in sight: the bar, and the tab `active`; the other tabs are left as they are until they are opened."""
+    """Everything in sight: the bar, and the tab `active` unless the browser already shows it so; the other tabs are
+    left as they are until they are opened. `states`: each tab's `Shown` or None, then all controls."""
     if not picture_file:
-        return [active, *(gr.skip() for _ in range(2 + sum(len(tab.outputs) for tab in tabs)))]
+        return [active, *(gr.skip() for _ in range(2 + len(tabs) + sum(len(tab.outputs) for tab in tabs)))]
+    before, controls = states[: len(tabs)], states[len(tabs) :]
     scene = look(choice, picture_file)
-    values: list = [active, _bar(scene), _card(scene, request)]
-    for tab, own in zip(tabs, _shares(tabs, controls), strict=True):
-        if tab.name == active:
-            values.extend(tab.show(scene, request, *own))
-        else:
+    shown: list = []
+    values: list = []
+    for tab, last, own in zip(tabs, before, _shares(tabs, controls), strict=True):
+        key = (scene.name, scene.key, language_of(request), *own)
+        if tab.name != active or (last and last.still(key)):
+            shown.append(gr.skip())
             values.extend(gr.skip() for _ in tab.outputs)
-    return values
+        else:
+            made = tab.show(scene, request, *own)
+            shown.append(Shown.of(key, made))
+            values.extend(made)
+    return [active, _bar(scene), _card(scene, request), *shown, *values]
 
 
 def _later(tab: Tab) -> Callable:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import gradio as gr
 import numpy as np
 
 from explorer.position import position_similarity
-from explorer.session import MAX_PATCHES, Scene, parse_size, resized
+from explorer.session import MAX_PATCHES, Scene, look_at_size, parse_size, resized
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import say, words
@@ -48,8 +46,8 @@ def build() -> Tab:
     return Tab("positions", item, (view, *bars), _show, _arrays, (size, method))
 
 
-def resized_model(scene: Scene, size: str, method: str) -> VisionTransformer:
-    """The scene's model at the chosen size (by default 1.5 times its own, or half), positions resampled by `method`."""
+def _resizing(scene: Scene, size: str, method: str) -> tuple[tuple[int, int], str | None]:
+    """The chosen size (by default 1.5 times the scene's own, or half), and the interpolation, None for the origin's."""
     if method not in (OWN, *METHODS):
         raise ValueError(f"expected an interpolation of {', '.join(METHODS)}, got {str(method)[:40]!r}")
     config = scene.model.config
@@ -57,7 +55,7 @@ def resized_model(scene: Scene, size: str, method: str) -> VisionTransformer:
     if chosen is None:
         factor = 1.5 if 1.5**2 * config.grid[0] * config.grid[1] < MAX_PATCHES else 0.5
         chosen = tuple(round(factor * g) * p for g, p in zip(config.grid, config.patch_size, strict=True))
-    return resized(scene.model, chosen, None if method == OWN else method)
+    return chosen, None if method == OWN else method
 
 
 def patch_positions(model: VisionTransformer) -> np.ndarray:
@@ -66,7 +64,8 @@ def patch_positions(model: VisionTransformer) -> np.ndarray:
 
 
 def _show(scene: Scene, request: gr.Request, size: str, method: str) -> list:
-    model, other = scene.model, resized_model(scene, size, method)
+    seen = look_at_size(scene, *_resizing(scene, size, method))
+    model, other = scene.model, seen.model
     sizes = [f"{m.config.image_size[0]}x{m.config.image_size[1]}" for m in (model, other)]
     names = tuple(
         {language: f"{text} {px} px" for language, text in both(key).items()}
@@ -75,28 +74,21 @@ def _show(scene: Scene, request: gr.Request, size: str, method: str) -> list:
     view = positions_value(
         patch_positions(model), model.config.grid, patch_positions(other), other.config.grid, names=names
     )
-    return [view, *_predictions(scene, other, sizes, method, request)]
-
-
-def _predictions(scene: Scene, other: VisionTransformer, sizes: list[str], method: str, request: gr.Request) -> list:
-    """Top-5 at both sizes, each as `SceneBar` takes it."""
-    pixels, box = other.preprocess(scene.picture)
-    trace = other.trace(pixels.to(scene.trace.logits.device))
-    seen = replace(scene, model=other, pixels=pixels, box=box, trace=trace)
-    names = [
+    captions = [
         say(request, "compare_native", size=sizes[0]),
         say(request, "compare_new", size=sizes[1], method=say(request, f"method_{method}")),
     ]
     note = "" if other.config.classes else say(request, "compare_none")
-    return [
-        {"seq": f"{one.key}-{method}", "top": one.top(), "card": name, "note": note}
-        for one, name in zip((scene, seen), names, strict=True)
+    predictions = [
+        {"seq": f"{one.key}-{method}", "top": one.top(), "card": caption, "note": note}
+        for one, caption in zip((scene, seen), captions, strict=True)
     ]
+    return [view, *predictions]
 
 
 def _arrays(scene: Scene, state: dict, size: str, method: str) -> tuple[dict, dict]:
     """Position embeddings of both grids, and their similarities where they are not too many."""
-    other = resized_model(scene, size, method)
+    other = resized(scene.model, *_resizing(scene, size, method))
     arrays = {}
     for name, model in (("native", scene.model), ("interpolated", other)):
         arrays[f"{name}_embeddings"] = patch_positions(model)

@@ -9,9 +9,10 @@ import gradio as gr
 import numpy as np
 from torch import Tensor
 
-from explorer.gradient_rollout import gradient_rollout_matrices, gradient_rollout_rows
+from explorer.gradient_rollout import Gradients, gradient_rollout_matrices, gradient_rollout_rows
+from explorer.methods import predicted_class
 from explorer.rollout import rollout_matrices, rollout_rows
-from explorer.session import Scene
+from explorer.session import Scene, gradients_of
 from explorer.tabs.store import STORE, both, chosen_layer
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import words
@@ -67,13 +68,13 @@ class Variant:
     def layers(self) -> Tensor:
         """The rollout of every token after each layer, [layers, tokens, tokens]."""
         if self.formula == GRADIENT:
-            return gradient_rollout_matrices(*self._explained(), **self.choices)
+            return gradient_rollout_matrices(self.scene.trace, self._gradients(), **self.choices)
         return rollout_matrices(self.scene.trace, self.formula.removeprefix(COMPAT), **self.choices)
 
     def rows(self, query: int) -> Tensor:
         """The rollout of one token after each layer, [layers, tokens]."""
         if self.formula == GRADIENT:
-            return gradient_rollout_rows(*self._explained(), query, **self.choices)
+            return gradient_rollout_rows(self.scene.trace, self._gradients(), query, **self.choices)
         return rollout_rows(self.scene.trace, query, self.formula.removeprefix(COMPAT), **self.choices)
 
     def name(self, letter: str) -> dict[str, str]:
@@ -82,10 +83,9 @@ class Variant:
         named = {language: f"{letter}: {text}" for language, text in formula.items()}
         return {language: text + (f", -{share:.0%}" if share else "") for language, text in named.items()}
 
-    def _explained(self) -> tuple:
-        """Model, pixels and predicted class, for formulas that need a gradient."""
-        trace = self.scene.trace
-        return self.scene.model, self.scene.pixels.to(trace.logits.device), int(trace.logits[0].argmax())
+    def _gradients(self) -> Gradients:
+        """Of the predicted class."""
+        return gradients_of(self.scene, predicted_class(self.scene.model, self.scene.trace))
 
 
 class RolloutSource:

@@ -6,7 +6,12 @@ import torch
 import torch.nn.functional as F
 
 from explorer import explain
-from explorer.gradient_rollout import gradient_rollout, gradient_rollout_matrices, gradient_rollout_rows
+from explorer.gradient_rollout import (
+    gradient_rollout,
+    gradient_rollout_matrices,
+    gradient_rollout_rows,
+    logit_gradients,
+)
 from tests.explorer import vit_explain_oracle as oracle
 
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 32).sin().reshape(1, 3, 32, 32) * 3
@@ -102,9 +107,17 @@ def test_wording_of_errors(tiny_model):
 @pytest.mark.parametrize("choices", [{}, {"discard_ratio": 0.6, "start_layer": 1}, {"compat": "vit-explain"}])
 def test_rows_and_matrices_after_each_layer_end_in_the_rollout(tiny_model, choices):
     model = tiny_model()
-    matrices = gradient_rollout_matrices(model, PIXELS, 1, **choices)
-    rows = gradient_rollout_rows(model, PIXELS, 1, query=5, **choices)
+    ingredients = model.trace(PIXELS), logit_gradients(model, PIXELS, 1)
+    matrices = gradient_rollout_matrices(*ingredients, **choices)
+    rows = gradient_rollout_rows(*ingredients, query=5, **choices)
     torch.testing.assert_close(matrices[:, 5], rows, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(rows[-1], gradient_rollout(model, PIXELS, 1, query=5, **choices), rtol=1e-4, atol=1e-6)
     if choices.get("start_layer"):
         torch.testing.assert_close(matrices[0], torch.eye(17))
+
+
+def test_gradients_that_are_kept_hold_no_graph(tiny_model):
+    model = tiny_model()
+    gradients = logit_gradients(model, PIXELS, 1)
+    assert [list(layer.shape) for layer in gradients] == [[1, 4, 17, 8]] * 3
+    assert not any(layer.requires_grad or layer.grad_fn for layer in gradients)

@@ -133,12 +133,21 @@ def GPU(function=None, duration=60):
 LOOK = """
 import spaces, torch
 torch.set_num_threads(1)
-from explorer.session import ModelChoice, look
+from explorer.gradient_rollout import logit_gradients
+from explorer.session import ModelChoice, gradients_of, look, look_at_size
 from explorer.tabs.examples import example_files
 scene = look(ModelChoice(), example_files()[0])
 assert spaces.CALLS == [("_trace", 60)], spaces.CALLS
 assert scene.top(1)[0][0] == "parachute", scene.top()
 assert scene.trace.logits.device.type == "cpu"
+gradients = gradients_of(scene, 3)
+assert gradients_of(scene, 3) is gradients
+for kept, fresh in zip(gradients, logit_gradients(scene.model, scene.pixels, 3), strict=True):
+    torch.testing.assert_close(kept, fresh)
+seen = look_at_size(scene, (64, 128), "jax")
+torch.testing.assert_close(seen.trace.logits, seen.model(seen.pixels))
+gradients_of(seen, 3)
+assert spaces.CALLS[1:] == [("_gradients", 60), ("_trace", 60), ("_gradients", 60)], spaces.CALLS
 """
 
 
