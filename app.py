@@ -21,6 +21,7 @@ from explorer.device import on_space
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.page import CSS, build_page, theme
 from explorer.tabs.text import TRANSLATIONS
+from explorer.tabs.train import dispatcher
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -46,7 +47,8 @@ demo = build_page(options.model, local_paths=options.host in LOOPBACK and not sh
 
 
 def launch(page: gr.Blocks, **choices: object) -> tuple:
-    """`page.launch` with everything that this page needs of it."""
+    """`page.launch` with everything that this page needs of it, and the thread that starts its runs."""
+    dispatcher().start()
     return page.queue(default_concurrency_limit=4, max_size=64).launch(
         ssr_mode=False,
         enable_monitoring=False,

@@ -8,10 +8,20 @@ from PIL import Image
 
 import app
 from explorer.tabs.page import build_page
+from training.runs import Runs
 
 
 @pytest.fixture(scope="session")
-def served():
+def runs(tmp_path_factory):
+    """The runs of the served page: an empty folder at first."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VIT_EXPLORER_RUNS", str(folder))
+        yield Runs()
+
+
+@pytest.fixture(scope="session")
+def served(runs):
     """Address of the page as `python app.py` serves it, on loopback."""
     demo = build_page(local_paths=True)
     _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")

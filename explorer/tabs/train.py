@@ -1,0 +1,101 @@
+"""The Train tab: a new run, one that is watched, all that were made, and what came of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import gradio as gr
+
+from explorer.device import best_device, on_space
+from explorer.tabs import train_history, train_results
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.text import words
+from explorer.tabs.train_form import Form, build_form, in_words, wire_form
+from explorer.tabs.train_owner import NOBODY, Door, owner_of
+from explorer.tabs.train_results import Explorer
+from explorer.tabs.train_sources import UPLOAD, kept
+from explorer.tabs.train_watch import Watch, build_watch, wire_watch
+from explorer.viewer.results_table import RunTable
+from training.config import ConfigError
+from training.runs import Dispatcher, Run, Runs
+
+
+@dataclass(frozen=True)
+class TrainTab:
+    """Built inside the page's tabs; `wire` gives it life once the page is whole."""
+
+    door: Door
+    item: gr.Tab
+    inner: gr.Tabs
+    form: Form
+    start: gr.Button
+    watch: Watch
+    table: RunTable
+
+    def wire(self, demo: gr.Blocks, tabs: gr.Tabs) -> None:
+        wire_form(self.form, demo)
+        wire_watch(self.watch)
+        quiet = {"api_visibility": "private", "show_progress": "hidden"}
+        shown = [self.inner, self.watch.choice, self.watch.view, self.watch.selected]
+
+        @said_plainly
+        def begin(request: gr.Request, *values):
+            return [gr.Tabs(selected="watch"), *self.watch.show(create(self.form, request, values), request)]
+
+        def permalink(request: gr.Request):
+            """?run=ID, with ?ticket=... where a link was given away, opens that run."""
+            asked = request.query_params
+            if not asked.get("run"):
+                return [gr.skip() for _ in range(1 + len(shown))]
+            try:
+                run = self.watch.find(asked["run"], request, asked.get("ticket", ""))
+            except ValueError as error:
+                gr.Warning(str(error))
+                return [gr.skip() for _ in range(1 + len(shown))]
+            return [gr.Tabs(selected="train"), gr.Tabs(selected="watch"), *self.watch.show(run, request)]
+
+        self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
+        self.table.open(lambda: gr.Tabs(selected="watch"), None, self.inner, queue=False, **quiet)
+        demo.load(permalink, None, [tabs, *shown], queue=False, **quiet)
+
+
+def build(loopback: bool, explorer: Explorer) -> TrainTab:
+    """`loopback`: whether the server listens to this computer alone."""
+    door, selected = Door(Runs(), loopback), gr.State(None)
+    with gr.Tab(words("tab_train"), id="train", elem_id="tab-train") as item:
+        if on_space():
+            gr.LoginButton(words("train_login_button"), size="sm", elem_id="login")
+        with gr.Tabs(selected="new", elem_id="train-tabs") as inner:
+            with gr.Tab(words("train_new"), id="new", elem_id="tab-new"):
+                form = build_form(door)
+                with gr.Row():
+                    start = gr.Button(words("train_start"), variant="primary", scale=0, min_width=220, elem_id="start")
+                with gr.Accordion(words("what"), open=False):
+                    gr.Markdown(words("about_train"), elem_classes="about")
+            watch = build_watch(door, selected)
+            with gr.Tab(words("train_history"), id="history", elem_id="tab-history"):
+                table = train_history.build(door, selected)
+            with gr.Tab(words("train_results"), id="results", elem_id="tab-results"):
+                train_results.build(door, selected, explorer)
+    return TrainTab(door, item, inner, form, start, watch, table)
+
+
+def create(form: Form, request: gr.Request | None, values: tuple) -> Run:
+    """A queued run as the form says, of who asks. ValueError in the visitor's language where that cannot be."""
+    form.door.check_start(request)
+    try:
+        filled = form.read(request, values)
+    except ConfigError as error:
+        raise ValueError(in_words(request, error)) from error
+    runs, config = form.door.runs, filled.config
+    if filled.data.startswith(UPLOAD):
+        config = replace(config, data=kept(config.data, runs))
+    if filled.model.startswith(UPLOAD):
+        config = replace(config, model=kept(config.model, runs))
+    owner = owner_of(request)
+    return runs.create(config, owner=None if owner == NOBODY else owner, name=filled.name or None, sweep=filled.rates)
+
+
+def dispatcher() -> Dispatcher:
+    """What starts the queued runs of the page and sees stops through; a thread, for whoever serves the page."""
+    return Dispatcher(Runs(), lambda device: str(best_device()) if device == "auto" else device)

@@ -1,0 +1,300 @@
+"""The form of a new run: boxes for every field, filled by a recipe; what they say as a command and as a RunConfig."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+import torch
+
+from explorer.tabs.text import TEXT, say, words
+from explorer.tabs.train_command import command_line
+from explorer.tabs.train_owner import Door
+from explorer.tabs.train_sources import (
+    ARCHIVES,
+    NAMED_SETS,
+    NEW,
+    RESNET,
+    UPLOAD,
+    data_source,
+    model_source,
+    upload_name,
+)
+from explorer.tabs.train_values import (
+    FIELDS,
+    GROUPS,
+    LENGTHS,
+    MAIN,
+    changed_fields,
+    choices_of,
+    is_switch,
+    moved_along,
+    read_rates,
+    read_values,
+    recipe_values,
+)
+from explorer.tabs.uploads import WEIGHTS
+from explorer.viewer.train_command import TrainCommandView
+from training.config import ConfigError, RunConfig
+from training.recipes import RECIPES, Recipe, recipe_named
+from vit_model import SIZES
+from vit_model.zoo import BUNDLED, KNOWN
+
+FILLED = ("length", "unit", "rates", *FIELDS)
+FIRST = "scratch-tiny"  # what the form opens with: trains on any computer in a minute or two
+
+
+@dataclass(frozen=True)
+class Form:
+    """The components. `inputs` in the order in which `read` takes their values."""
+
+    door: Door
+    recipe: gr.Dropdown
+    about: gr.Markdown
+    data: gr.Dropdown
+    archive: gr.File
+    model: gr.Dropdown
+    weights: gr.File
+    name: gr.Textbox
+    length: gr.Textbox
+    unit: gr.Dropdown
+    rates: gr.Textbox
+    boxes: dict[str, Any]
+    command: TrainCommandView
+
+    @property
+    def inputs(self) -> list:
+        sources = [self.recipe, self.data, self.archive, self.model, self.weights, self.name]
+        return [*sources, *self.filled]
+
+    @property
+    def filled(self) -> list:
+        """What a recipe fills in, apart from data and model; in the order of FILLED."""
+        return [self.length, self.unit, self.rates, *(self.boxes[name] for name in FIELDS)]
+
+    @property
+    def typed(self) -> list:
+        """What a person types or chooses in, apart from the recipe."""
+        return [self.data, self.model, *self.filled]
+
+    def read(self, request: gr.Request | None, values: Sequence) -> Filled:
+        """What the boxes say. FieldError, ConfigError or ValueError in the visitor's language where that is no run."""
+        filled = Filled.of(values)
+        local = self.door.is_open(request)
+        recipe = filled.chosen
+        data = data_source(filled.data, filled.archive, local, request)
+        model = model_source(filled.model, filled.weights, local, request)
+        config = read_values(recipe, data, model, filled.boxes)
+        return replace(filled, config=config, rates=read_rates(filled.boxes["rates"]))
+
+
+@dataclass(frozen=True)
+class Filled:
+    """The values of the boxes; `config` once they have been read."""
+
+    recipe: str
+    data: str
+    archive: str | None
+    model: str
+    weights: list[str] | None
+    name: str
+    boxes: dict[str, Any]
+    config: RunConfig | None = None
+    rates: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, values: Sequence) -> Filled:
+        recipe, data, archive, model, weights, name, *rest = values
+        boxes = dict(zip(FILLED, rest, strict=True))
+        return cls(recipe, (data or "").strip(), archive, (model or "").strip(), weights, name or "", boxes)
+
+    @property
+    def chosen(self) -> Recipe:
+        return recipe_named(str(self.recipe))
+
+
+def build_form(door: Door) -> Form:
+    """The boxes, inside an open column; `wire_form` gives them life."""
+    local, recipe = door.loopback, recipe_named(FIRST)
+    values = recipe_values(recipe, recipe.fields["data"])
+    with gr.Row():
+        with gr.Column(min_width=280):
+            chosen = gr.Dropdown(
+                list(RECIPES),
+                value=FIRST,
+                label=words("train_recipe"),
+                info=words("train_recipe_info"),
+                elem_id="recipe",
+            )
+            about = gr.Markdown(elem_id="recipe-about", elem_classes="subdued")
+        with gr.Column(min_width=280):
+            data = gr.Dropdown(
+                [(words(f"data_{name}"), name) for name in NAMED_SETS],
+                value=recipe.fields["data"],
+                label=words("train_data"),
+                info=words("train_data_info_local" if local else "train_data_info"),
+                allow_custom_value=True,
+                elem_id="field-data",
+            )
+            with gr.Accordion(words("train_upload_data"), open=False, elem_id="own-data"):
+                gr.Markdown(words("train_upload_data_info"), elem_classes="subdued")
+                archive = gr.File(
+                    label=words("train_archive"), file_types=list(ARCHIVES), height=110, elem_id="own-archive"
+                )
+        with gr.Column(min_width=280):
+            model = gr.Dropdown(
+                _models(),
+                value=recipe.fields["model"],
+                label=words("train_model"),
+                info=words("train_model_info_local" if local else "train_model_info"),
+                allow_custom_value=True,
+                elem_id="field-model",
+            )
+            with gr.Accordion(words("train_upload_model"), open=False, elem_id="own-weights"):
+                gr.Markdown(words("own_info"), elem_classes="subdued")
+                weights = gr.File(
+                    label=words("own_files"),
+                    file_count="multiple",
+                    file_types=[*WEIGHTS, ".json"],
+                    height=110,
+                    elem_id="own-model",
+                )
+    boxes: dict[str, Any] = {}
+    with gr.Row(elem_id="train-main"):
+        length = gr.Textbox(
+            values["length"],
+            label=words("train_length"),
+            info=words("train_length_info"),
+            max_lines=1,
+            min_width=120,
+            elem_id="field-length",
+        )
+        unit = gr.Dropdown(
+            [(words(f"unit_{name}"), name) for name in LENGTHS],
+            value=values["unit"],
+            label=words("train_unit"),
+            info=words("train_unit_info"),
+            min_width=120,
+            elem_id="field-unit",
+        )
+        for name in MAIN:
+            boxes[name] = _box(name, values[name])
+            if name == "lr":
+                rates = gr.Textbox(
+                    values["rates"],
+                    label=words("train_rates"),
+                    info=words("train_rates_info"),
+                    max_lines=1,
+                    min_width=140,
+                    elem_id="field-rates",
+                )
+    with gr.Group(elem_id="train-groups"):
+        for group, names in GROUPS.items():
+            with (
+                gr.Accordion(words(f"group_{group}"), open=False, elem_id=f"group-{group}"),
+                gr.Row(elem_classes="boxes"),
+            ):
+                for name in names:
+                    boxes[name] = _box(name, values[name])
+    name = gr.Textbox("", label=words("train_name"), info=words("train_name_info"), max_length=120, elem_id="run-name")
+    command = TrainCommandView(elem_id="train-command")
+    return Form(door, chosen, about, data, archive, model, weights, name, length, unit, rates, boxes, command)
+
+
+def wire_form(form: Form, demo: gr.Blocks) -> None:
+    """A recipe fills the boxes; whatever is typed is read at once, and nothing that is typed is ever replaced."""
+    quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
+
+    def check(request: gr.Request, *values):
+        return checked(form, request, values)
+
+    def choose(request: gr.Request, name: str):
+        recipe = recipe_named(name)
+        data, model = recipe.fields["data"], recipe.fields["model"]
+        usual = recipe_values(recipe, data)
+        return [about_recipe(request, recipe), data, model, *(usual[key] for key in FILLED)]
+
+    def follow(request: gr.Request, *values):
+        given = Filled.of(values)
+        moved = moved_along(given.chosen, given.data, given.boxes)
+        return [moved.get(key, gr.skip()) for key in FILLED]
+
+    chosen = form.recipe.input(choose, form.recipe, [form.about, *form.typed], **quiet)
+    chosen.then(check, form.inputs, form.command, **quiet)
+    moved = form.data.input(follow, form.inputs, form.filled, **quiet)
+    moved.then(check, form.inputs, form.command, **quiet)
+    gr.on([box.input for box in form.typed if box is not form.data], check, form.inputs, form.command, **quiet)
+    for file, box, kinds in ((form.archive, form.data, ()), (form.weights, form.model, WEIGHTS)):
+        named = file.upload(lambda files, kinds=kinds: upload_name(files, kinds), file, box, **quiet)
+        named.then(check, form.inputs, form.command, **quiet)
+    opened = demo.load(_about_first, form.recipe, form.about, **quiet)
+    opened.then(check, form.inputs, form.command, **quiet)
+
+
+def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:
+    """For the command's view: the command, what is changed, and what is wrong."""
+    filled, problem, command = Filled.of(values), None, ""
+    try:
+        filled = form.read(request, values)
+        out = f"runs/{_folder_name(filled.name) or filled.recipe}"
+        command = command_line(filled.config, _written(filled.data), _written(filled.model), out, filled.rates)
+    except (ConfigError, ValueError) as error:
+        problem = {"field": getattr(error, "field", ""), "text": in_words(request, error)}
+    changed = changed_fields(filled.chosen, filled.data, filled.model, filled.boxes)
+    groups = {group: list(names) for group, names in GROUPS.items()}
+    return {"command": command, "changed": changed, "groups": groups, "problem": problem}
+
+
+def in_words(request: gr.Request | None, error: Exception) -> str:
+    """An error of the form, with the field's name as the visitor reads it."""
+    field = getattr(error, "field", "")
+    if not field:
+        return str(error)
+    key = f"field_{field}" if f"field_{field}" in TEXT["en"] else f"train_{field}"
+    return say(request, "train_field_wrong", field=say(request, key), reason=str(error))
+
+
+def about_recipe(request: gr.Request | None, recipe: Recipe) -> str:
+    return say(request, "train_recipe_text", source=recipe.source, expected=recipe.expected)
+
+
+def _about_first(request: gr.Request, name: str) -> str:
+    return about_recipe(request, recipe_named(name))
+
+
+def _box(name: str, value: str | bool) -> Any:
+    label = words(f"field_{name}")
+    info = words(f"field_{name}_info") if f"field_{name}_info" in TEXT["en"] else None
+    if name == "device":
+        return gr.Dropdown(_devices(), value=value, label=label, info=info, min_width=140, elem_id=f"field-{name}")
+    if is_switch(name):
+        return gr.Checkbox(bool(value), label=label, info=info, min_width=140, elem_id=f"field-{name}")
+    if choices_of(name):
+        choices = list(choices_of(name))
+        return gr.Dropdown(choices, value=value, label=label, info=info, min_width=140, elem_id=f"field-{name}")
+    return gr.Textbox(value, label=label, info=info, max_lines=1, min_width=140, elem_id=f"field-{name}")
+
+
+def _devices() -> list[str]:
+    """What this computer has."""
+    found = ["auto", "cpu"]
+    if torch.cuda.is_available():
+        found += ["cuda", *(f"cuda:{index}" for index in range(1, torch.cuda.device_count()))]
+    return found + (["mps"] if torch.backends.mps.is_available() else [])
+
+
+def _models() -> list[tuple]:
+    known = [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
+    sizes = [(f"{NEW}{size}", f"{NEW}{size}") for size in SIZES]
+    return [(words("bundled"), BUNDLED), *known, (words("train_resnet"), RESNET), *sizes]
+
+
+def _written(source: str) -> str:
+    """A data set or model as the command names it: of an upload, the file's own name."""
+    return source.removeprefix(UPLOAD)
+
+
+def _folder_name(name: str) -> str:
+    return "-".join("".join(c if c.isalnum() or c in "._-" else " " for c in name).split())[:60].strip(".-")

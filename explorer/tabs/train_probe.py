@@ -1,0 +1,143 @@
+"""A look ahead, in a process of its own: `ask(kind, config)` -> progress, then what was found.
+
+A trial step may need more memory than there is, and data may take minutes to arrive: neither may harm the page. The
+process is ended with its children when the visitor leaves, or after `LIMIT_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["data", "batch", "step"]
+LIMIT_SECONDS = 900
+MEMORY_SIGNALS = (-9, 137)
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class ProbeError(ValueError):
+    """Why the process gave no answer; `long` where it was ended for taking too long."""
+
+    def __init__(self, reason: str, long: bool = False):
+        super().__init__(reason)
+        self.long = long
+
+
+@dataclass(frozen=True)
+class Progress:
+    done: int
+    total: int
+    text: str
+
+
+def ask(kind: Kind, config: dict[str, Any], limit: float = LIMIT_SECONDS) -> Iterator[Progress | dict[str, Any]]:
+    """Yields `Progress` as it comes, and last what `answer` returned. ValueError with the reason where the run would
+    fail with it, ProbeError where the process died. Closing the iterator ends the process."""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONUTF8": "1",
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "explorer.tabs.train_probe", kind],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=True,
+    )
+    late = threading.Event()
+    timer = threading.Timer(limit, lambda: (late.set(), _end(process)))
+    timer.start()
+    said: list[bytes] = []
+    listener = threading.Thread(target=lambda: said.append(process.stderr.read()[-4000:]), daemon=True)
+    listener.start()  # or a chatty process would wait for its pipe
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(config).encode())
+            process.stdin.close()
+        for line in process.stdout:
+            told = json.loads(line)
+            if "progress" in told:
+                yield Progress(*told["progress"])
+            elif "refused" in told:
+                raise ValueError(told["refused"])
+            else:
+                yield told["answer"]
+                return
+        process.wait()
+        listener.join(5)
+        if late.is_set():
+            raise ProbeError(f"ended after {limit:.0f} s", long=True)
+        if process.returncode in MEMORY_SIGNALS:
+            raise ProbeError("it was killed, most likely for want of memory; try a smaller batch or resolution")
+        lines = b"".join(said).decode(errors="replace").strip().splitlines()
+        raise ProbeError(lines[-1][:500] if lines else f"exit code {process.returncode}")
+    finally:
+        timer.cancel()
+        _end(process)
+        process.wait()
+        listener.join(5)
+        process.stdout.close()
+        process.stderr.close()
+
+
+def answer(kind: Kind, config: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+    """What the run of `config` would meet: the data report, one augmented batch, or what a few dry steps took."""
+    from training.config import RunConfig
+    from training.preflight import augmented_batch, preflight
+
+    run = RunConfig.from_dict(config)
+    if kind == "step":
+        return preflight(run, progress=progress).to_dict()
+    if kind == "batch":
+        pictures, names, patch = augmented_batch(run)
+        return {"pictures": [_png(picture) for picture in pictures], "names": names, "patch": list(patch)}
+    raise ValueError(f"no look at {kind!r}")
+
+
+def _png(pixels: Any) -> str:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def _end(process: subprocess.Popen) -> None:
+    """The process and what it started."""
+    if process.poll() is not None:
+        return
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (AttributeError, ProcessLookupError, PermissionError):  # Windows has no groups
+        process.kill()
+
+
+def main() -> None:
+    spoken, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
+
+    def tell(**what: Any) -> None:
+        spoken.write(json.dumps(what, allow_nan=False) + "\n")
+        spoken.flush()
+
+    try:
+        found = answer(sys.argv[1], json.loads(sys.stdin.read()), lambda *step: tell(progress=list(step)))
+    except (ValueError, OSError) as error:
+        tell(refused=str(error))
+    else:
+        tell(answer=found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""RunConfig <-> what stands in the form's boxes: one text, choice or switch for each field."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_args, get_type_hints
+
+from training.config import ConfigError, RunConfig, parse_field
+from training.recipes import Recipe
+
+LENGTHS = ("steps", "epochs", "minutes")
+MAIN = ("batch", "lr", "resolution", "device")
+GROUPS = {
+    "model": ("head_init", "trainable", "pool", "stages", "width", "depth", "heads", "patch_size"),
+    "optimiser": (
+        *("optimizer", "schedule", "warmup", "accumulation", "clip", "weight_decay", "decay_all", "layer_decay"),
+        *("momentum", "beta1", "beta2"),
+    ),
+    "augmentation": (
+        *("crop", "crop_scale", "flip", "randaugment", "randaugment_magnitude", "color_jitter", "erasing", "mixup"),
+        *("cutmix", "label_smoothing", "dropout", "drop_path", "ema"),
+    ),
+    "measuring": (
+        *("held_out", "eval_every", "patience", "test_at", "checkpoint_every", "keep_every", "log_every"),
+        "tensorboard",
+    ),
+    "machine": ("precision", "seed", "workers", "compile"),
+}
+FIELDS = (*MAIN, *(name for group in GROUPS.values() for name in group))
+"""Every field of a run with a box of its own; recipe, data, model and the length have theirs above."""
+
+MOST_RATES = 12
+
+_HINTS = get_type_hints(RunConfig)
+_DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
+
+
+class FieldError(ConfigError):
+    """What cannot be meant, and the field where it stands ("" where it is none in particular)."""
+
+    def __init__(self, field: str, reason: str):
+        super().__init__(reason)
+        self.field = field
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """What a field offers to choose from; empty for free text."""
+    kinds = get_args(_HINTS[name])
+    return kinds if kinds and isinstance(kinds[0], str) else ()
+
+
+def is_switch(name: str) -> bool:
+    return _HINTS[name] is bool
+
+
+def shown(value: Any) -> str | bool:
+    """A field's value as its box shows it, and as `parse_field` reads it."""
+    if isinstance(value, bool | str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(":".join(map(shown, item)) if isinstance(item, tuple) else shown(item) for item in value)
+    return f"{value:.12g}"
+
+
+def recipe_values(recipe: Recipe, data: str) -> dict[str, str | bool]:
+    """What the boxes hold for a recipe on a data set: all of FIELDS, "length" with its "unit", and "rates" to sweep."""
+    config = recipe.config(data=data)
+    unit = next(name for name in LENGTHS if getattr(config, name) is not None)
+    length = {"length": shown(getattr(config, unit)), "unit": unit}
+    return {name: shown(getattr(config, name)) for name in FIELDS} | length | {"rates": shown(tuple(recipe.sweep))}
+
+
+def read_values(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]) -> RunConfig:
+    """The run that the boxes describe; `data` and `model` as the trainer takes them. FieldError for the first box that
+    cannot be meant, ConfigError where boxes do not fit together."""
+    read: dict[str, Any] = {"recipe": recipe.name, "data": data, "model": model} | dict.fromkeys(LENGTHS)
+    unit = values["unit"]
+    if unit not in LENGTHS:
+        raise FieldError("length", f"a length is one of {', '.join(LENGTHS)}; got {str(unit)[:40]!r}")
+    read[unit] = _parsed(unit, values["length"], "length")
+    if read[unit] is None:
+        raise FieldError("length", f"say how many {unit}")
+    for name in FIELDS:
+        read[name] = _parsed(name, values[name], name)
+    try:
+        return RunConfig.from_dict(read)
+    except FieldError:
+        raise
+    except ConfigError as error:
+        named = str(error).split(" ")[0]
+        field = "length" if named in LENGTHS else named if named in FIELDS else ""
+        raise FieldError(field, str(error)) from error
+
+
+def read_rates(text: str | None) -> tuple[float, ...]:
+    """Learning rates to try first, ascending; () for none. FieldError for what is none."""
+    rates = sorted({_parsed("lr", part, "rates") for part in (text or "").split(",") if part.strip()})
+    if any(not 0 < rate <= 1000 for rate in rates) or len(rates) > MOST_RATES:
+        raise FieldError("rates", f"expected at most {MOST_RATES} learning rates above 0, got {str(text)[:60]!r}")
+    return tuple(rates)
+
+
+def changed_fields(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]) -> list[str]:
+    """The boxes that differ from the recipe's, as texts, so that a half-typed number counts too."""
+    usual = recipe_values(recipe, data)
+    changed = [name for name in (*FIELDS, "length", "rates") if _same(values[name]) != _same(usual[name])]
+    if values["unit"] != usual["unit"]:
+        changed.append("unit")
+    own = [name for name, value in (("data", data), ("model", model)) if value != recipe.fields[name]]
+    return own + changed
+
+
+def moved_along(recipe: Recipe, data: str, values: Mapping[str, Any]) -> dict[str, str | bool]:
+    """What changes in the boxes when the data set does, since the recipe differs by it: only where a box still holds
+    what the recipe says for some data set. A box that somebody has changed stays."""
+    others = [recipe_values(recipe, other) for other in (recipe.fields["data"], *recipe.by_data)]
+    wanted = recipe_values(recipe, data)
+    untouched = [name for name in wanted if any(_same(values[name]) == _same(other[name]) for other in others)]
+    return {name: wanted[name] for name in untouched if _same(values[name]) != _same(wanted[name])}
+
+
+def _parsed(name: str, value: Any, field: str) -> Any:
+    if isinstance(value, bool) and is_switch(name):
+        return value
+    if value is None:
+        value = ""
+    if not isinstance(value, str) or len(value) > 500:
+        raise FieldError(field, f"{name} expects a short text, got {str(value)[:60]!r}")
+    if not value.strip() and type(_DEFAULTS[name]) in (int, float):
+        raise FieldError(field, f"{name} is empty; its usual value is {shown(_DEFAULTS[name])}")
+    try:
+        return parse_field(name, value)
+    except ConfigError as error:
+        raise FieldError(field, str(error)) from error
+
+
+def _same(value: Any) -> Any:
+    """Texts that mean the same number are the same: 1e-4 and 0.0001."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = value.strip().lower()
+    try:
+        return float(text)
+    except ValueError:
+        return "" if text == "none" else text

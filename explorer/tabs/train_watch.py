@@ -1,0 +1,98 @@
+"""Watch: one run as it goes, chosen from those in sight; a link with ?run=ID opens it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.text import say, words
+from explorer.tabs.train_owner import Door
+from explorer.viewer.train_live import TrainLiveView
+from training.runs import Run
+
+MOST_CHOICES = 200
+
+
+@dataclass(frozen=True)
+class Watch:
+    door: Door
+    item: gr.Tab
+    selected: gr.State
+    choice: gr.Dropdown
+    refresh: gr.Button
+    view: TrainLiveView
+
+    def show(self, run: Run, request: gr.Request | None) -> list:
+        """Values for `choice`, `view` and `selected` that open this run."""
+        return [gr.Dropdown(self.choices(request), value=run.id), opened(self.door, run, request), run.id]
+
+    def choices(self, request: gr.Request | None) -> list[tuple[str, str]]:
+        return [(described(run, request), run.id) for run in self.door.list(request)[:MOST_CHOICES]]
+
+    def find(self, run_id: Any, request: gr.Request | None, ticket: Any = "") -> Run:
+        """The run, or ValueError in the visitor's language."""
+        try:
+            return self.door.get(run_id, request, ticket=ticket if isinstance(ticket, str) else "")
+        except LookupError as error:
+            raise ValueError(say(request, "train_gone")) from error
+
+
+def build_watch(door: Door, selected: gr.State) -> Watch:
+    """`selected`: the id of the run that all views of the tab show, or None."""
+    with gr.Tab(words("train_watch"), id="watch", elem_id="tab-watch") as item:
+        with gr.Row(elem_id="watch-bar"):
+            choice = gr.Dropdown(
+                [],
+                value=None,
+                label=words("train_runs"),
+                info=words("train_runs_info"),
+                allow_custom_value=True,  # choices that were set at run time are lost by a restart of the server
+                scale=4,
+                elem_id="watch-run",
+            )
+            refresh = gr.Button(words("train_refresh"), size="sm", scale=0, min_width=150, elem_id="watch-refresh")
+        view = TrainLiveView(find=door.find, elem_id="live")
+    return Watch(door, item, selected, choice, refresh, view)
+
+
+def wire_watch(watch: Watch) -> None:
+    quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+
+    shown = [watch.choice, watch.view, watch.selected]
+
+    @said_plainly
+    def choose(request: gr.Request, run_id: str | None):
+        return watch.show(watch.find(run_id, request), request) if run_id else [gr.skip() for _ in shown]
+
+    @said_plainly
+    def follow(request: gr.Request, run_id: str | None, value: dict | None):
+        """Another view has opened a run, or closed the one in sight."""
+        if run_id == (value or {}).get("run"):
+            return [gr.skip() for _ in shown]
+        return choose(request, run_id) if run_id else [gr.Dropdown(watch.choices(request), value=None), None, None]
+
+    def look(request: gr.Request, value: dict | None):
+        """The list as it is now; the newest run where none is in sight yet."""
+        choices = watch.choices(request)
+        if (value or {}).get("run") or not choices:
+            return [gr.Dropdown(choices), gr.skip(), gr.skip()]
+        return watch.show(watch.find(choices[0][1], request), request)
+
+    watch.choice.input(choose, watch.choice, shown, **quiet)
+    watch.selected.change(follow, [watch.selected, watch.view], shown, **quiet)
+    for event in (watch.refresh.click, watch.item.select):
+        event(look, watch.view, shown, **quiet)
+
+
+def opened(door: Door, run: Run, request: gr.Request | None) -> dict:
+    """The live view's value for who may see this run."""
+    return {"run": run.id, "ticket": door.ticket(run), "secret": not door.is_open(request), "seq": time.time_ns()}
+
+
+def described(run: Run, request: gr.Request | None) -> str:
+    created = time.strftime("%Y-%m-%d %H:%M", time.gmtime(run.created))
+    return say(request, "train_run_choice", name=run.name, state=say(request, f"state_{run.state}"), created=created)

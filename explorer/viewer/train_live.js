@@ -1,0 +1,336 @@
+// A run as it goes: asks for what is new once a second, keeps the rows, and draws in place.
+// In scope: TEXT, base.js's `vit`, Series, Chart; from Gradio: element, props, watch, server.
+const TICK = 1000, LOG_CHARACTERS = 60000, ENDED = new Set(["stopped", "finished", "failed"]);
+const root = element.querySelector(".live"), $ = (selector) => root.querySelector(selector);
+const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
+const spoken = $(".spoken"), output = $(".output pre"), facts = {};
+
+// What each chart shows: [key of its title, unit, lines]; a line is [split, value, key of its name, choices].
+const CHARTS = [
+  ["loss", "", [["train", "loss", "train", { raw: true }], ["val", "loss", "val", { dots: true }], ["test", "loss", "test", { dots: true }]], true],
+  ["accuracy", "percent", [["train", "accuracy", "train", {}], ["val", "accuracy", "val", { dots: true }], ["test", "accuracy", "test", { dots: true }]], true],
+  ["lr", "", [["train", "lr", "train", {}]]],
+  ["grad_norm", "", [["train", "grad_norm", "train", { raw: true }]]],
+  ["speed", "", [["train", "images_per_second", "train", {}]]],
+  ["memory", "gib", [["train", "memory_bytes", "train", {}]]],
+];
+const UNITS = { percent: 100, gib: 2 ** -30 };
+
+let run = null; // {run, ticket} in sight
+let series, head, offset, logOffset, failures; // of that run
+let mine = 0; // number of that run's selection: answers to an earlier one are dropped
+let waiting = false; // an answer is on its way
+let axis = "step", cursor = null; // what the charts share; the cursor is a step
+
+const charts = CHARTS.map(([name, unit, lines, large]) => {
+  const keys = lines.map(([split, , text, { dots }]) => {
+    const mark = vit.element("i", dots ? { class: "dot" } : {}), value = vit.element("b", {}, "–");
+    mark.style.color = `var(--${split})`;
+    return { node: vit.element("span", { class: "key" }, mark, ...(lines.length > 1 ? [t(text)] : []), value), value };
+  });
+  const canvas = vit.element("canvas", { "aria-hidden": "true" });
+  const caption = vit.element("figcaption", {}, vit.element("h4", {}, t(name)), ...keys.map((key) => key.node));
+  const figure = vit.element("figure", { class: large ? "chart large" : "chart", "data-chart": name }, caption, canvas);
+  $(".charts").append(figure);
+  return { name, unit, lines, keys, canvas, chart: new Chart(canvas) };
+});
+
+// ---- asking --------------------------------------------------------------------------------------------------------
+function select() {
+  const value = props.value;
+  if (value?.run === run?.run && value?.ticket === run?.ticket && value?.seq === run?.seq) return;
+  run = value?.run ? value : null;
+  mine += 1;
+  series = { train: new Series(), val: new Series(), test: new Series() };
+  head = null;
+  offset = failures = 0;
+  logOffset = null;
+  cursor = null;
+  output.textContent = "";
+  root.dataset.state = run ? "loading" : "empty";
+  $(".message").textContent = run ? t("loading") : t("none");
+  tick();
+}
+
+const inSight = () => element.isConnected && !document.hidden && root.offsetParent !== null;
+const ended = () => head && ENDED.has(head.state) && !head.more;
+
+/** Once a second: ask, unless nobody looks, an answer is still out, or the run has ended and all of it is here. */
+function tick() {
+  showAddress();
+  if (!run || waiting || !inSight() || ended() || root.dataset.state === "error") return;
+  if (failures && failures % Math.min(2 ** Math.floor(failures / 3), 8)) failures += 1; // ever more rarely
+  else ask();
+}
+
+async function ask() {
+  const asked = mine;
+  waiting = true;
+  try {
+    const answer = await server.tail({ run: run.run, ticket: run.ticket, offset, log_offset: logOffset });
+    if (asked === mine) receive(answer);
+  } catch {
+    if (asked === mine) missed();
+  } finally {
+    waiting = false;
+  }
+  if (asked !== mine || (head?.more && !failures)) tick();
+}
+
+function missed() {
+  failures += 1;
+  reason(t("unreachable"));
+}
+
+function receive(answer) {
+  failures = 0;
+  if (answer.error) {
+    root.dataset.state = "error";
+    $(".message").textContent = answer.gone ? t("gone") : answer.error;
+    return;
+  }
+  for (const [split, step, epoch, seconds, values] of answer.rows) {
+    const row = { step, epoch, seconds };
+    for (const [name, value] of Object.entries(values)) row[name] = value ?? NaN;
+    series[split].add(row);
+  }
+  const before = head?.state;
+  head = answer;
+  offset = answer.offset;
+  logOffset = answer.log_offset;
+  if (answer.log) log(answer.log);
+  root.dataset.state = "ready";
+  root.dataset.runState = head.state;
+  root.dataset.seq = Number(root.dataset.seq) + 1;
+  $(".message").textContent = "";
+  showHead();
+  paint();
+  if (before !== head.state) spoken.textContent = t("now", { name: head.name, state: t(head.state) });
+}
+
+async function act(action) {
+  const asked = mine;
+  for (const button of root.querySelectorAll(".acts button")) button.disabled = true;
+  try {
+    const answer = await server.act({ run: run.run, ticket: run.ticket, action });
+    if (asked !== mine) return;
+    if (answer.error) reason(answer.error);
+    else {
+      head = { ...head, state: answer.state, reason: "" };
+      showHead();
+      await ask();
+    }
+  } catch {
+    if (asked === mine) missed();
+  } finally {
+    for (const button of root.querySelectorAll(".acts button")) button.disabled = false;
+  }
+}
+
+// ---- words and numbers -----------------------------------------------------------------------------------------------
+/** 75 -> "1 min 15 s", as short as it may be. */
+function duration(seconds) {
+  if (!Number.isFinite(seconds)) return "–";
+  const whole = Math.round(seconds), [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h ? t("hours", { h, m }) : m ? t("minutes", { m, s }) : t("seconds", { s });
+}
+
+function reason(text) {
+  $(".reason").hidden = !text;
+  vit.setText($(".reason"), text);
+}
+
+function showHead() {
+  const { state, progress = {}, facts: known = {} } = head, over = ENDED.has(state);
+  vit.setText($(".name"), head.name);
+  vit.setText($(".state"), t(state));
+  vit.setText($(".meta"), [known.recipe, known.data, known.model, progress.device ?? known.device].filter(Boolean).join(" · "));
+  reason(head.reason || (state === "queued" ? t("queued_why") : state === "stopping" ? t("stopping_why") : ""));
+  $(".stop").hidden = over || state === "stopping";
+  $(".resume").hidden = state !== "stopped" && state !== "failed";
+  const part = state === "finished" ? 1 : share(progress);
+  $(".progress i").style.width = `${(100 * part).toFixed(1)}%`;
+  $(".progress").setAttribute("aria-valuenow", (100 * part).toFixed(0));
+  const best = Math.max(...(series.val.columns.accuracy ?? []).filter(Number.isFinite), -1);
+  const step = progress.step ?? series.train.last("step");
+  fact("step", of(step, progress.steps));
+  fact("epoch", of(decimals(progress.epoch ?? series.train.last("epoch")), progress.epochs && decimals(progress.epochs)));
+  fact("elapsed", duration(progress.seconds ?? series.train.last("seconds")));
+  fact("left", over || state === "queued" ? "–" : duration(progress.seconds_left ?? NaN));
+  fact("rate", number(progress.images_per_second ?? series.train.last("images_per_second")));
+  fact("batch", batch(progress.batch ?? known.batch, progress.accumulation ?? known.accumulation));
+  fact("memory_used", bytes(progress.memory_bytes ?? series.train.last("memory_bytes")));
+  fact("best", best >= 0 ? `${(100 * best).toFixed(2)}%` : "–");
+  if (series.test.length) fact("test_accuracy", `${(100 * series.test.last("accuracy")).toFixed(2)}%`);
+  else if (facts.test_accuracy) fact("test_accuracy", "–");
+}
+
+/** How much of the run is behind us, 0 to 1: by steps, else by time. */
+function share({ step, steps, seconds, seconds_left: left }) {
+  if (steps > 0) return Math.min(1, step / steps);
+  return seconds >= 0 && left >= 0 && seconds + left > 0 ? seconds / (seconds + left) : 0;
+}
+const of = (value, all) => (Number.isFinite(Number(value)) ? (all ? t("of", { value, all }) : String(value)) : "–");
+const decimals = (value) => (Number.isFinite(value) ? Number(value.toFixed(value < 10 ? 2 : 1)) : NaN);
+const number = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : "–");
+const bytes = (value) => (value > 0 ? (value >= 2 ** 30 ? `${number(value / 2 ** 30)} GiB` : `${number(value / 2 ** 20)} MiB`) : "–");
+const batch = (size, parts) => (!size ? "–" : parts > 1 ? `${size} = ${parts} × ${size / parts}` : String(size));
+
+function fact(name, text) {
+  if (!facts[name]) {
+    facts[name] = vit.element("dd", { "data-fact": name });
+    $(".facts").append(vit.element("div", {}, vit.element("dt", {}, t(name)), facts[name]));
+  }
+  vit.setText(facts[name], text);
+}
+
+/** The newest lines of the output, in sight at the bottom unless somebody has scrolled up. A carriage return starts its
+ * line over, as progress bars do. */
+function log(text) {
+  const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 8;
+  const kept = (output.textContent + text).replace(/\r\n/g, "\n").replace(/^.*\r(?=.)/gm, "");
+  output.textContent = kept.length > LOG_CHARACTERS ? kept.slice(kept.indexOf("\n", kept.length - LOG_CHARACTERS) + 1) : kept;
+  if (atEnd) output.scrollTop = output.scrollHeight;
+}
+
+// ---- drawing ---------------------------------------------------------------------------------------------------------
+const places = (one) => (axis === "seconds" ? one.columns.seconds.map((seconds) => seconds / minute()) : one.columns[axis]);
+const minute = () => (longest() >= 300 ? 60 : 1); // seconds on the time axis become minutes
+const longest = () => Math.max(...Object.values(series).map((one) => one.last("seconds") || 0), 0);
+
+function draw() {
+  if (!run || !head || !inSight()) return;
+  const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(name).trim();
+  const colours = { ink: colour("--ink"), quiet: style.color, line: colour("--line") };
+  const at = Object.fromEntries(Object.entries(series).map(([split, one]) => [split, places(one)]));
+  const ends = Object.values(at).map((list) => list[list.length - 1] ?? 0);
+  const range = [0, Math.max(...ends, axis === "step" ? 1 : 1e-3)];
+  const keep = Number($(".smoothing").value);
+  for (const { name, unit, lines, keys, chart } of charts) {
+    const drawn = [];
+    lines.forEach(([split, value, , { raw, dots }], i) => {
+      const one = series[split], factor = UNITS[unit] ?? 1, scaled = (list) => (factor === 1 ? list : list.map((v) => v * factor));
+      const column = one.columns[value] ?? [], shown = raw && keep > 0 ? one.smoothed(value, keep) : column;
+      if (raw && keep > 0) drawn.push({ x: at[split], y: scaled(column), colour: colour(`--${split}`), width: 1, alpha: 0.28 });
+      drawn.push({ x: at[split], y: scaled(shown), colour: colour(`--${split}`), dots });
+      keys[i].node.hidden = lines.length > 1 && !one.length;
+      if (lines.length > 1 && !column.some(Number.isFinite)) keys[i].node.hidden = true;
+      vit.setText(keys[i].value, reading(one, shown, unit));
+    });
+    const position = cursor === null ? null : placeOf(cursor);
+    chart.draw(drawn, range, { log: name === "loss" && $(".log-scale").checked, floor: floorOf(name), cursor: position, colours,
+      font: style.fontFamily, percent: unit === "percent" });
+  }
+}
+const paint = vit.painter(draw);
+const floorOf = (name) => (name === "loss" || name === "accuracy" ? null : 0);
+
+/** Where a step lies on the axis in use. */
+function placeOf(step) {
+  for (const one of [series.train, series.val]) {
+    const i = nearest(one.columns.step, step);
+    if (i >= 0) return places(one)[i];
+  }
+  return null;
+}
+
+/** A line's value at the cursor, else its latest. */
+function reading(one, values, unit) {
+  if (!one.length) return "–";
+  const i = cursor === null ? values.findLastIndex(Number.isFinite) : nearest(one.columns.step, cursor);
+  const value = i < 0 ? NaN : values[i];
+  if (!Number.isFinite(value)) return "–";
+  if (unit === "percent") return `${(100 * value).toFixed(1)}%`;
+  if (unit === "gib") return bytes(value);
+  return Math.abs(value) >= 0.001 && Math.abs(value) < 10 ? value.toFixed(Math.abs(value) < 0.1 ? 4 : 3) : short(value);
+}
+
+function point(step) {
+  cursor = step;
+  if (step !== null) {
+    const said = charts.slice(0, 2).flatMap(({ name, keys, lines }) =>
+      lines.map(([, , text], i) => (keys[i].node.hidden ? "" : `${t(text)} ${t(name)} ${keys[i].value.textContent}`)).filter(Boolean));
+    requestAnimationFrame(() => (spoken.textContent = `${t("step")} ${step}: ${said.join(", ")}`));
+  }
+  paint();
+}
+
+/** The main line that the cursor runs along: training, else held-out. */
+const guide = () => (series.train.length ? series.train : series.val);
+
+function hover(event) {
+  const one = charts.find(({ canvas }) => canvas === event.target);
+  const x = one?.chart.at(event), steps = guide().columns.step;
+  if (x === undefined || x === null || !steps.length) return;
+  cursor = steps[nearest(places(guide()), x)];
+  paint();
+}
+
+function key(event) {
+  const steps = guide().columns.step, at = cursor === null ? steps.length - 1 : nearest(steps, cursor);
+  const by = (event.shiftKey ? 10 : 1) * Math.max(1, Math.round(steps.length / 200));
+  const to = { ArrowLeft: at - by, ArrowRight: at + by, Home: 0, End: steps.length - 1 }[event.key];
+  if (event.key === "Escape") point(null);
+  else if (to === undefined || !steps.length) return;
+  else point(steps[Math.min(Math.max(to, 0), steps.length - 1)]);
+  event.preventDefault();
+}
+
+/** The address names the run while it is in sight, so that a reload shows it again. */
+function showAddress() {
+  const address = new URL(location.href), wanted = run && root.offsetParent !== null ? run.run : null;
+  if (address.searchParams.get("run") === wanted) return;
+  if (wanted) address.searchParams.set("run", wanted);
+  else if (run) address.searchParams.delete("run");
+  else return;
+  address.searchParams.delete("ticket");
+  history.replaceState(history.state, "", address);
+}
+
+async function copyLink() {
+  const address = new URL(location.href);
+  address.search = "";
+  address.searchParams.set("run", run.run);
+  if (run.secret) address.searchParams.set("ticket", run.ticket);
+  try {
+    await navigator.clipboard.writeText(address.href);
+    spoken.textContent = t("copied");
+    $(".copy").textContent = t("copied");
+    setTimeout(() => ($(".copy").textContent = t("copy")), 2000);
+  } catch { // no permission: the link is there to be copied by hand
+    reason(address.href);
+  }
+}
+
+// ---- wiring ----------------------------------------------------------------------------------------------------------
+vit.fillText(root, t);
+for (const name of ["step", "epoch", "seconds"]) {
+  const input = vit.element("input", { type: "radio", name: `axis-${props.elem_id ?? "live"}`, value: name });
+  input.checked = name === axis;
+  input.addEventListener("change", () => { axis = name; paint(); });
+  $(".axes").append(vit.element("label", {}, input, vit.element("span", {}, t(`axis_${name}`))));
+}
+const smoothing = () => { $("output.number").textContent = Number($(".smoothing").value).toFixed(2); paint(); };
+$(".smoothing").addEventListener("input", smoothing);
+smoothing();
+$(".log-scale").addEventListener("change", paint);
+$(".stop").addEventListener("click", () => act("stop"));
+$(".resume").addEventListener("click", () => act("resume"));
+$(".copy").addEventListener("click", copyLink);
+$(".charts").addEventListener("pointermove", hover);
+$(".charts").addEventListener("pointerdown", hover);
+$(".charts").addEventListener("pointerleave", () => point(null));
+$(".charts").addEventListener("keydown", key);
+vit.listen(element, "visibilitychange", () => { if (!document.hidden && run && !waiting && root.dataset.state !== "error") ask(); });
+
+const themes = new MutationObserver(paint), sizes = new ResizeObserver(paint);
+themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+sizes.observe(root);
+const timer = setInterval(() => {
+  if (element.isConnected) return tick();
+  clearInterval(timer);
+  themes.disconnect();
+  sizes.disconnect();
+}, TICK);
+watch("value", select);
+select();

@@ -1,0 +1,139 @@
+"""TrainLiveView: the curves of one run, which its browser keeps and this server only adds to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.components.base import server
+
+from explorer.viewer.viewer import HERE, component_script
+from training.config import ConfigError
+from training.metrics import CHUNK, MetricEvent
+from training.runs import Run
+
+LOG_BYTES = 20_000  # of the output that a browser gets at once
+MAX_OFFSET = 2**53
+
+FindRun = Callable[[str, str], Run | None]
+"""(run id, ticket), both from anyone -> the run, or None where there is none or the ticket does not open it."""
+
+
+class TrainLiveView(gr.HTML):
+    """One run, live. Value: {"run": id, "ticket": str, "secret": bool, "seq": any} or None.
+
+    `find` decides at every call what a ticket opens. `secret`: whether a link to the run has to carry its ticket.
+    The page asks for rows from the byte that it has reached, so it makes no difference to this server whether it is
+    new, was reloaded, or saw the server restart.
+    """
+
+    def __init__(self, value: dict | None = None, *, find: FindRun, lang: str | None = None, **kwargs: Any):
+        self.find = find
+        super().__init__(
+            value,
+            html_template=(HERE / "train_live.html").read_text("utf-8"),
+            css_template=(HERE / "train_live.css").read_text("utf-8"),
+            js_on_load=component_script(
+                "base.js", "train_series.js", "train_chart.js", "train_live.js", text=HERE / "train_live.text.json"
+            ),
+            apply_default_css=False,
+            lang=lang,
+            **kwargs,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+    @server
+    def tail(self, request: Any) -> dict[str, Any]:
+        """{"run", "ticket", "offset", "log_offset"} -> state, progress and whatever is new since; or {"error": text}.
+
+        `offset` is what the last answer said (0 at first), `log_offset` too (null at first: the end of the output).
+        """
+        try:
+            run = self._run(request, {"run", "ticket", "offset", "log_offset"})
+            offset, log_offset = (_offset(request[name]) for name in ("offset", "log_offset"))
+        except LookupError:
+            return {"error": "no such run, or not yours", "gone": True}
+        except ValueError as error:
+            return {"error": str(error)}
+        status = run.status()  # before the events: what an ended run wrote last is then among them
+        events, reached = run.events(offset or 0)
+        text, log_reached = run.log(log_offset, limit=LOG_BYTES)
+        return {
+            "name": run.name,
+            "state": status.state,
+            "reason": status.reason,
+            "progress": run.progress,
+            "rows": [row(event) for event in events],
+            "offset": reached,
+            "more": reached - (offset or 0) > CHUNK // 2,
+            "log": text,
+            "log_offset": log_reached,
+            "facts": _facts(run),
+        }
+
+    @server
+    def act(self, request: Any) -> dict[str, Any]:
+        """{"run", "ticket", "action": "stop" or "resume"} -> {"state"} or {"error": text}."""
+        try:
+            run = self._run(request, {"run", "ticket", "action"})
+            if request["action"] == "stop":
+                run.ask_stop()  # the server's Dispatcher sees it through
+            elif request["action"] == "resume":
+                run.resume()
+            else:
+                raise ValueError("action must be 'stop' or 'resume'")
+        except LookupError:
+            return {"error": "no such run, or not yours", "gone": True}
+        except (ValueError, OSError) as error:
+            return {"error": str(error)}
+        return {"state": run.state}
+
+    def _run(self, request: Any, fields: set[str]) -> Run:
+        """The run that anyone on the network asked for. ValueError on nonsense, LookupError where the ticket does not
+        open it."""
+        if not isinstance(request, dict) or set(request) != fields:
+            raise ValueError(f"expected an object with {', '.join(sorted(fields))}")
+        for name in ("run", "ticket"):
+            if not isinstance(request[name], str) or len(request[name]) > 200:
+                raise ValueError(f"{name} must be a short string")
+        run = self.find(request["run"], request["ticket"])
+        if run is None:
+            raise LookupError(request["run"])
+        return run
+
+
+def row(event: MetricEvent) -> list:
+    """[split, step, epoch, seconds, values] with null for what is not finite."""
+    values = {name: value if math.isfinite(value) else None for name, value in event.values.items()}
+    return [event.split, event.step, event.epoch, event.seconds, values]
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What the run was told, for its heading; nothing where its run.json is damaged."""
+    try:
+        config = run.config
+    except ConfigError:
+        return {}
+    known = {name: getattr(config, name) for name in ("recipe", "batch", "accumulation", "device")}
+    return known | {"data": shown_source(config.data), "model": shown_source(config.model)}
+
+
+def shown_source(source: str) -> str:
+    """A data set or model as visitors may see it: of a path of this host only the last part."""
+    kind, colon, rest = source.rpartition(":")
+    if kind == "resnet18":
+        return kind + colon + shown_source(rest)
+    return Path(source).name if Path(source).is_absolute() else source.removeprefix("hf-hub:")
+
+
+def _offset(value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value < MAX_OFFSET:
+        raise ValueError("offset must be a whole number of bytes")
+    return value
