@@ -24,7 +24,14 @@ class Feed:
     """The pictures of a run. `count` are trained on; `held_labels` belong to the part that chooses, which is the data
     set's own "val" where it has one, else taken from "train"; both may be empty. The test set is opened when asked."""
 
-    def __init__(self, config: RunConfig, device: torch.device, progress: Progress | None, local_paths: bool = True):
+    def __init__(
+        self,
+        config: RunConfig,
+        device: torch.device,
+        progress: Progress | None,
+        local_paths: bool = True,
+        sample: int | None = None,
+    ):
         self.config, self.device, self.progress = config, device, progress
         self.data = open_dataset(config.data, progress=progress, local_paths=local_paths)
         self.classes = self.data.classes
@@ -39,10 +46,14 @@ class Feed:
                 if config.held_out
                 else (np.arange(len(labels)), np.arange(0))
             )
-        self.labels = torch.as_tensor(labels[self.indices])
         self.held_labels = torch.as_tensor(self.data.splits[self.held_split].labels[self.held_indices])
         self.has_test = "test" in self.data.splits
         self.test_labels = torch.as_tensor(self.data.splits["test"].labels) if self.has_test else torch.zeros(0)
+        self.whole_count = len(self.indices)
+        if sample is not None and sample + config.batch < len(self.indices):  # a dry run decodes a few
+            self.indices = self.indices[order(config.seed, 0, len(self.indices))[: sample + config.batch]]
+            self.held_indices = self.held_indices[:0]
+        self.labels = torch.as_tensor(labels[self.indices])
         self.count = len(self.indices)
         self._ahead: Iterator[Tensor] | None = None
         self._next = -1

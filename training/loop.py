@@ -23,6 +23,7 @@ from training.config import ConfigError, RunConfig
 from training.errors import TrainingError
 from training.evaluate import autocast, evaluate, write_results
 from training.feed import Feed
+from training.meters import Rate, Since, peak_memory
 from training.metrics import MetricEvent, append_events
 from training.optimise import Optimisers, average, grad_norm, learning_rate
 from training.randomness import seed_torch
@@ -59,7 +60,7 @@ def train(
 class Training:
     """Everything that one process holds of a run."""
 
-    def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True):
+    def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True, sample: int | None = None):
         self.run, self.config = run, config
         self.device = parallel.device_of(config.device)
         self.rank, self.world = parallel.rank(), parallel.world()
@@ -76,7 +77,7 @@ class Training:
         self.last_progress = 0.0
         self.report(phase="loading")
         self.feed = Feed(
-            config, self.device, lambda done, total, text: self.report(phase="loading", note=text), local_paths
+            config, self.device, lambda done, total, text: self.report(phase="loading", note=text), local_paths, sample
         )
         self.model = build_model(config, self.feed.classes, local_paths=local_paths).to(self.device)
         if config.batch > self.feed.count:
@@ -111,8 +112,8 @@ class Training:
         return self.averaged if self.averaged is not None else self.model
 
     def go(self, should_stop: Callable[[], bool], deadline: float | None) -> Iterator[MetricEvent]:
-        config, rates, since = self.config, _Rate(), _Since()
-        self.began = time.monotonic()
+        config, rates, since = self.config, Rate(), Since()
+        self.begin()
         while True:
             progress = self.progress
             finished = progress >= 1 or (config.patience and self.without_better >= config.patience)
@@ -127,14 +128,13 @@ class Training:
             self._enter_stage(progress)
             rate = learning_rate(config, self.step, progress, self.total)
             waited = self.feed.waited
-            loss, norm, right = self._step(rate)
-            self.step += 1
+            loss, norm, right = self.take_step(rate)
             since.add(loss, right)
             rates.add(config.batch, self.feed.waited - waited)
             events = []
             if self.step % config.log_every == 0:
                 events.append(self._training_event(since, norm, rate, rates))
-                since = _Since()
+                since = Since()
             if self._due(config.eval_every or self.per_epoch):
                 self.report(phase="evaluating")
                 events += self._evaluate()
@@ -153,14 +153,21 @@ class Training:
 
     # -- one step
 
-    def _step(self, rate: float) -> tuple[Tensor, Tensor, Tensor]:
+    def begin(self) -> None:
+        """Start the clock, and get ready for the stage that the run is in."""
+        self.began = time.monotonic()
+        self._enter_stage(self.progress)
+
+    def take_step(self, lr: float) -> tuple[Tensor, Tensor, Tensor]:
         """(mean loss, norm of the gradient, share of right answers) of one optimiser step, over all processes."""
         pixels, labels, rows = self.feed.batch(self.step, self.rank, self.world)
         while True:
             try:
-                return self._try_step(rate, pixels, labels, rows)
+                norms = self._try_step(lr, pixels, labels, rows)
+                self.step += 1
+                return norms
             except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 part = len(labels) // self.accumulation
                 if part < 2 or part % 2 or self.world > 1:
@@ -201,7 +208,7 @@ class Training:
             average(self.averaged, self.model, config.ema, self.step)
         return parallel.mean(total / len(labels)), norm, parallel.mean(right / len(labels))
 
-    def _training_event(self, since: _Since, norm: Tensor, rate: float, rates: _Rate) -> MetricEvent:
+    def _training_event(self, since: Since, norm: Tensor, rate: float, rates: Rate) -> MetricEvent:
         loss = since.loss
         if not math.isfinite(loss):
             raise TrainingError(
@@ -214,7 +221,7 @@ class Training:
             "grad_norm": float(norm),
             "images_per_second": rates.images_per_second,
             "waiting": rates.waiting,
-            "memory_bytes": float(_memory(self.device)),
+            "memory_bytes": float(self.memory),
         }
         if not (self.config.mixup or self.config.cutmix):
             values["accuracy"] = since.accuracy
@@ -355,6 +362,11 @@ class Training:
 
     # -- telling
 
+    @property
+    def memory(self) -> int:
+        """Peak bytes: on the GPU, else of this process's resident memory."""
+        return peak_memory(self.device)
+
     def _event(self, split: str, values: dict[str, float]) -> MetricEvent:
         return MetricEvent(self.step, self.step / self.per_epoch, self.seconds, split, values)
 
@@ -380,55 +392,9 @@ class Training:
                 "batch": self.config.batch,
                 "accumulation": self.accumulation,
                 "resolution": self.model.preprocessing.size[0],
-                "memory_bytes": _memory(self.device),
+                "memory_bytes": self.memory,
             }
         self.run.write_progress(progress)
-
-
-class _Since:
-    """Sums on the device of what was measured since the last event, so that no step waits for a number."""
-
-    def __init__(self):
-        self.losses: list[Tensor] = []
-        self.right: list[Tensor] = []
-
-    def add(self, loss: Tensor, right: Tensor) -> None:
-        self.losses.append(loss)
-        self.right.append(right)
-
-    @property
-    def loss(self) -> float:
-        return float(torch.stack(self.losses).double().mean())
-
-    @property
-    def accuracy(self) -> float:
-        return float(torch.stack(self.right).double().mean())
-
-
-class _Rate:
-    """Images a second over the last steps, evaluations left out."""
-
-    def __init__(self):
-        self.marks: list[tuple[float, int, float]] = [(time.monotonic(), 0, 0.0)]
-
-    def add(self, images: int, waited: float) -> None:
-        _, done, before = self.marks[-1]
-        self.marks.append((time.monotonic(), done + images, before + waited))
-        del self.marks[:-50]
-
-    def restart(self) -> None:
-        self.marks = [(time.monotonic(), *self.marks[-1][1:])]
-
-    @property
-    def images_per_second(self) -> float:
-        (start, first, _), (end, last, _) = self.marks[0], self.marks[-1]
-        return (last - first) / (end - start) if end > start else 0.0
-
-    @property
-    def waiting(self) -> float:
-        """Share of the time that was spent waiting for data."""
-        (start, _, before), (end, _, after) = self.marks[0], self.marks[-1]
-        return (after - before) / (end - start) if end > start else 0.0
 
 
 def _stage(config: RunConfig, progress: float) -> int | None:
@@ -444,20 +410,6 @@ def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     words = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in words or "can't allocate memory" in words
-
-
-def _memory(device: torch.device) -> int:
-    """Peak bytes: of this process on the GPU, else of its resident memory."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-        import sys
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    except ImportError:  # Windows
-        return 0
