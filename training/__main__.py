@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import time
@@ -59,7 +60,8 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
         run = Run.create(options.out, config, name=options.name, sweep=rates)
     code = _train(run)
     if code == 1 and not run.checkpoints() and not run.progress.get("step"):
-        run.delete()  # nothing was trained: the same command must do once its fault is mended
+        shutil.rmtree(run.path)  # so that the same command does once its fault is mended
+        print(f"nothing was trained, so {run.path} is gone again", file=sys.stderr)
         return 2
     return code
 
@@ -79,8 +81,8 @@ def _train(run: Run) -> int:
         from training.worker import work
 
         return work(run)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `work` has handlers of its own
     run.begin()  # before torch is imported, which takes seconds
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `work` has handlers of its own
     with logged(run):
         try:
             from training.worker import work
@@ -95,6 +97,8 @@ def _train(run: Run) -> int:
         except Exception as error:
             run.end("failed", f"{type(error).__name__}: {error}")
             raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -48,6 +48,8 @@ class Run(Record):
         """A new run in a folder that is missing or empty; RunError otherwise. `owner`: an opaque word, see `Runs`.
         `sweep`: learning rates that are tried first. `queue`: wait for a `Dispatcher` to start it."""
         run = cls(path)
+        for rate in sweep:
+            config.having(lr=rate)  # ConfigError for one that cannot be
         try:
             run.path.mkdir(parents=True, exist_ok=True)
             empty = not run.path.is_symlink() and not any(run.path.iterdir())
@@ -167,10 +169,13 @@ class Run(Record):
             for name in ("ended.json", "stop.json", "queued.json"):
                 (self.path / name).unlink(missing_ok=True)
 
-    def end(self, state: State, reason: str = "") -> None:
-        """The worker's last act: "finished", "stopped" or "failed", and why."""
+    def end(self, state: State, reason: str = "", *, goes_on: bool = False) -> None:
+        """The worker's last act: "finished", "stopped" or "failed", and why. The run has ended once its process has;
+        `goes_on`: the process has other things to do, so the run has ended now."""
         assert state in ENDED, state
         write_json(self.path / "ended.json", {"state": state, "reason": reason, "time": time.time()})
+        if goes_on:
+            write_json(self.path / "process.json", {"attempt": self.attempt})
 
     def stop_requested(self) -> bool:
         return (self.path / "stop.json").exists()

@@ -9,9 +9,8 @@ import traceback
 
 import torch
 
-from training import parallel
+from training import loop, parallel, sweep
 from training.errors import TrainingError
-from training.loop import train
 from training.metrics import MetricEvent
 from training.runs import Run
 
@@ -36,7 +35,9 @@ def _work(run: Run, asked: list[int]) -> int:
         run.begin()
     parallel.wait()
     try:
-        steps = train(run, run.config, should_stop=lambda: bool(asked) or run.stop_requested())
+        steps = (sweep if run.sweep else loop).train(
+            run, run.config, should_stop=lambda: bool(asked) or run.stop_requested()
+        )
         while True:
             try:
                 event = next(steps)
