@@ -20,8 +20,11 @@ from explorer.tabs.picture import Picture
 from explorer.tabs.shown import Shown
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, language_of, say, words
+from explorer.tabs.train_checkpoints import RunCheckpoints
+from explorer.tabs.train_owner import Door
 from explorer.tabs.train_results import Explorer
 from explorer.viewer.scene_bar import SceneBar
+from training.runs import Runs
 
 CACHE_HOURS = 6
 CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
@@ -63,7 +66,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     elem_id="examples",
                     api_visibility="private",
                 )
-                picker = ModelPicker(model, local_paths)
+                picker = ModelPicker(model, local_paths, RunCheckpoints(Door(Runs(), local_paths)))
                 card = SceneBar(elem_id="model-card")
             with gr.Column(scale=3, min_width=320, elem_id="main"):
                 with gr.Tabs(selected="attention", elem_id="tabs") as strip:

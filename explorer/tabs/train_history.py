@@ -44,7 +44,7 @@ def build(door: Door, selected: gr.State) -> RunTable:
     sets it. Returns the table, whose `open` event (data: {"run": id}) comes before `selected` changes."""
     table = RunTable(elem_id="run-table")
     compared = gr.State([])
-    shown = gr.State("")  # what the overlay was drawn from
+    due = gr.State("")  # what the overlay should be drawn from; it is drawn when this changes
     with gr.Row(visible=False, elem_id="overlay-controls") as controls:
         axis = gr.Radio(
             [(words(f"history_axis_{name}"), name) for name in AXES],
@@ -56,14 +56,12 @@ def build(door: Door, selected: gr.State) -> RunTable:
         saved = gr.File(visible=False, label=words("download"), height=60, elem_id="overlay-file")
     plot = PlotlyView(height=640, elem_id="overlay")
     facts = FactTable(elem_id="overlay-facts")
-    overlay = [compared, axis, shown]
-    drawn = [controls, plot, facts, shown]
 
     @said_plainly
-    def refresh(request: gr.Request, selected: str | None, event: gr.EventData):
-        stamp = event._data.get("stamp") if isinstance(event._data, dict) else None
+    def refresh(request: gr.Request, selected: str | None, ids: list[str], axis: str, event: gr.EventData):
         value = table_value(door, request, selected)
-        return gr.skip() if value["stamp"] == stamp else value
+        same = value["stamp"] == _told(event, "stamp")
+        return gr.skip() if same else value, drawn_from(_runs(door, request, ids), axis)
 
     @said_plainly
     def opened(request: gr.Request, event: gr.EventData):
@@ -95,11 +93,15 @@ def build(door: Door, selected: gr.State) -> RunTable:
     def compare(request: gr.Request, axis: str, event: gr.EventData):
         chosen = _told(event, "runs")
         ids = [run_id for run_id in chosen if isinstance(run_id, str)][:MOST_RUNS] if isinstance(chosen, list) else []
-        return [ids, *_overlay(door, request, ids, axis, "")]
+        return ids, drawn_from(_runs(door, request, ids), axis)
 
     @said_plainly
-    def redraw(request: gr.Request, ids: list[str], axis: str, shown: str):
-        return _overlay(door, request, ids, axis, shown)
+    def turn(request: gr.Request, ids: list[str], axis: str):
+        return drawn_from(_runs(door, request, ids), axis)
+
+    @said_plainly
+    def draw(request: gr.Request, ids: list[str], axis: str):
+        return overlay_values(_runs(door, request, ids), axis)
 
     @said_plainly
     def save_csv(request: gr.Request, ids: list[str]):
@@ -108,14 +110,14 @@ def build(door: Door, selected: gr.State) -> RunTable:
         path = save_bytes_to_cache(data.encode(), "vit-explorer-runs.csv", get_upload_folder())
         return gr.File(path, visible=True)
 
-    listed = table.refresh(refresh, selected, table, queue=False, **QUIET)
-    listed.then(redraw, overlay, drawn, queue=False, **QUIET)
+    table.refresh(refresh, [selected, compared, axis], [table, due], queue=False, **QUIET)
     table.open(opened, None, selected, **QUIET)
     table.rename(rename, selected, table, **QUIET)
     table.resume(resume, selected, table, **QUIET)
     table.remove(remove, selected, [table, selected], **QUIET)
-    table.compare(compare, axis, [compared, *drawn], trigger_mode="always_last", **QUIET)
-    axis.change(redraw, overlay, drawn, **QUIET)
+    table.compare(compare, axis, [compared, due], trigger_mode="always_last", queue=False, **QUIET)
+    axis.change(turn, [compared, axis], due, queue=False, **QUIET)
+    due.change(draw, [compared, axis], [controls, plot, facts], trigger_mode="always_last", **QUIET)
     save.click(save_csv, compared, saved, api_visibility="private", show_progress_on=saved)
     return table
 
@@ -164,19 +166,20 @@ def plain_reason(run: Run, reason: str) -> str:
     return told.replace(str(Path.home()), "~")[:300]
 
 
-def _overlay(door: Door, request: gr.Request, ids: list[str], axis: str, shown: str) -> list:
-    """Values for the controls, the figure, the table and what they were drawn from; all skipped where that is the
-    same as before."""
-    runs = _runs(door, request, ids)
+def drawn_from(runs: list[Run], axis: str) -> str:
+    """Changes when the overlay of these runs has to be drawn anew; empty where there is none."""
     if len(runs) < 2:
-        return [gr.Row(visible=False), None, None, ""] if shown or ids else [gr.skip() for _ in range(4)]
-    axis = axis if axis in AXES else "step"
-    key = json.dumps([axis, [[run.id, run.name, run.state, _size(run)] for run in runs]])
-    if key == shown:
-        return [gr.skip() for _ in range(4)]
+        return ""
+    return json.dumps([axis, [[run.id, run.name, run.state, _size(run)] for run in runs]])
+
+
+def overlay_values(runs: list[Run], axis: str) -> list:
+    """Values for the overlay's controls, figure and table; nothing where there are not two runs."""
+    if len(runs) < 2:
+        return [gr.Row(visible=False), None, None]
     captions = {name: both(name) for name in _FIGURE}
-    figure = overlay_figure([(run.name, curves_of(run)) for run in runs], axis, captions)
-    return [gr.Row(visible=True), plot_value(figure), _differences(runs), key]
+    figure = overlay_figure([(run.name, curves_of(run)) for run in runs], axis if axis in AXES else "step", captions)
+    return [gr.Row(visible=True), plot_value(figure), _differences(runs)]
 
 
 def _differences(runs: list[Run]) -> dict[str, Any]:
@@ -199,8 +202,8 @@ def _differences(runs: list[Run]) -> dict[str, Any]:
     rows = [[both(name), *values] for name, values in reached.items()]
     fields = differing(configs)
     for name, values in fields.items():
-        label = both(f"field_{name}") if f"field_{name}" in TEXT["en"] else name
-        rows.append([label, *map(shown_value, values)])
+        key = next((key for key in (f"field_{name}", f"differ_{name}") if key in TEXT["en"]), None)
+        rows.append([both(key) if key else name, *map(shown_value, values)])
     return {
         "title": both("differ_title"),
         "note": both("differ_note" if fields else "differ_none"),

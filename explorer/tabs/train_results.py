@@ -50,20 +50,20 @@ class Explorer:
 
 def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> None:
     """Inside an open tab. `selected`: the id of the run to show, or None."""
-    split = gr.Radio(
-        [(words(f"results_{name}"), name) for name in SPLITS],
-        value="val",
-        label=words("results_split"),
-        elem_id="results-split",
-    )
+    with gr.Row(elem_id="results-bar"):
+        split = gr.Radio(
+            [(words(f"results_{name}"), name) for name in SPLITS],
+            value="val",
+            label=words("results_split"),
+            elem_id="results-split",
+        )
+        save = gr.Button(words("results_npz"), size="sm", scale=0, min_width=220, elem_id="results-npz")
+        saved = gr.File(visible=False, label=words("download"), height=60, elem_id="results-file")
     matrix = ConfusionView({"stamp": "", "message": both("results_none")}, elem_id="results-matrix")
     query = gr.State(None)  # which pictures are shown: {"run", "split", "true", "predicted", "offset", "asked"}
     grid = PictureGrid(elem_id="results-pictures")
     published = FactTable(elem_id="results-published")
     sweep = SweepView(elem_id="results-sweep")
-    with gr.Row():
-        save = gr.Button(words("results_npz"), size="sm", scale=0, min_width=240, elem_id="results-npz")
-        saved = gr.File(visible=False, label=words("download"), height=60, elem_id="results-file")
     shown = [matrix, published, sweep, query]
 
     def refresh(request: gr.Request, run_id: str | None, split: str, event: gr.EventData):
@@ -120,6 +120,7 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         show_progress="minimal",
         show_progress_on=grid,
     )
+    opened.success(None, js="() => window.scrollTo({top: 0, behavior: 'smooth'})", api_visibility="private")
     picker.also_chosen_by(opened)
 
 

@@ -31,12 +31,13 @@ function show() {
   const values = value.trials.flatMap((trial) => trial.values), steps = value.trials.flatMap((trial) => trial.steps);
   const low = values.length ? Math.min(...values) : 0, high = Math.max(...values, low + 1e-6);
   const scale = { last: Math.max(...steps, 1), low, high };
-  vit.setText(find(".note"), vit.localise(value.note, lang) || t("note"));
+  const span = values.length ? t("scale", { low: percent(low), high: percent(high) }) : "";
+  vit.setText(find(".note"), `${vit.localise(value.note, lang)} ${span}`);
   find("ul").replaceChildren(...value.trials.map((trial) => {
     const { rate } = trial, accuracy = percent(trial.accuracy);
     const head = vit.element("div", { class: "line" }, vit.element("span", {}, t("rate", { rate })));
     if (trial.picked) head.append(vit.element("span", { class: "badge" }, t("picked")));
-    const foot = vit.element("div", { class: "line" }, vit.element("strong", {}, accuracy), vit.element("span", { class: "quiet" }, trial.values.length ? `${percent(low)}–${percent(high)}` : t("none")));
+    const foot = vit.element("div", { class: "line" }, vit.element("strong", {}, accuracy), vit.element("span", { class: "quiet" }, trial.values.length ? "" : t("none")));
     const item = vit.element("li", { class: trial.picked ? "picked" : "" }, head, curve(trial, scale), foot);
     item.setAttribute("aria-label", t("spoken", { rate, accuracy, picked: trial.picked ? `, ${t("picked")}` : "" }));
     return item;

@@ -5,7 +5,7 @@ const lang = vit.language(props.lang);
 const t = vit.translator(TEXT, lang);
 const MOST = 6; // runs in one overlay
 const LIVE = new Set(["queued", "running", "stopping"]);
-const COLUMNS = ["compare", "name", "state", "recipe", "data", "model", "step", "best", "test", "started", "seconds", "actions"];
+const COLUMNS = ["compare", "name", "state", "setup", "step", "best", "test", "started", "actions"];
 const rows = new Map(); // run id -> {node, parts, row}
 const ticked = new Set();
 let opened = null; // what the person chose last, before the server has said so too
@@ -13,8 +13,8 @@ let asked = null; // the run that the open dialog asks about
 
 vit.fillText(root, t);
 for (const key of COLUMNS) {
-  const head = vit.element("th", { scope: "col", role: "columnheader" }, key === "state" ? "" : t(key));
-  if (["step", "best", "test", "seconds"].includes(key)) head.classList.add("number");
+  const head = vit.element("th", { scope: "col", role: "columnheader" }, t(key));
+  if (["step", "best", "test"].includes(key)) head.classList.add("number");
   if (key === "best" || key === "test") head.title = t(`${key}Title`);
   find("thead tr").append(head);
 }
@@ -57,24 +57,27 @@ function makeRow(id) {
   const parts = { tick, open, reason, state, rename, resume, remove };
   parts.naming = vit.element("div", { class: "naming" }, open, reason);
   const cells = [cell("tick", "", tick), cell("name-cell", "", parts.naming), cell("state-cell", "", state)];
-  for (const key of ["recipe", "data", "model", "step", "best", "test", "started", "seconds"]) {
-    parts[key] = cell(["recipe", "data", "model"].includes(key) ? key : key === "started" ? "when" : "number", key);
-    cells.push(parts[key]);
-  }
+  for (const key of ["recipe", "data", "model", "started", "seconds"]) parts[key] = vit.element("span", { class: key });
+  for (const key of ["step", "best", "test"]) parts[key] = cell("number", key);
+  const setup = cell("setup", "setup", parts.recipe, parts.data, parts.model);
+  cells.push(setup, parts.step, parts.best, parts.test, cell("when", "started", parts.started, parts.seconds));
   entry.parts = parts;
   entry.node = vit.element("tr", { role: "row", "data-run": id }, ...cells, cell("actions", "", rename, resume, remove));
   return entry;
 }
 
 function fill(entry, row) {
-  const { parts } = entry, name = row.name, live = LIVE.has(row.state);
+  const { parts } = entry, name = row.name;
   entry.row = row;
   vit.setText(parts.open, name);
   parts.open.setAttribute("aria-label", t("open", { name }));
   vit.setText(parts.reason, row.reason);
   vit.setText(parts.state, t(row.state));
   parts.state.dataset.kind = row.state;
-  for (const key of ["recipe", "data", "model"]) vit.setText(parts[key], row[key]);
+  for (const key of ["recipe", "data", "model"]) {
+    vit.setText(parts[key], row[key]);
+    parts[key].title = `${t(key)}: ${row[key]}`;
+  }
   vit.setText(parts.step, row.steps === null ? count(row.step) : `${count(row.step)} / ${count(row.steps)}`);
   vit.setText(parts.best, percent(row.best));
   vit.setText(parts.test, percent(row.test));
@@ -87,8 +90,8 @@ function fill(entry, row) {
   parts.rename.disabled = row.state === "damaged";
   parts.tick.disabled = row.state === "damaged";
   parts.resume.hidden = !row.resumable;
-  parts.remove.disabled = live;
-  parts.remove.title = live ? t("live") : "";
+  parts.remove.disabled = row.state === "running" || row.state === "stopping";
+  parts.remove.title = parts.remove.disabled ? t("live") : "";
 }
 
 function mark(id) {
