@@ -55,7 +55,7 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
             time.sleep(0.05)
         return _train(run)
     if options.out is None:
-        run = Runs().create(config, sweep=rates, queue=False)
+        run = Runs().create(config, name=options.name, sweep=rates, queue=False)
     else:
         run = Run.create(options.out, config, name=options.name, sweep=rates)
     code = _train(run)

@@ -108,7 +108,7 @@ class Pictures:
 
     def _make_resident(self, progress: Progress | None) -> None:
         pixels = torch.empty((len(self), *self._decoder.shape), dtype=torch.uint8, device=self.device)
-        plan = torch.arange(len(self)).split(CHUNK)
+        plan = torch.arange(len(self)).split(CHUNK) if len(self) else ()
         done = 0
         with closing(self._by_processes(plan) if self.workers else self._by_threads(plan)) as batches:
             for batch in batches:
