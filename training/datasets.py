@@ -11,15 +11,19 @@ from pathlib import Path
 import numpy as np
 
 from training.archives import ENDINGS, is_archive_path, unpack
-from training.layout import arrange, is_junk
+from training.files import files_below, files_fingerprint
+from training.hub_data import hub_pictures
+from training.layout import arrange
 from training.picture_set import DataError, FileStore, PictureSet, Split, Store
+from training.published import published
 from training.shapes import shapes
-from training.survey import remembered_survey
+from training.survey import checked_set
 
 __all__ = ["DataError", "PictureSet", "Split", "cache_folder", "hold_out", "open_dataset"]
 
 Progress = Callable[[int, int, str], None]
 BUILT_IN = ("shapes", "cifar10", "cifar100", "pets", "flowers102")
+HUB = "hf:"
 
 
 def cache_folder() -> Path:
@@ -46,12 +50,19 @@ def open_dataset(
     cache = cache_folder() if cache is None else cache
     if source == "shapes":
         return shapes()
+    if source in BUILT_IN:
+        return published(source, cache, progress)
+    if source.startswith(HUB):
+        fetched = hub_pictures(source.removeprefix(HUB), cache, progress, use_token=local_paths)
+        return _arranged(source, fetched.names, (), fetched.store, fetched.fingerprint, cache, progress)
     path = _local_path(source, cache, local_paths)
     if path.is_dir():
-        names, folders = _scanned(path)
-        return _arranged(source, names, folders, FileStore(path, names), _fingerprint(path, names), cache, progress)
-    unpacked = unpack(path, cache / ".unpacked", progress)
-    return _arranged(source, unpacked.names, unpacked.folders, unpacked.store, unpacked.fingerprint, cache, progress)
+        names, folders = files_below(path)
+        store, fingerprint = FileStore(path, names), files_fingerprint(path, names)
+    else:
+        unpacked = unpack(path, cache / ".unpacked", progress)
+        names, folders, store, fingerprint = unpacked.names, unpacked.folders, unpacked.store, unpacked.fingerprint
+    return _arranged(source, names, folders, store, fingerprint, cache, progress)
 
 
 def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +89,21 @@ def _chance(seed: int, index: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}:{index}".encode()).digest()[:8], "big")
 
 
+def _arranged(
+    source: str,
+    names: Sequence[str],
+    folders: Sequence[str],
+    store: Store,
+    fingerprint: str,
+    cache: Path,
+    progress: Progress | None,
+) -> PictureSet:
+    layout = arrange(names, folders)
+    return checked_set(
+        source, layout.classes, layout.splits, names, store, fingerprint, cache, progress, notes=layout.notes
+    )
+
+
 def _local_path(source: str, cache: Path, local_paths: bool) -> Path:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", source):
         for ending in ("", *ENDINGS):
@@ -95,64 +121,4 @@ def _local_path(source: str, cache: Path, local_paths: bool) -> Path:
     raise DataError(
         f"no data set {source!r}: it is none of {', '.join(BUILT_IN)}, does not begin with hf:, and there is no such "
         f"folder or archive, nor one of that name in {cache}"
-    )
-
-
-def _scanned(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All files and folders below `folder`, by relative names in order. Junk is not looked into; links to files and
-    folders are followed, as people build data sets of them, but not in circles."""
-    names, folders, seen = [], [], set()
-    for where, below, files in os.walk(folder, followlinks=True, onerror=_refuse):
-        real = os.path.realpath(where)
-        if real in seen:
-            below.clear()
-            continue
-        seen.add(real)
-        prefix = Path(where).relative_to(folder).as_posix()
-        prefix = "" if prefix == "." else prefix + "/"
-        below[:] = sorted(name for name in below if not is_junk(name))
-        folders += [prefix + name for name in below]
-        names += [prefix + name for name in sorted(files) if not is_junk(name)]
-    return tuple(names), tuple(folders)
-
-
-def _refuse(error: OSError) -> None:
-    raise DataError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
-
-
-def _fingerprint(folder: Path, names: Sequence[str]) -> str:
-    """Of names, sizes and times: reading every byte again at each start would take longer than it saves."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in names:
-        try:
-            status = os.stat(folder / name)
-            told = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"
-        except OSError:
-            told = f"{name}\0gone\0"
-        digest.update(told.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
-
-
-def _arranged(
-    source: str,
-    names: tuple[str, ...],
-    folders: tuple[str, ...],
-    store: Store,
-    fingerprint: str,
-    cache: Path,
-    progress: Progress | None,
-) -> PictureSet:
-    layout = arrange(names, folders)
-    rows = np.concatenate([rows for rows, _ in layout.splits.values()])
-    seen = remembered_survey(store, rows, fingerprint, cache / ".surveys", progress)
-    splits, unreadable, reasons, begin = {}, [], [], 0
-    for kind, (rows, labels) in layout.splits.items():
-        part = seen.take(np.arange(begin, begin + len(rows)))
-        begin += len(rows)
-        good = part.faults == ""
-        unreadable += [names[row] for row in rows[~good]]
-        reasons += part.faults[~good].tolist()
-        splits[kind] = Split(labels[good], tuple(names[row] for row in rows[good]), store, rows[good], part.take(good))
-    return PictureSet(
-        source, layout.classes, splits, tuple(unreadable), tuple(reasons), layout.notes, fingerprint=fingerprint
     )

@@ -77,6 +77,13 @@ def arrange(names: Sequence[str], folders: Iterable[str] = ()) -> Layout:
     return Layout(classes, arranged, tuple(notes + more + most))
 
 
+def unwrapped(names: Sequence[str]) -> list[str]:
+    """The names without the folders that hold everything."""
+    pictures = [(tuple(name.split("/")), 0) for name in names if not is_junk(name) and is_picture(name)]
+    depth = _wrapping(pictures, []) if pictures else 0
+    return ["/".join(name.split("/")[depth:]) for name in names]
+
+
 def _wrapping(pictures: list[tuple[tuple[str, ...], int]], empty: list[tuple[str, ...]]) -> int:
     """How many folders hold everything, and hold folders themselves."""
     depth = 0
@@ -99,7 +106,7 @@ def _splits(
     for kind, called in (("train", TRAIN), ("val", VAL), ("test", TEST)):
         folders = [top for top in tops if top.casefold() in called and _has_class_folders(tops[top])]
         if len(folders) > 1:
-            raise DataError(f"the folders {_listed(folders)} both name one split; keep one of them")
+            raise DataError(f"the folders {listed(folders)} both name one split; keep one of them")
         if folders:
             found[kind] = folders[0]
     if "train" not in found:
@@ -110,7 +117,7 @@ def _splits(
         found["test"] = found.pop("val")
     left = [top or "pictures outside of folders" for top in tops if top not in found.values()]
     if left:
-        notes.append(f"beside the folder {found['train']!r}, passed over: {_listed(left)}")
+        notes.append(f"beside the folder {found['train']!r}, passed over: {listed(left)}")
     return {
         kind: _by_class(
             [(parts, row) for parts, row in pictures if len(parts) > 1 and parts[0] == top],
@@ -132,12 +139,12 @@ def _by_class(pictures: list, empty: list, depth: int, inside: str = "") -> dict
     if len(loose) == len(pictures):
         raise DataError(
             f"expected one folder for each class, found {len(loose):,} pictures without folders"
-            f" ({_listed(loose)}); put the pictures of each class into a folder with the name of the class"
+            f" ({listed(loose)}); put the pictures of each class into a folder with the name of the class"
         )
     if loose:
         where = f"folder {inside!r}" if inside else "top folder"
         raise DataError(
-            f"the {where} holds class folders, and {len(loose):,} pictures of no class ({_listed(loose)}); "
+            f"the {where} holds class folders, and {len(loose):,} pictures of no class ({listed(loose)}); "
             "move them into class folders, or take them out"
         )
     classes: dict[str, list] = {parts[depth]: [] for parts in empty if len(parts) > depth}
@@ -156,7 +163,7 @@ def _classes(splits: dict[str, dict[str, list]]) -> tuple[tuple[str, ...], dict,
         hollow = sorted(name for name, pictures in named[kind].items() if not pictures)
         if hollow:
             where = f" of {kind}" if len(splits) > 1 else ""
-            notes.append(f"empty class folders{where}, passed over: {_listed(hollow)}")
+            notes.append(f"empty class folders{where}, passed over: {listed(hollow)}")
         named[kind] = {name: pictures for name, pictures in named[kind].items() if pictures}
         _check_case(named[kind])
     classes = tuple(sorted(named["train"]))
@@ -195,8 +202,8 @@ def _check_case(folders: Iterable[str]) -> None:
 def _check_same(classes: tuple[str, ...], kind: str, folders: Iterable[str]) -> None:
     missing, extra = sorted(set(classes) - set(folders)), sorted(set(folders) - set(classes))
     if missing or extra:
-        parts = [f"only in train: {_listed(missing)}"] if missing else []
-        parts += [f"only in {kind}: {_listed(extra)}"] if extra else []
+        parts = [f"only in train: {listed(missing)}"] if missing else []
+        parts += [f"only in {kind}: {listed(extra)}"] if extra else []
         raise DataError(
             f"train and {kind} must have the same class folders, and differ; {'; '.join(parts)}. "
             "Rename or remove what does not match"
@@ -210,7 +217,7 @@ def _ending(name: str) -> str:
 
 def _no_pictures(others: list[tuple[str, ...]]) -> str:
     names = ["/".join(parts) for parts in others]
-    found = f"{len(names):,} other files ({_listed(names)})" if names else "no file at all"
+    found = f"{len(names):,} other files ({listed(names)})" if names else "no file at all"
     hint = " Unpack the archives inside first." if any(is_archive(name) for name in names) else ""
     return f"expected pictures in one folder for each class, found {found}.{hint}"
 
@@ -219,13 +226,13 @@ def _passed_over(others: list[tuple[str, ...]]) -> str:
     names = ["/".join(parts) for parts in others]
     archives = [name for name in names if is_archive(name)]
     if archives:
-        return (
-            f"{len(names):,} files that are no pictures, passed over; archives among them are not opened: "
-            + _listed(archives)
+        return f"{len(names):,} files that are no pictures, passed over; archives among them are not opened: " + listed(
+            archives
         )
-    return f"{len(names):,} files that are no pictures, passed over: {_listed(names)}"
+    return f"{len(names):,} files that are no pictures, passed over: {listed(names)}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first few names, quoted, and how many more there are; for messages."""
     shown = ", ".join(repr(name if len(name) <= 80 else name[:77] + "...") for name in names[:SHOWN])
     return shown + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")

@@ -116,3 +116,18 @@ class PixelStore:
 
     def read(self, row: int) -> Image.Image:
         return Image.fromarray(self.pixels[row])
+
+
+@dataclass(frozen=True)
+class JoinedStore:
+    """Several stores one after the other, with `counts` rows each."""
+
+    stores: tuple[Store, ...]
+    counts: tuple[int, ...]
+
+    def read(self, row: int) -> Image.Image:
+        for store, count in zip(self.stores, self.counts, strict=True):
+            if row < count:
+                return store.read(row)
+            row -= count
+        raise IndexError(row)

@@ -1,4 +1,5 @@
-"""What is known of every picture once each has been decoded: whether it can be, its size, and what it shows."""
+"""What is known of every picture once each has been decoded: whether it can be, its size, and what it shows; and the
+data set without those that cannot."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from training.picture_set import Store, Survey
+from training.layout import listed
+from training.picture_set import DataError, PictureSet, Split, Store, Survey
 from vit_model.picture import PictureError
 
 Progress = Callable[[int, int, str], None]
@@ -71,3 +73,42 @@ def remembered_survey(
         np.savez_compressed(beside, sizes=made.sizes, digests=made.digests, faults=made.faults)
         os.replace(beside, path)
     return made
+
+
+def checked_set(
+    source: str,
+    classes: Sequence[str],
+    splits: dict[str, tuple[np.ndarray, np.ndarray]],
+    names: Sequence[str],
+    store: Store,
+    fingerprint: str,
+    cache: Path,
+    progress: Progress | None = None,
+    notes: Sequence[str] = (),
+) -> PictureSet:
+    """The set without the pictures that cannot be read, which are named. `splits`: kind -> (rows of `store` [n], labels
+    [n]); `names` of all rows. DataError if a class of the training set is left without any picture."""
+    rows = np.concatenate([rows for rows, _ in splits.values()])
+    seen = remembered_survey(store, rows, fingerprint, cache / ".surveys", progress)
+    readable, unreadable, reasons, begin = {}, [], [], 0
+    for kind, (rows, labels) in splits.items():
+        part = seen.take(np.arange(begin, begin + len(rows)))
+        begin += len(rows)
+        good = part.faults == ""
+        unreadable += [names[row] for row in rows[~good]]
+        reasons += part.faults[~good].tolist()
+        kept = tuple(names[row] for row in rows[good])
+        readable[kind] = Split(labels[good], kept, store, rows[good], part.take(good))
+    _check_left(classes, readable["train"].labels, unreadable, reasons)
+    return PictureSet(
+        source, tuple(classes), readable, tuple(unreadable), tuple(reasons), tuple(notes), fingerprint=fingerprint
+    )
+
+
+def _check_left(classes: Sequence[str], labels: np.ndarray, unreadable: list[str], reasons: list[str]) -> None:
+    left = np.bincount(labels, minlength=len(classes))
+    lost = [name for name, count in zip(classes, left, strict=True) if not count]
+    if lost:
+        raise DataError(
+            f"no picture of {listed(lost)} in the training set can be read; the first: {unreadable[0]!r}: {reasons[0]}"
+        )

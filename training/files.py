@@ -1,0 +1,46 @@
+"""The files of a folder on this machine, and a fingerprint that changes when they do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.layout import is_junk
+from training.picture_set import DataError
+
+
+def files_below(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """All files and all folders below `folder`, by relative names in order. Junk is not looked into; links to files and
+    folders are followed, as people build data sets of them, but not in circles."""
+    names, folders, seen = [], [], set()
+    for where, below, files in os.walk(folder, followlinks=True, onerror=_refuse):
+        real = os.path.realpath(where)
+        if real in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        prefix = Path(where).relative_to(folder).as_posix()
+        prefix = "" if prefix == "." else prefix + "/"
+        below[:] = sorted(name for name in below if not is_junk(name))
+        folders += [prefix + name for name in below]
+        names += [prefix + name for name in sorted(files) if not is_junk(name)]
+    return tuple(names), tuple(folders)
+
+
+def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
+    """Of names, sizes and times: reading every byte again at each start would take longer than it saves."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in names:
+        try:
+            status = os.stat(folder / name)
+            told = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"
+        except OSError:
+            told = f"{name}\0gone\0"
+        digest.update(told.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
