@@ -1,0 +1,55 @@
+"""`python killer.py RUN_DIR KILLS SEED`: trains the run in forked processes and kills each with SIGKILL, half of them
+while a checkpoint is being written, the others at any moment; then lets one finish. Prints one line a kill."""
+
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from training.runs import Run
+from training.worker import work
+
+torch.set_num_threads(1)  # so that forking is safe: no pool of threads has begun
+run, kills, moments = Run(sys.argv[1]), int(sys.argv[2]), random.Random(int(sys.argv[3]))
+checkpoints = run.path / "checkpoints"
+
+
+def writing() -> bool:
+    return checkpoints.is_dir() and any(path.name.startswith(".step-") for path in checkpoints.iterdir())
+
+
+def attempt() -> int:
+    child = os.fork()
+    if child == 0:
+        log = os.open(run.path / "log.txt", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        os.dup2(log, 1), os.dup2(log, 2)
+        os._exit(work(run))
+    return child
+
+
+done = 0
+while done < kills:
+    child, began = attempt(), time.monotonic()
+    in_writing = done % 2 == 0
+    wait = moments.uniform(0.0, 1.2)
+    caught = False
+    while os.waitpid(child, os.WNOHANG) == (0, 0):
+        passed = time.monotonic() - began
+        if (in_writing and passed > wait / 2 and writing()) or (not in_writing and passed > wait):
+            time.sleep(moments.choice([0, 0, 0.001, 0.003]))
+            caught = writing()
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            break
+    else:
+        print("it ended before it was killed", flush=True)
+        sys.exit(3)
+    done += 1
+    print(f"killed {'in writing' if caught else 'elsewhere'}", flush=True)
+    assert Path(run.path / "run.json").exists()
+child = attempt()
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
