@@ -42,11 +42,13 @@ class Answers:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One split's results. `confusion` [K, K] int64: rows true, columns predicted. `answers` is None, and `missing`
-    says why, where single pictures are not known."""
+    """One split's results, measured after `step` steps on the checkpoint of step `checkpoint`. `confusion` [K, K]
+    int64: rows true, columns predicted. `answers` is None, and `missing` says why, where single pictures are not known.
+    """
 
     split: str
     step: int
+    checkpoint: int
     loss: float
     accuracy: float
     classes: tuple[str, ...]
@@ -82,6 +84,7 @@ def read_evaluation(folder: Path, split: str) -> Evaluation | None:
         raise ValueError(f"{where} should name 1 to {MOST_CLASSES} classes")
     count = len(classes)
     confusion = _matrix(found.get("confusion"), count, where)
+    step = whole(found.get("step")) or 0
     right, total = int(np.trace(confusion)), int(confusion.sum())
     answers, missing = None, ""
     try:
@@ -90,7 +93,8 @@ def read_evaluation(folder: Path, split: str) -> Evaluation | None:
         missing = str(error)
     return Evaluation(
         split,
-        step=whole(found.get("step")) or 0,
+        step=step,
+        checkpoint=_checkpoint(folder, found, step),
         loss=number(found.get("loss")),
         accuracy=right / total if total else math.nan,
         classes=tuple(str(name) for name in classes),
@@ -150,6 +154,19 @@ def whole(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53 or value != int(value):
         return None
     return int(value)
+
+
+def _checkpoint(folder: Path, found: dict[str, Any], step: int) -> int:
+    """At the end of a run it is the best checkpoint that reads the test set, not the last."""
+    told = whole(found.get("checkpoint"))
+    if told is not None or found.get("split") != "test":
+        return step if told is None else told
+    try:
+        best = whole((read_object(folder / "best.json") or {}).get("step"))
+        ended = (read_object(folder / "progress.json") or {}).get("step")
+    except ValueError:
+        return step
+    return step if best is None or ended != step else best
 
 
 def _matrix(rows: Any, count: int, where: str) -> np.ndarray:

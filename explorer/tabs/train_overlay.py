@@ -168,7 +168,11 @@ def _trace(curve: Curve | None, axis: str, panel: int, **style: Any) -> dict[str
 
 
 def _marked(colour: str, mark: str) -> dict[str, Any]:
-    return {"mode": "lines+markers", "line": {"color": colour, "width": 2}, "marker": {"symbol": mark, "size": 7, "maxdisplayed": 30}}
+    return {
+        "mode": "lines+markers",
+        "line": {"color": colour, "width": 2},
+        "marker": {"symbol": mark, "size": 7, "maxdisplayed": 30},
+    }
 
 
 def shown_value(value: Any) -> str:

@@ -1,0 +1,186 @@
+"""What the Results part shows of a run, as values for its components, for one visitor."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from explorer.tabs.store import both
+from explorer.tabs.text import say
+from explorer.tabs.train_checkpoints import is_resnet, run_of, shown_source
+from explorer.tabs.train_evaluation import SPLITS, Evaluation, read_evaluation, stamp
+from explorer.tabs.train_owner import Door
+from explorer.tabs.train_pictures import PAGE, fits, split_of, thumbnails
+from explorer.tabs.train_published import published_value, sweep_value
+from explorer.viewer.results_matrix import confusion_value
+from training.datasets import cache_folder
+from training.run import Run
+
+
+def results_values(door: Door, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
+    """Values for the matrix, the published numbers, the sweep and the pictures' query; skipped where `told`, the stamp
+    of what the browser shows, is that of what there is."""
+    split = split if split in SPLITS else SPLITS[0]
+    try:
+        run = run_of(run_id, door, request) if run_id else None
+    except ValueError as error:
+        return _nothing(f"gone {run_id}", str(error), told)
+    if run is None:
+        return _nothing("", say(request, "results_none"), told)
+    name = run.name
+    now = f"{run.id} {split} {stamp(run.path, split)} {stamp(run.path, 'test')} {_sweep_stamp(run)}"
+    if now == told:
+        return [gr.skip() for _ in range(4)]
+    beside = [published_value(run), sweep_value(run)]
+    try:
+        found = read_evaluation(run.path, split)
+    except ValueError as error:
+        message = both("results_damaged", name=name, reason=str(error))
+        return [{"stamp": now, "message": message}, *beside, None]
+    if found is None:
+        key = "results_nothing_held_out" if split == "val" and _holds_nothing_out(run) else "results_not_yet"
+        return [{"stamp": now, "message": both(key, name=name)}, *beside, None]
+    title = both(
+        f"results_title_{split}", name=name, step=found.step, accuracy=_percent(found.accuracy), loss=_plain(found.loss)
+    )
+    value = confusion_value(
+        found.classes,
+        found.confusion,
+        stamp=now,
+        split=split,
+        title=title,
+        pictures=found.answers is not None,
+        note=both("results_no_single", reason=found.missing) if found.missing else "",
+    )
+    query = {"run": run.id, "split": split, "true": None, "predicted": None, "offset": 0, "asked": False, "of": now}
+    return [value, *beside, query if found.answers is not None else None]
+
+
+def pictures_value(
+    door: Door, request: gr.Request, query: dict | None, openable: bool, progress: Any = None
+) -> dict[str, Any] | None:
+    """What `PictureGrid` shows for a query. Faults are told in its place: the matrix stays as it is."""
+    if not query:
+        return None
+    empty = {"total": 0, "offset": 0, "page": PAGE, "items": [], "openable": False, "asked": query["asked"]}
+    title = both("results_mistakes")
+    try:
+        run = run_of(query["run"], door, request)
+        found = evaluation_of(run, query["split"], request)
+        true, predicted = (_class(query[name], found) for name in ("true", "predicted"))
+        title = _title(found, true, predicted)
+        positions = found.answers.where(true, predicted) if found.answers is not None else np.zeros(0, np.int64)
+        offset = min(query["offset"], max(len(positions) - 1, 0)) // PAGE * PAGE
+        if not len(positions):
+            return empty | {"title": both("results_no_mistakes") if true is None else title, "note": ""}
+        try:
+            pictures = split_of(run, found, progress)
+        except (ValueError, OSError) as error:
+            reason = str(error).replace(str(run.path), run.id)
+            return empty | {"title": title, "note": both("results_no_data", reason=_without_paths(reason, run))}
+    except ValueError as error:
+        return empty | {"title": title, "note": str(error)}
+    note = "" if fits(pictures, found.answers) else both("results_data_changed")
+    if is_resnet(run):
+        openable, note = False, note or both("results_resnet")
+    unreadable = say(request, "results_unreadable")
+    items = thumbnails(pictures, found, positions[offset:], unreadable)
+    return {
+        "title": title,
+        "note": note,
+        "openable": openable,
+        "total": len(positions),
+        "offset": offset,
+        "page": PAGE,
+        "items": items,
+        "asked": query["asked"],
+    }
+
+
+def numbers(run: Run, found: Evaluation) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The results as arrays, and where they come from."""
+    arrays = {"confusion": found.confusion, "per_class_accuracy": found.per_class, "classes": np.array(found.classes)}
+    if found.answers is not None:
+        arrays |= vars(found.answers)
+    config = run.config.to_dict()
+    manifest = {
+        "run": run.id,
+        "name": run.name,
+        "split": found.split,
+        "step": found.step,
+        "accuracy": found.accuracy if math.isfinite(found.accuracy) else None,
+        "loss": found.loss if math.isfinite(found.loss) else None,
+        "confusion": "rows true, columns predicted",
+        "config": config | {name: shown_source(config[name]) for name in ("data", "model")},
+        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")},
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return arrays, manifest
+
+
+def evaluation_of(run: Run, split: str, request: gr.Request) -> Evaluation:
+    found = read_evaluation(run.path, split)
+    if found is None:
+        raise ValueError(say(request, "results_not_yet", name=run.name))
+    return found
+
+
+def _class(number: Any, found: Evaluation) -> int | None:
+    """A class that a browser asked for."""
+    if number is None:
+        return None
+    if type(number) is not int or not 0 <= number < len(found.classes):
+        raise ValueError(f"there are {len(found.classes)} classes, from 0; got {str(number)[:40]}")
+    return number
+
+
+def _title(found: Evaluation, true: int | None, predicted: int | None) -> dict[str, str]:
+    if true is None:
+        return both("results_mistakes")
+    if predicted is None:
+        return both("results_class", true=found.classes[true])
+    key = "results_right" if true == predicted else "results_cell"
+    return both(key, true=found.classes[true], predicted=found.classes[predicted])
+
+
+def _nothing(now: str, message: str, told: str | None) -> list:
+    if now == told:
+        return [gr.skip() for _ in range(4)]
+    return [{"stamp": now, "message": message}, None, None, None]
+
+
+def _sweep_stamp(run: Run) -> str:
+    try:
+        return json.dumps([run.path.joinpath("sweep.json").stat().st_mtime_ns, run.state])
+    except OSError:
+        return run.state
+
+
+def _holds_nothing_out(run: Run) -> bool:
+    try:
+        return run.config.held_out == 0 or bool(run.sweep)
+    except ValueError:
+        return False
+
+
+def _without_paths(reason: str, run: Run) -> str:
+    """A fault of the data as visitors read it."""
+    try:
+        source = run.config.data
+    except ValueError:
+        return reason
+    return reason.replace(source, shown_source(source)).replace(str(cache_folder()), "~")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}%" if math.isfinite(share) else "-"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"
