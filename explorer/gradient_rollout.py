@@ -5,11 +5,13 @@ dA = d logit[target] / dA is (d logit / dO) V^T of the head outputs O = A V, so 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from numbers import Integral
 
 import torch
 from torch import Tensor
 
+from explorer.attention import rows_of_layer
 from explorer.rollout import Fuse, Mixing, below_start, chained_matrices, chained_rows
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
@@ -79,9 +81,14 @@ def _mixing(trace: Trace, choices: dict) -> Mixing:
 
 
 def _gradient_fuse(trace: Trace, gradients: Gradients, mixing: Mixing) -> Fuse:
-    def fuse(layer: int, tokens: slice) -> Tensor:
+    def fuse(layer: int) -> Callable[[slice], Tensor]:
         other = trace.layers - 1 - layer if mixing.compat else layer
-        weights = gradients[other][0, :, tokens] @ trace.values[other][0].transpose(-2, -1)  # dA [H, n, N]
-        return weights.mul_(trace.attention(layer, tokens)[0]).float().mean(0).relu_()
+        attention, values = rows_of_layer(trace, layer), trace.values[other][0].transpose(-2, -1)
+
+        def rows(tokens: slice) -> Tensor:
+            weights = gradients[other][0, :, tokens] @ values  # dA [H, n, N]
+            return weights.mul_(attention(tokens)).float().mean(0).relu_()
+
+        return rows
 
     return fuse

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.attention import check_one_picture, check_token, token_blocks
+from explorer.attention import check_one_picture, check_token, rows_of_layer, token_blocks
 from vit_model.trace import Trace
 
 HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -31,8 +31,8 @@ HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 DISCARDS = ("matrix", "row")
 
-Fuse = Callable[[int, slice], Tensor]
-"""(layer, n tokens) -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
+Fuse = Callable[[int], Callable[[slice], Tensor]]
+"""layer -> n tokens -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
 
 
 @torch.no_grad()
@@ -108,7 +108,12 @@ def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     if head_fusion not in tuple(HEAD_FUSIONS):
         raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {head_fusion!r}")
     fused = HEAD_FUSIONS[head_fusion]
-    return lambda layer, tokens: fused(trace.attention(layer, tokens)[0].float())
+
+    def fuse(layer: int) -> Callable[[slice], Tensor]:
+        rows = rows_of_layer(trace, layer)
+        return lambda tokens: fused(rows(tokens).float())
+
+    return fuse
 
 
 def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_layer: bool = False) -> Tensor:
@@ -170,8 +175,9 @@ def _fused_rows(
     if mixing.whole:
         yield slice(0, trace.tokens), _whole(trace, fuse, layer, mixing)
         return
+    rows = fuse(layer)
     for tokens in token_blocks(trace) if only is None else (only,):
-        fused = fuse(layer, tokens)
+        fused = rows(tokens)
         if count := int(trace.tokens * mixing.discard_ratio):
             fused.masked_fill_(fused < _order_statistic(fused, count)[:, None], 0.0)
         yield tokens, fused
@@ -180,8 +186,9 @@ def _fused_rows(
 def _whole(trace: Trace, fuse: Fuse, layer: int, mixing: Mixing) -> Tensor:
     """F [N, N] of one layer, with the weakest entries of the whole matrix dropped."""
     fused = torch.empty(trace.tokens, trace.tokens, device=trace.logits.device)
+    rows = fuse(layer)
     for tokens in token_blocks(trace):
-        fused[tokens] = fuse(layer, tokens)
+        fused[tokens] = rows(tokens)
     first, flat = fused[0, 0].clone(), fused.view(-1)
     if count := int(len(flat) * mixing.discard_ratio):
         if mixing.compat:  # its choice among equals is topk's

@@ -130,12 +130,14 @@ def test_one_row_makes_no_matrix_and_one_row_of_the_last_layer(given_trace, rand
     trace = given_trace(random_attention(3, 2, 10), grid=(3, 3))
     asked: dict[int, list[int]] = {}
 
-    def counted(self, layer, queries=None):
-        asked.setdefault(layer, []).append(queries.stop - queries.start)
-        return original(self, layer, queries)
+    def counted(trace, layer):
+        def rows(tokens):
+            asked.setdefault(layer, []).append(tokens.stop - tokens.start)
+            return attention.rows_of_layer(trace, layer)(tokens)
 
-    original = type(trace).attention
-    monkeypatch.setattr(type(trace), "attention", counted)
+        return rows
+
+    monkeypatch.setattr("explorer.rollout.rows_of_layer", counted)
     rollout(trace, 4)
     assert asked == {2: [1], 1: [3, 3, 3, 1], 0: [3, 3, 3, 1]}
 
