@@ -27,7 +27,7 @@ HEADER = "--- attempt"  # begins each attempt's part of log.txt
 NAME_LENGTH = 120
 NUMBERS = (
     *("step", "steps", "epoch", "epochs", "seconds", "seconds_left"),
-    *("images_per_second", "batch", "accumulation", "memory_bytes"),
+    *("images_per_second", "batch", "accumulation", "memory_bytes", "resolution"),
 )
 _CHECKPOINT = re.compile(r"step-(\d{8,15})", re.ASCII)
 

@@ -104,7 +104,7 @@ class Dispatcher(threading.Thread):
             try:
                 self.tick()
                 said = ""
-            except (OSError, RunError) as error:  # a full disk, a folder taken away: it may be better in a while
+            except (OSError, ValueError) as error:  # a full disk, a run that was just edited: better in a while
                 if str(error) != said:
                     said = str(error)
                     print(f"runs in {self.runs.folder}: {said}", flush=True)

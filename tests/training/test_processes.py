@@ -1,6 +1,7 @@
 """Processes are told apart by pid and start time, and a group is ended as a whole."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,18 @@ def test_the_whole_group_is_ended(tmp_path, until):
     until(lambda: not processes.LINUX or len(_of_group(pid)) == 2)
     process.end(force=False)
     until(lambda: not process.alive and not processes._group_exists(pid))
+
+
+@pytest.mark.skipif(shutil.which("ps") is None, reason="there is no ps here")
+def test_where_there_is_no_proc_ps_tells(sleeper, monkeypatch):
+    monkeypatch.setattr(processes, "LINUX", False)
+    process = Process.of(sleeper)
+    assert process.started.split()[-1].isdigit() and process.alive and Process.of(sleeper) == process
+    assert start_time(2**22 + 1) is None
+    assert not replace(process, started="Thu Jan  1 00:00:00 1970").alive
+    process.end(force=True)
+    os.waitid(os.P_PID, sleeper, os.WEXITED | os.WNOWAIT)
+    assert not process.alive and sleeper not in processes._children
 
 
 @pytest.mark.parametrize(

@@ -211,6 +211,8 @@ import sys, time
 from training import run
 from training.runs import Runs
 run.worker_command = lambda path: [sys.executable, sys.argv[2], str(path)]
+spawn = run.spawn
+run.spawn = lambda *arguments: time.sleep(0.3) or spawn(*arguments)  # time enough for the other to do the same
 runs, until = Runs(sys.argv[1]), time.monotonic() + float(sys.argv[3])
 print("ready", flush=True)
 sys.stdin.readline()
