@@ -8,6 +8,7 @@ import sys
 NAMES = {
     "explore": "the forward pass, analyses, memory and start-up of the explorer",
     "hover": "the viewer in a real browser: packing, hovering, waiting times",
+    "train": "a training step against timm in a plain loop and transformers' Trainer",
 }
 """Each is a module of this package with `main(words: list[str]) -> None`."""
 

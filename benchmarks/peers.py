@@ -19,7 +19,7 @@ def peers(config: ViTConfig) -> dict[str, Forward]:
     """pixels -> logits by timm, transformers (sdpa) and torchvision, each as fast as it comes, in eval mode."""
     huggingface = _quiet(hugging_face(config, "sdpa"))
     return {
-        "timm": _quiet(_timm(config)),
+        "timm": _quiet(timm_model(config)),
         "transformers": lambda pixels: huggingface(pixels).logits,
         "torchvision": _quiet(_torchvision(config)),
     }
@@ -55,7 +55,7 @@ def vit_explain_rollout(attentions: Sequence[Tensor], discard_ratio: float = 0.9
     return product[0, 1:]
 
 
-def _timm(config: ViTConfig) -> nn.Module:
+def timm_model(config: ViTConfig) -> nn.Module:
     return timm.models.VisionTransformer(
         img_size=config.image_size,
         patch_size=config.patch_size,

@@ -287,3 +287,24 @@ def test_models_are_safe_to_share_between_threads():
         thread.join()
     assert wrong == []
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("tokens", [17, 1030])
+def test_training_in_bf16_on_a_cpu_computes_what_the_fused_attention_does(tokens):
+    """There the fused kernel's backward pass is slow, and two explicit products take its place for short sequences."""
+    torch.manual_seed(0)
+    config = ViTConfig(
+        image_size=(4, 4 * (tokens - 1)), patch_size=4, width=16, depth=1, heads=2, mlp_width=16, classes=2
+    )
+    attention = VisionTransformer(config).blocks[0].attention
+    x, results = torch.randn(2, tokens, 16), []
+    for train in (True, False):
+        attention.train(train)
+        attention.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            (out,) = attention(x, keep=False)
+        out.float().square().sum().backward()
+        results.append((out.float(), attention.qkv.weight.grad.clone()))
+    (out, gradient), (fused, fused_gradient) = results
+    torch.testing.assert_close(out, fused, rtol=0.02, atol=0.02 * fused.abs().max().item())
+    assert (gradient - fused_gradient).norm() < 0.03 * fused_gradient.norm()
