@@ -35,6 +35,7 @@ from explorer.viewer.results_table import RunTable
 from training.runs import Run
 
 MOST_ROWS = 200
+# All queued: an event that is not changes a State without its `change`.
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 _FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "panel_accuracy", "panel_lr")
 
@@ -110,13 +111,13 @@ def build(door: Door, selected: gr.State) -> RunTable:
         path = save_bytes_to_cache(data.encode(), "vit-explorer-runs.csv", get_upload_folder())
         return gr.File(path, visible=True)
 
-    table.refresh(refresh, [selected, compared, axis], [table, due], queue=False, **QUIET)
+    table.refresh(refresh, [selected, compared, axis], [table, due], concurrency_limit=4, **QUIET)
     table.open(opened, None, selected, **QUIET)
     table.rename(rename, selected, table, **QUIET)
     table.resume(resume, selected, table, **QUIET)
     table.remove(remove, selected, [table, selected], **QUIET)
-    table.compare(compare, axis, [compared, due], trigger_mode="always_last", queue=False, **QUIET)
-    axis.change(turn, [compared, axis], due, queue=False, **QUIET)
+    table.compare(compare, axis, [compared, due], trigger_mode="always_last", concurrency_limit=4, **QUIET)
+    axis.change(turn, [compared, axis], due, **QUIET)
     due.change(draw, [compared, axis], [controls, plot, facts], trigger_mode="always_last", **QUIET)
     save.click(save_csv, compared, saved, api_visibility="private", show_progress_on=saved)
     return table

@@ -89,7 +89,7 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         evaluation = evaluation_of(run, split, request)
         return gr.File(saved_npz(f"results-{evaluation.split}", *numbers(run, evaluation)), visible=True)
 
-    matrix.refresh(refresh, [selected, split], shown, queue=False, **QUIET)
+    matrix.refresh(refresh, [selected, split], shown, concurrency_limit=4, **QUIET)  # queued, for `query.change`
     split.change(switched, [selected, split], shown, **QUIET)
     selected.change(switched, [selected, split], shown, **QUIET)
     matrix.cell(cell, query, query, trigger_mode="always_last", **QUIET)

@@ -355,19 +355,26 @@ const themes = new MutationObserver(() => {
   if (data) ramps();
   draw();
 });
-const sizes = new ResizeObserver(() => (element.isConnected ? draw() : release()));
+let inSight = false;
+const sizes = new ResizeObserver(() => {
+  if (!element.isConnected) return release();
+  const now = Boolean(root.offsetParent);
+  if (now && !inSight) refresh(); // its tab has been opened
+  inSight = now;
+  draw();
+});
 function release() {
   themes.disconnect();
   sizes.disconnect();
   clearInterval(timer);
 }
 themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
-sizes.observe(find(".matrix"));
+sizes.observe(root);
 
 const timer = setInterval(() => { // results of a run that goes on
   if (!element.isConnected) return release();
-  if (document.visibilityState === "visible" && root.offsetParent) trigger("refresh", { stamp: props.value?.stamp ?? "" });
+  if (document.visibilityState === "visible" && root.offsetParent) refresh();
 }, 8000);
+const refresh = () => trigger("refresh", { stamp: props.value?.stamp ?? "" });
 watch("value", show);
 show();
-trigger("refresh", { stamp: props.value?.stamp ?? "" });
