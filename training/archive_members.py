@@ -89,7 +89,7 @@ class _Counted:
 
 def _tar_members(stream: BinaryIO, limits: Limits, allowed: int) -> Iterator[Member]:
     counted = _Counted(stream, limits, allowed)
-    count = 0
+    count = end = 0
     with tarfile.open(fileobj=counted, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
         while (info := tar.next()) is not None:
             tar.members.clear()  # else a tar keeps every header it has seen
@@ -103,9 +103,12 @@ def _tar_members(stream: BinaryIO, limits: Limits, allowed: int) -> Iterator[Mem
                     f"the archive holds {name!r}, which is no plain file but a device, a pipe or a sparse file; "
                     "pack the pictures and folders alone"
                 )
-            counted.until = info.offset_data + info.size + HEADER_BYTES
+            end = info.offset_data + -(-info.size // 512) * 512
+            counted.until = end + HEADER_BYTES
             if name:
                 yield Member(name, info.isdir(), lambda info=info: _read_through(tar.extractfile(info)))
+    if counted.position < end + 512:
+        raise tarfile.ReadError("the mark at its end is missing")  # tarfile takes this for an end
 
 
 def _zip_members(file: BinaryIO, limits: Limits, allowed: int) -> Iterator[Member]:
@@ -179,14 +182,12 @@ def zip_names(infos: list[zipfile.ZipInfo]) -> Callable[[zipfile.ZipInfo], str]:
 
 
 def _tar_name(name: str) -> str:
-    """Names that are not UTF-8 come with their bytes escaped."""
+    """Names that are not UTF-8 come with their bytes escaped, which no text file may hold."""
     raw = name.encode("utf-8", "surrogateescape")
-    for encoding in ("utf-8", "gb2312"):
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode("latin-1")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
 def checked_name(name: str) -> str:

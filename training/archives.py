@@ -16,6 +16,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -34,6 +35,9 @@ from vit_model.picture import MAX_BYTES as MAX_PICTURE_BYTES
 Progress = Callable[[int, int, str], None]
 PIECE = 2**20
 VERSION = 1  # of what `unpack` leaves behind
+HALF = ".unpacking-"
+DAY = 24 * 3600
+KEPT_BYTES = int(os.environ.get("VIT_EXPLORER_DATA_BYTES", 100_000_000_000))
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 
 
@@ -69,15 +73,8 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
         return found
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=cache) as beside:
-            _unpack(archive, Path(beside), limits, progress)
-            try:
-                os.rename(beside, folder)
-            except OSError:
-                if _opened(folder, key) is None:  # else another process was faster
-                    shutil.rmtree(folder, ignore_errors=True)
-                    os.rename(beside, folder)
-            Path(beside).mkdir(exist_ok=True)  # for TemporaryDirectory to remove
+        make_room(cache)
+        _unpack_at_once(archive, folder, limits, progress)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
@@ -91,6 +88,40 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
     unpacked = _opened(folder, key)
     assert unpacked is not None
     return unpacked
+
+
+def make_room(cache: Path, keep_bytes: int = KEPT_BYTES) -> None:
+    """Removes what was unpacked longest ago and has not been opened for a week, until the rest takes `keep_bytes`; and
+    what processes that were killed left half unpacked."""
+    now, kept = time.time(), []
+    for folder in cache.iterdir():
+        used = folder.stat().st_mtime
+        if folder.name.startswith(HALF):
+            if now - used > DAY:
+                shutil.rmtree(folder, ignore_errors=True)
+        else:
+            kept.append((used, sum(file.stat().st_size for file in folder.iterdir()), folder))
+    total = sum(size for _, size, _ in kept)
+    for used, size, folder in sorted(kept):
+        if total <= keep_bytes or now - used < 7 * DAY:
+            return
+        shutil.rmtree(folder, ignore_errors=True)
+        total -= size
+
+
+def _unpack_at_once(archive: Path, folder: Path, limits: Limits, progress: Progress | None) -> None:
+    """`folder` appears complete or not at all."""
+    beside = Path(tempfile.mkdtemp(prefix=HALF, dir=folder.parent))
+    try:
+        _unpack(archive, beside, limits, progress)
+        try:
+            os.rename(beside, folder)
+        except OSError:
+            if _opened(folder, "") is None:  # a damaged one; else another process was faster
+                shutil.rmtree(folder, ignore_errors=True)
+                os.rename(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _unpack(archive: Path, folder: Path, limits: Limits, progress: Progress | None) -> None:
@@ -130,7 +161,7 @@ def _opened(folder: Path, key: str) -> Unpacked | None:
         index = json.loads((folder / "names.json").read_text(encoding="utf-8"))
         spans = np.load(folder / "spans.npy", allow_pickle=False)
         size = (folder / "pictures.bin").stat().st_size
-    except (OSError, ValueError):
+    except (OSError, ValueError, EOFError):
         return None
     if len(index["names"]) != len(spans) or (len(spans) and spans.sum(1).max() > size):
         return None

@@ -19,6 +19,7 @@ from vit_model.picture import PictureError
 
 Progress = Callable[[int, int, str], None]
 CHUNK = 64
+THREADS = 8  # a picture may take 600 MB while it is decoded
 VERSION = 1  # of how pictures are read and hashed; part of the key under which a survey is kept
 
 
@@ -41,7 +42,7 @@ def survey(
             digest.update(picture.tobytes())
             digests[position] = np.frombuffer(digest.digest(), np.uint8)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, THREADS)) as pool:
         under_way = [pool.submit(look, begin) for begin in range(0, len(rows), CHUNK)]
         try:
             for done, chunk in enumerate(under_way, 1):

@@ -41,7 +41,7 @@ class Request:
 
 @dataclass
 class HubServer:
-    """`models`: {id: {file: bytes}}. `with HubServer(...) as hub:` serves them at `hub.url` and notes `hub.requests`.
+    """`models`: {id: {file: bytes}}; a data set's id is "datasets/owner/name". `with HubServer(...) as hub:` serves them at `hub.url` and notes `hub.requests`.
 
     `refusals`: {start of a path: (status, X-Error-Code, X-Error-Message)}. `cut_after`: {file: bytes}, each once: the
     connection is closed after that many bytes of a GET. `stop_after`: {file: bytes}: a GET gets no further than that
@@ -94,6 +94,8 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             hub.requests.append(Request(self.command, path, self.headers["Range"], self.headers["Authorization"]))
             if path.startswith("/api/models/"):
                 model, _, revision = path.removeprefix("/api/models/").partition("/revision/")
+            elif path.startswith("/api/datasets/"):  # kept under "datasets/owner/name", as in the other paths
+                model, _, revision = path.removeprefix("/api/").partition("/revision/")
             else:
                 model, _, rest = path.removeprefix("/").partition("/resolve/")
                 revision, _, name = rest.partition("/")
