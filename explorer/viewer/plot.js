@@ -2,6 +2,7 @@
 const root = element.querySelector(".vit-plot");
 const plot = root.querySelector(".vit-plot-canvas");
 const note = root.querySelector(".vit-plot-note");
+const spoken = root.querySelector(".vit-plot-spoken");
 const lang = vit.language(props.lang);
 const t = vit.translator(TEXT, lang);
 const MODEBAR = Object.fromEntries(["save", "zoom", "pan", "in", "out", "auto", "reset"].map((key) => [TEXT.en[key], t(key)]));
@@ -141,6 +142,7 @@ async function load() {
   await draw();
   if (first) plot.on("plotly_click", clicked);
   if (mine !== ticket) return;
+  offerWalk();
   root.dataset.state = "ready";
   root.dataset.seq = Number(root.dataset.seq) + 1;
 }
@@ -169,5 +171,7 @@ function release() {
 
 themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
 sizes.observe(root);
+root.addEventListener("keydown", walk);
+root.addEventListener("blur", () => walked && leavePoint());
 watch("value", load);
 load();

@@ -81,7 +81,7 @@ class PlotlyView(gr.HTML):
             value,
             html_template=_HTML,
             css_template=(HERE / "plot.css").read_text("utf-8"),
-            js_on_load=component_script("base.js", "plot.js", text=HERE / "plot.text.json"),
+            js_on_load=component_script("base.js", "plot_keys.js", "plot.js", text=HERE / "plot.text.json"),
             apply_default_css=False,
             height=height,
             lang=lang,
@@ -107,4 +107,5 @@ def _described(value: Any) -> str:
 _HTML = """<div class="vit-plot" data-state="empty" data-seq="0">
   <div class="vit-plot-canvas" role="img"></div>
   <p class="vit-plot-note" role="status" hidden></p>
+  <p class="vit-plot-spoken" aria-live="polite"></p>
 </div>"""

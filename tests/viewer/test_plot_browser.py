@@ -115,6 +115,39 @@ def test_click_on_a_point_selects_and_the_viewers_state_is_ringed_without_a_requ
     assert len(page.asked) == before
 
 
+def test_points_are_walked_and_selected_with_the_keyboard(page):
+    plot, spoken = page.locator("#plot .vit-plot"), page.locator("#plot .vit-plot-spoken")
+    assert plot.get_attribute("aria-label").endswith(
+        "a chart of 8 points. Arrow keys move from point to point, Enter selects."
+    )
+    plot.focus()
+    seen = []
+    for key in (
+        "ArrowRight",
+        "ArrowUp",
+        "ArrowUp",
+        "ArrowRight",
+        "ArrowDown",
+        "ArrowLeft",
+        "End",
+        "ArrowRight",
+        "Home",
+    ):
+        page.keyboard.press(key)
+        seen.append(spoken.text_content())
+    first, above, next_, below, last = "0, 1", "0, 1.25", "1, 2", "1, 2", "3, 4.25"
+    assert seen == [first, above, above, next_, below, above, last, last, first]
+    assert page.locator("#plot .hoverlayer .hovertext").count() == 1, "and shown"
+    page.evaluate("document.addEventListener('vit:select', (event) => (window.walked = event.detail))")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    assert page.evaluate("window.walked") == {"viewer": "attention", "layer": 0, "panel": 1}
+    page.keyboard.press("Escape")
+    assert spoken.text_content() == ""
+    assert page.locator("#plot .hoverlayer .hovertext").count() == 0
+    assert page.locator("#heat .vit-plot").get_attribute("tabindex") is None, "a heat map has no points to walk over"
+
+
 def test_zoom_holds_when_the_value_changes(open_page, url):
     page = open_plots(open_page, url)
     shown = "document.querySelector('#plot .js-plotly-plot')._fullLayout.xaxis.range"
