@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 import gradio as gr
 
 from explorer.device import best_device, on_space
-from explorer.tabs import train_history, train_results
+from explorer.tabs import train_api, train_history, train_results
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.text import words
+from explorer.tabs.train_check import Check, build_check, wire_check
 from explorer.tabs.train_form import Form, build_form, in_words, wire_form
 from explorer.tabs.train_owner import NOBODY, Door, owner_of
 from explorer.tabs.train_results import Explorer
@@ -28,12 +29,14 @@ class TrainTab:
     item: gr.Tab
     inner: gr.Tabs
     form: Form
+    check: Check
     start: gr.Button
     watch: Watch
     table: RunTable
 
     def wire(self, demo: gr.Blocks, tabs: gr.Tabs) -> None:
         wire_form(self.form, demo)
+        wire_check(self.check, self.form)
         wire_watch(self.watch)
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         shown = [self.inner, self.watch.choice, self.watch.view, self.watch.selected]
@@ -56,18 +59,21 @@ class TrainTab:
 
         self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
         self.table.open(lambda: gr.Tabs(selected="watch"), None, self.inner, queue=False, **quiet)
+        train_api.endpoints(self.door)
         demo.load(permalink, None, [tabs, *shown], queue=False, **quiet)
 
 
 def build(loopback: bool, explorer: Explorer) -> TrainTab:
     """`loopback`: whether the server listens to this computer alone."""
-    door, selected = Door(Runs(), loopback), gr.State(None)
+    door = Door(Runs(), loopback)
     with gr.Tab(words("tab_train"), id="train", elem_id="tab-train") as item:
+        selected = gr.State(None)  # the id of the run that all parts show; in here, as Gradio's tabs may hold only tabs
         if on_space():
             gr.LoginButton(words("train_login_button"), size="sm", elem_id="login")
         with gr.Tabs(selected="new", elem_id="train-tabs") as inner:
             with gr.Tab(words("train_new"), id="new", elem_id="tab-new"):
                 form = build_form(door)
+                check = build_check()
                 with gr.Row():
                     start = gr.Button(words("train_start"), variant="primary", scale=0, min_width=220, elem_id="start")
                 with gr.Accordion(words("what"), open=False):
@@ -77,7 +83,7 @@ def build(loopback: bool, explorer: Explorer) -> TrainTab:
                 table = train_history.build(door, selected)
             with gr.Tab(words("train_results"), id="results", elem_id="tab-results"):
                 train_results.build(door, selected, explorer)
-    return TrainTab(door, item, inner, form, start, watch, table)
+    return TrainTab(door, item, inner, form, check, start, watch, table)
 
 
 def create(form: Form, request: gr.Request | None, values: tuple) -> Run:

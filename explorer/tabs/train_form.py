@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 import torch
+from gradio.events import Dependency
 
 from explorer.tabs.text import TEXT, say, words
 from explorer.tabs.train_command import command_line
@@ -42,6 +43,7 @@ from training.recipes import RECIPES, Recipe, recipe_named
 from vit_model import SIZES
 from vit_model.zoo import BUNDLED, KNOWN
 
+QUIET = {"api_visibility": "private", "queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
 FILLED = ("length", "unit", "rates", *FIELDS)
 FIRST = "scratch-tiny"  # what the form opens with: trains on any computer in a minute or two
 
@@ -78,6 +80,14 @@ class Form:
     def typed(self) -> list:
         """What a person types or chooses in, apart from the recipe."""
         return [self.data, self.model, *self.filled]
+
+    def recheck(self, event: Dependency) -> None:
+        """Bring the command up to date after an event that has changed a box."""
+
+        def check(request: gr.Request, *values):
+            return checked(self, request, values)
+
+        event.then(check, self.inputs, self.command, **QUIET)
 
     def read(self, request: gr.Request | None, values: Sequence) -> Filled:
         """What the boxes say. FieldError, ConfigError or ValueError in the visitor's language where that is no run."""
@@ -205,7 +215,6 @@ def build_form(door: Door) -> Form:
 
 def wire_form(form: Form, demo: gr.Blocks) -> None:
     """A recipe fills the boxes; whatever is typed is read at once, and nothing that is typed is ever replaced."""
-    quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
 
     def check(request: gr.Request, *values):
         return checked(form, request, values)
@@ -221,16 +230,18 @@ def wire_form(form: Form, demo: gr.Blocks) -> None:
         moved = moved_along(given.chosen, given.data, given.boxes)
         return [moved.get(key, gr.skip()) for key in FILLED]
 
-    chosen = form.recipe.input(choose, form.recipe, [form.about, *form.typed], **quiet)
-    chosen.then(check, form.inputs, form.command, **quiet)
-    moved = form.data.input(follow, form.inputs, form.filled, **quiet)
-    moved.then(check, form.inputs, form.command, **quiet)
-    gr.on([box.input for box in form.typed if box is not form.data], check, form.inputs, form.command, **quiet)
+    chosen = form.recipe.input(choose, form.recipe, [form.about, *form.typed], **QUIET)
+    form.recheck(chosen)
+    moved = form.data.input(follow, form.inputs, form.filled, **QUIET)
+    form.recheck(moved)
+    # A text box tells of its input only when a key is pressed: of a paste, its change has to tell
+    edits = [box.change if isinstance(box, gr.Textbox) else box.input for box in form.typed if box is not form.data]
+    gr.on(edits, check, form.inputs, form.command, **QUIET)
     for file, box, kinds in ((form.archive, form.data, ()), (form.weights, form.model, WEIGHTS)):
-        named = file.upload(lambda files, kinds=kinds: upload_name(files, kinds), file, box, **quiet)
-        named.then(check, form.inputs, form.command, **quiet)
-    opened = demo.load(_about_first, form.recipe, form.about, **quiet)
-    opened.then(check, form.inputs, form.command, **quiet)
+        named = file.upload(lambda files, kinds=kinds: upload_name(files, kinds), file, box, **QUIET)
+        form.recheck(named)
+    opened = demo.load(_about_first, form.recipe, form.about, **QUIET)
+    form.recheck(opened)
 
 
 def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:

@@ -1,4 +1,4 @@
-"""A look ahead, in a process of its own: `ask(kind, config)` -> progress, then what was found.
+"""ask: a look ahead in a process of its own, whose progress comes first and what it found last.
 
 A trial step may need more memory than there is, and data may take minutes to arrive: neither may harm the page. The
 process is ended with its children when the visitor leaves, or after `LIMIT_SECONDS`.
@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 Kind = Literal["data", "batch", "step"]
 LIMIT_SECONDS = 900
+THUMBNAIL = 128
 MEMORY_SIGNALS = (-9, 137)
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,22 +96,49 @@ def ask(kind: Kind, config: dict[str, Any], limit: float = LIMIT_SECONDS) -> Ite
 def answer(kind: Kind, config: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
     """What the run of `config` would meet: the data report, one augmented batch, or what a few dry steps took."""
     from training.config import RunConfig
-    from training.preflight import augmented_batch, preflight
 
     run = RunConfig.from_dict(config)
+    if kind == "data":
+        return _data(run, progress)
+    from training.preflight import augmented_batch, preflight
+
     if kind == "step":
         return preflight(run, progress=progress).to_dict()
-    if kind == "batch":
-        pictures, names, patch = augmented_batch(run)
-        return {"pictures": [_png(picture) for picture in pictures], "names": names, "patch": list(patch)}
-    raise ValueError(f"no look at {kind!r}")
-
-
-def _png(pixels: Any) -> str:
     from PIL import Image
 
+    pictures, names, patch = augmented_batch(run)
+    return {"pictures": [_png(Image.fromarray(p)) for p in pictures], "names": names, "patch": list(patch)}
+
+
+def _data(run: Any, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+    """The data report, and thumbnails of the training part's samples with their classes."""
+    import numpy as np
+
+    from training.datasets import hold_out, open_dataset
+    from training.report import report
+    from vit_model.picture import PictureError
+
+    pictures = open_dataset(run.data, progress=progress)
+    train = pictures.splits["train"]
+    parts = {name: (name, np.arange(len(split))) for name, split in pictures.splits.items()}
+    if "val" not in parts and run.held_out:
+        kept, held = hold_out(train.labels, run.held_out, run.seed)
+        parts |= {"train": ("train", kept), "val": ("train", held)}
+    made = report(pictures, parts, resolution=run.resolution, progress=progress)
+    samples = []
+    for index in made["parts"]["train"]["samples"]:
+        try:
+            picture = train.read(index)
+        except PictureError:  # it has been taken away since
+            continue
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
+        samples.append({"picture": _png(picture), "name": pictures.classes[train.labels[index]]})
+    return made | {"samples": samples}
+
+
+def _png(picture: Any) -> str:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    picture.save(file, "PNG", compress_level=1)
     return base64.b64encode(file.getvalue()).decode()
 
 

@@ -17,6 +17,7 @@ import gradio as gr
 from explorer.tabs.text import say
 from explorer.tabs.train_values import FieldError
 from explorer.tabs.uploads import uploaded_checkpoint
+from training.datasets import cache_folder
 from training.runs import Runs
 from vit_model import SIZES
 from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
@@ -43,6 +44,8 @@ def data_source(text: str | None, archive: str | None, local: bool, request: gr.
         return _uploaded(text, [archive] if archive else [], "data", request)
     if local and text and Path(text).expanduser().exists():
         return str(Path(text).expanduser().resolve())
+    if local and text and Path(text).name == text and (cache_folder() / text).exists():
+        return text
     raise FieldError("data", say(request, "train_bad_data_local" if local else "train_bad_data", name=text[:200]))
 
 

@@ -73,7 +73,7 @@ class TrainLiveView(gr.HTML):
             "more": reached - (offset or 0) > CHUNK // 2,
             "log": text,
             "log_offset": log_reached,
-            "facts": _facts(run),
+            "facts": facts_of(run),
         }
 
     @server
@@ -113,7 +113,7 @@ def row(event: MetricEvent) -> list:
     return [event.split, event.step, event.epoch, event.seconds, values]
 
 
-def _facts(run: Run) -> dict[str, Any]:
+def facts_of(run: Run) -> dict[str, Any]:
     """What the run was told, for its heading; nothing where its run.json is damaged."""
     try:
         config = run.config

@@ -1,0 +1,107 @@
+"""Looks ahead from the form: the data report with an augmented batch, and a few dry steps; neither touches the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from explorer.tabs import train_probe
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.text import say, words
+from explorer.tabs.train_form import Filled, Form, in_words
+from explorer.tabs.train_probe import LIMIT_SECONDS, ProbeError, Progress
+from explorer.viewer.train_check import TrainCheckView, picture_files
+from training.config import ConfigError
+
+AT_ONCE = 2  # trial processes of all visitors together
+
+
+@dataclass(frozen=True)
+class Check:
+    look: gr.Button
+    attempt: gr.Button
+    use: gr.Button
+    view: TrainCheckView
+    parts: gr.State  # into how many the trial cut its batch
+
+
+def build_check() -> Check:
+    with gr.Row(elem_id="check-buttons"):
+        look = gr.Button(words("train_report_button"), scale=0, min_width=180, elem_id="look-at-data")
+        attempt = gr.Button(words("train_preflight_button"), scale=0, min_width=180, elem_id="try-step")
+        use = gr.Button("", visible=False, scale=0, min_width=220, elem_id="use-batch")
+    view = TrainCheckView(elem_id="train-check")
+    return Check(look, attempt, use, view, gr.State(1))
+
+
+def wire_check(check: Check, form: Form) -> None:
+    at_once = {"concurrency_id": "probe", "concurrency_limit": AT_ONCE, "trigger_mode": "once"}
+    shown = {"api_visibility": "private", "show_progress": "full", "show_progress_on": check.view}
+
+    @said_plainly
+    def look(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
+        config = _config(form, request, values)
+        found = _asked("data", config, request, progress)
+        for sample, file in zip(found["samples"], _files(found["samples"]), strict=True):
+            sample["file"] = file
+            del sample["picture"]
+        batch = _asked("batch", config, request, progress)
+        files = picture_files(batch.pop("pictures"))
+        return {"data": found, "batch": batch | {"files": files}}, gr.Button(visible=False)
+
+    @said_plainly
+    def attempt(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
+        config = _config(form, request, values)
+        found = _asked("step", config, request, progress)
+        parts, given = found["batch_parts"], config["accumulation"]
+        offered = gr.Button(say(request, "train_use_parts", parts=parts), visible=parts != given)
+        return {"step": found, "accumulation": given}, offered, parts
+
+    check.look.click(look, form.inputs, [check.view, check.use], **at_once, **shown)
+    check.attempt.click(attempt, form.inputs, [check.view, check.use, check.parts], **at_once, **shown)
+    used = check.use.click(
+        lambda parts: (str(parts), gr.Button(visible=False)),
+        check.parts,
+        [form.boxes["accumulation"], check.use],
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
+    form.recheck(used)
+
+
+def _config(form: Form, request: gr.Request, values: tuple) -> dict[str, Any]:
+    """What the form says, of someone who may use this computer."""
+    form.door.check_start(request)
+    try:
+        filled: Filled = form.read(request, values)
+    except ConfigError as error:
+        raise ValueError(in_words(request, error)) from error
+    return filled.config.to_dict()
+
+
+def _asked(kind: train_probe.Kind, config: dict, request: gr.Request, progress: gr.Progress) -> dict[str, Any]:
+    """The answer of a process of its own, whose progress the page shows on the way."""
+    doing = say(request, f"train_checking_{kind}")
+    progress(None, desc=doing)
+    asked: Iterator = train_probe.ask(kind, config)
+    try:
+        for told in asked:
+            if not isinstance(told, Progress):
+                return told
+            part = told.done / told.total if told.total > 0 else None
+            progress(part, desc=f"{doing}: {told.text}" if told.text else doing)
+    except ProbeError as error:
+        if error.long:
+            raise ValueError(say(request, "train_check_long", minutes=LIMIT_SECONDS // 60)) from error
+        raise ValueError(say(request, "train_check_failed", reason=str(error))) from error
+    finally:
+        asked.close()
+    raise AssertionError("a probe ends with an answer or an error")
+
+
+def _files(samples: list[dict]) -> list[dict]:
+    return picture_files([sample["picture"] for sample in samples])
