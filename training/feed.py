@@ -58,6 +58,12 @@ class Feed:
         self._ahead: Iterator[Tensor] | None = None
         self._next = -1
 
+    @property
+    def parts(self) -> dict[str, tuple[str, np.ndarray]]:
+        """What the run makes of the data set: part -> (split that it is taken from, indices of its pictures there)."""
+        parts = {"train": ("train", self.indices), "val": (self.held_split, self.held_indices)}
+        return parts | ({"test": ("test", np.arange(len(self.test_labels)))} if self.has_test else {})
+
     def prepare(self, preprocessing: Preprocessing) -> None:
         """Decode for this resolution."""
         self._preprocessing = preprocessing

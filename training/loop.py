@@ -23,10 +23,12 @@ from training.config import ConfigError, RunConfig
 from training.errors import TrainingError
 from training.evaluate import autocast, evaluate, write_results
 from training.feed import Feed
+from training.jsonfile import write_json
 from training.meters import Rate, Since, peak_memory
 from training.metrics import MetricEvent, append_events
 from training.optimise import Optimisers, average, grad_norm, learning_rate
 from training.randomness import seed_torch
+from training.report import report
 
 PROGRESS_SECONDS = 1.0
 
@@ -79,6 +81,9 @@ class Training:
         self.feed = Feed(
             config, self.device, lambda done, total, text: self.report(phase="loading", note=text), local_paths, sample
         )
+        if self.rank == 0 and sample is None:
+            parts = self.feed.parts
+            write_json(run.path / "data.json", report(self.feed.data, parts, resolution=config.resolution))
         self.model = build_model(config, self.feed.classes, local_paths=local_paths).to(self.device)
         if config.batch > self.feed.count:
             raise ConfigError(

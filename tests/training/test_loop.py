@@ -110,6 +110,8 @@ def test_a_run_leaves_its_curve_its_checkpoints_and_its_results(tmp_path):
     assert end == "finished"
     assert sorted(curve) == sorted([("train", step) for step in range(1, 9)] + [("val", 4), ("val", 8), ("test", 8)])
     assert {"loss", "lr", "grad_norm", "accuracy"} <= set(curve["train", 1])
+    data = json.loads((tmp_path / "run/data.json").read_text())
+    assert {name: part["count"] for name, part in data["parts"].items()} == {"train": 78, "val": 18, "test": 30}
     best = json.loads((tmp_path / "run/best.json").read_text())
     kept = checkpoint.complete(tmp_path / "run/checkpoints")
     assert set(kept) == {8, best["step"]}
