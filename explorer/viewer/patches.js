@@ -340,6 +340,9 @@ find(".slider").addEventListener("input", () => {
   pause();
   setTime(time());
 });
+find(".png").addEventListener("click", () => {
+  if (scene) vit.savePng(patchesPng(), `patches-token${shown()}.png`);
+});
 find(".show-norms").addEventListener("change", () => scene && showNorms());
 for (const [name, target] of [[".original", ".crop"], [".seen", ".seen"]]) {
   follow(find(name), (event) => {

@@ -94,7 +94,9 @@ class PatchesView(gr.HTML):
             value,
             html_template=(HERE / "patches.html").read_text("utf-8"),
             css_template=(HERE / "patches.css").read_text("utf-8"),
-            js_on_load=component_script("base.js", "unfold.js", "patches.js", text=HERE / "patches.text.json"),
+            js_on_load=component_script(
+                "base.js", "unfold.js", "patches_png.js", "patches.js", text=HERE / "patches.text.json"
+            ),
             apply_default_css=False,
             lang=lang,
             **kwargs,

@@ -268,6 +268,26 @@ def test_another_picture_keeps_the_chosen_patch(open_patches):
     assert float(fact(page, "Embedding norm").split(",")[0]) == pytest.approx(value(seed=7)["norms"][5], rel=5e-3)
 
 
+def test_what_is_shown_is_saved_as_a_png(open_patches):
+    page, made = open_patches(), value()
+    page.locator("#view .seen").focus()
+    page.keyboard.press("End")
+    painted(page)
+    with page.expect_download() as download:
+        page.locator("#view .png").click()
+    assert download.value.suggested_filename == "patches-token7.png"
+    saved = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    seen = np.asarray(Image.open(made["seen"]["path"]))  # 16 x 24 pixels, drawn 560 wide from (624, 60)
+    scale = 560 / 24
+    for row, column in ((2, 3), (10, 5), (5, 12)):
+        y, x = 60 + (row + 0.5) * scale, 624 + (column + 0.5) * scale
+        np.testing.assert_array_equal(saved[round(y), round(x)], seen[row, column])
+    original = Image.open(made["picture"]["file"]["path"]).convert("RGB")  # 120 x 80, 560 wide from (32, 60)
+    inside, outside = saved[60 + round(45 * 560 / 120), 32 + round(50 * 560 / 120)], saved[65, 40]
+    assert inside.astype(int).sum() > 0 and outside.max() <= 0.45 * 255, "what the model does not see is dark"
+    assert original.size == (120, 80)
+
+
 def test_chinese_on_a_phone_in_the_dark_does_not_scroll_sideways(open_patches):
     page = open_patches(locale="zh-CN", viewport={"width": 390, "height": 844}, color_scheme="dark")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
