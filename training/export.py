@@ -1,4 +1,4 @@
-"""Take a checkpoint out of a run: the model alone, without what a resume needs. Standard library only."""
+"""Take a checkpoint out of a run: the model with its card, without what a resume needs. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+from training.card import write_card
 from training.runs import CheckpointInfo, Run, RunError
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
@@ -27,19 +28,22 @@ def chosen(run: Run, checkpoint: str | int | None = None) -> CheckpointInfo:
     raise RunError(f"{run.id} has no checkpoint {checkpoint!r}; it has {', '.join(names)}")
 
 
-def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str]) -> Path:
-    """Copy the checkpoint that `chosen` finds into `folder`, which must be missing or empty and appears whole. Works in
-    mid-run too. RunError says what is in the way."""
+def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str], repo_id: str | None = None) -> Path:
+    """Copy the checkpoint that `chosen` finds into `folder`, which must be missing or empty and appears whole, with its
+    model card (`repo_id`: the repository that it is going to be). Works in mid-run too. RunError says what is in the
+    way, ConfigError that run.json is damaged."""
     target = Path(os.path.abspath(folder))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise RunError(f"{folder} is there already and not empty; choose another folder")
-    source = chosen(run, checkpoint).path
+    which = chosen(run, checkpoint)
+    source = which.path
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
     beside.mkdir()
     try:
         for name in FILES:
             shutil.copyfile(source / name, beside / name)
+        write_card(run, which, beside, repo_id)
         if target.exists():
             target.rmdir()
         beside.rename(target)

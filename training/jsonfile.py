@@ -33,17 +33,18 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> No
         sync_folder(path.parent)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in the file; None where there is no file. ValueError for one that holds anything else."""
+def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
+    """The object in the file; None where there is no file. ValueError for one that holds anything else, or more than
+    `largest` bytes."""
     try:
         with open(path, "rb") as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(largest + 1)
     except FileNotFoundError:
         return None
     except OSError as error:  # a folder of that name, no permission
         raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
-    if len(content) > LARGEST:
-        raise ValueError(f"{path.name} cannot be read: it is larger than {LARGEST >> 20} MiB")
+    if len(content) > largest:
+        raise ValueError(f"{path.name} cannot be read: it is larger than {largest >> 20} MiB")
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:

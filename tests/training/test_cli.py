@@ -171,13 +171,13 @@ def exported(tmp_path, config):
     return run
 
 
-def test_export_copies_the_model_alone(tmp_path, exported, capsys):
+def test_export_copies_the_model_and_its_card(tmp_path, exported, capsys):
     def export(name, *flags):
         code = cli.main(["export", str(exported.path), "--to", str(tmp_path / name), *flags])
         files = {path.name: path.read_text() for path in (tmp_path / name).glob("*")}
         return code, files.get("model.safetensors", "").rpartition(" ")[2], sorted(files)
 
-    names = ["config.json", "model.safetensors", "preprocessor_config.json"]
+    names = ["README.md", "config.json", "model.safetensors", "preprocessor_config.json"]
     assert export("a") == (0, "20", names), "no best: the last"
     assert capsys.readouterr().out == f"{tmp_path / 'a'}\n"
     assert export("b", "--checkpoint", "best") == (2, "", [])
