@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from training.archives import ENDINGS, is_archive_path, unpack
-from training.files import files_below, files_fingerprint
+from training.files import as_text, files_below, files_fingerprint
 from training.hub_data import hub_pictures
 from training.layout import arrange
 from training.picture_set import DataError, FileStore, PictureSet, Split, Store
@@ -59,6 +59,7 @@ def open_dataset(
     if path.is_dir():
         names, folders = files_below(path)
         store, fingerprint = FileStore(path, names), files_fingerprint(path, names)
+        names, folders = as_text(names), as_text(folders)
     else:
         unpacked = unpack(path, cache / ".unpacked", progress)
         names, folders, store, fingerprint = unpacked.names, unpacked.folders, unpacked.store, unpacked.fingerprint

@@ -42,5 +42,10 @@ def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
+def as_text(names: Sequence[str]) -> tuple[str, ...]:
+    """Names whose bytes are not UTF-8, which no JSON file or page could hold, with these bytes as \\xff."""
+    return tuple(name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace") for name in names)
+
+
 def _refuse(error: OSError) -> None:
     raise DataError(f"the folder {error.filename} cannot be read: {error.strerror}") from error

@@ -61,7 +61,7 @@ def remembered_survey(
     """As `survey`, kept in `folder` under `fingerprint` of the pictures, so that a set is decoded for this once."""
     path = folder / f"{fingerprint}-{VERSION}.npz"
     try:
-        with np.load(path, allow_pickle=False) as kept:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
             found = Survey(kept["sizes"], kept["digests"], kept["faults"])
         if len(found.sizes) == len(found.digests) == len(found.faults) == len(rows):
             return found
