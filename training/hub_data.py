@@ -15,7 +15,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants, hf_hub_download
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.errors import HTTPError
-from huggingface_hub.utils import disable_progress_bars
+from huggingface_hub.utils import tqdm
 
 from training.archives import Unpacked, is_archive_path, unpack
 from training.jsonfile import read_json, write_json
@@ -158,11 +158,16 @@ def _downloaded(
     progress: Progress | None,
     token: bool | None,
 ) -> Path:
-    disable_progress_bars()
-
     def get(name: str) -> tuple[str, str]:
         return name, hf_hub_download(
-            repository, name, repo_type="dataset", revision=commit, token=token, etag_timeout=TIMEOUT_SECONDS
+            repository,
+            name,
+            repo_type="dataset",
+            revision=commit,
+            token=token,
+            etag_timeout=TIMEOUT_SECONDS,
+            tqdm_class=_NoBar,
+            library_name="vit-explorer",
         )
 
     done, needed = 0, sum(sizes[name] for name in files)
@@ -181,6 +186,13 @@ def _downloaded(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return Path(path[: -len(name)])
+
+
+class _NoBar(tqdm):
+    """Thousands of bars, one a file, tell nobody anything."""
+
+    def __init__(self, *arguments, **choices):
+        super().__init__(*arguments, **choices | {"disable": True})
 
 
 def _unreachable(repository: str, error: Exception) -> str:
