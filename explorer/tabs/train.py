@@ -45,16 +45,13 @@ class TrainTab:
         def begin(request: gr.Request, *values):
             return [gr.Tabs(selected="watch"), *self.watch.show(create(self.form, request, values), request)]
 
+        @said_plainly
         def permalink(request: gr.Request):
             """?run=ID, with ?ticket=... where a link was given away, opens that run."""
             asked = request.query_params
             if not asked.get("run"):
                 return [gr.skip() for _ in range(1 + len(shown))]
-            try:
-                run = self.watch.find(asked["run"], request, asked.get("ticket", ""))
-            except ValueError as error:
-                gr.Warning(str(error))
-                return [gr.skip() for _ in range(1 + len(shown))]
+            run = self.watch.find(asked["run"], request, asked.get("ticket", ""))
             return [gr.Tabs(selected="train"), gr.Tabs(selected="watch"), *self.watch.show(run, request)]
 
         self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
