@@ -22,6 +22,7 @@ from explorer.cache import ByteCache
 from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
 from explorer.gradient_rollout import Gradients, logit_gradients
 from vit_model import CropBox, Trace, VisionTransformer, load_model
+from vit_model.errors import CodedError
 from vit_model.picture import picture_hash, read_picture
 
 GIB = 1024**3
@@ -93,10 +94,11 @@ _GRADIENTS: ByteCache[Gradients] = ByteCache(
 def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
     """The chosen model, loaded once for all visitors. A file that has changed since is read again."""
     if Path(choice.source).is_absolute() and not Path(choice.source).exists():
-        raise ValueError(
+        message = (
             f"the files of {choice.name} are no longer on this host; upload or open them again, "
             "or, if they are a run's, choose its newest checkpoint"
         )
+        raise CodedError(message, "files_gone", name=choice.name)
     native = _MODELS.get(
         (choice.source, _fingerprint(choice.source)), lambda: load_model(choice.source, progress=progress)
     ).to(resting_device())
@@ -109,7 +111,9 @@ def resized(model: VisionTransformer, size: tuple[int, int], interpolation: str 
         return model
     patches = (size[0] // model.config.patch_size[0]) * (size[1] // model.config.patch_size[1])
     if patches > MAX_PATCHES:
-        raise ValueError(f"{size[0]}x{size[1]} pixels would make {patches} patches; this host allows {MAX_PATCHES}")
+        message = f"{size[0]}x{size[1]} pixels would make {patches} patches; this host allows {MAX_PATCHES}"
+        details = {"height": size[0], "width": size[1], "patches": patches, "most": MAX_PATCHES}
+        raise CodedError(message, "too_many_patches", **details)
     return model.at_size(size, interpolation)
 
 
@@ -205,10 +209,9 @@ def parse_size(text: str | None, patch_size: Sequence[int]) -> tuple[int, int] |
         return None
     parts = text.split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
-        raise ValueError(
-            f"a size is one number or height x width in pixels, such as {24 * patch_size[0]} or "
-            f"{14 * patch_size[0]}x{28 * patch_size[1]}; got {text[:40]!r}"
-        )
+        one, two, got = 24 * patch_size[0], f"{14 * patch_size[0]}x{28 * patch_size[1]}", repr(text[:40])
+        message = f"a size is one number or height x width in pixels, such as {one} or {two}; got {got}"
+        raise CodedError(message, "size_unread", one=one, two=two, got=got)
     sides = [int(part) for part in parts]
     return (sides[0], sides[-1])
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
+from vit_model.errors import CodedError
+
 Pool = Literal["class", "mean-patches", "mean-all", "class+mean", "class-distilled"]
 POOLS: tuple[str, ...] = ("class", "mean-patches", "mean-all", "class+mean", "class-distilled")
 MLPS: tuple[str, ...] = ("gelu", "swiglu")
@@ -135,9 +137,13 @@ def check_size(image_size: Sequence[int], patch_size: Sequence[int]) -> None:
     if any(image % patch for image, patch in zip(image_size, patch_size, strict=True)):
         below = tuple(max(i // p, 1) * p for i, p in zip(image_size, patch_size, strict=True))
         above = tuple(-(-i // p) * p for i, p in zip(image_size, patch_size, strict=True))
-        raise ValueError(
-            f"image size {image_size[0]}x{image_size[1]} is not a multiple of the patch size "
-            f"{patch_size[0]}x{patch_size[1]}; the nearest that fit are {below[0]}x{below[1]} and {above[0]}x{above[1]}"
+        sizes = {"size": image_size, "patch": patch_size, "below": below, "above": above}
+        written = {name: f"{height}x{width}" for name, (height, width) in sizes.items()}
+        raise CodedError(
+            "image size {size} is not a multiple of the patch size {patch}; the nearest that fit are {below} and "
+            "{above}".format(**written),
+            "size_not_divided",
+            **written,
         )
 
 

@@ -42,7 +42,12 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
     if unknown:
         raise CheckpointError(
             f"{format.name}: {len(unknown)} of {len(tensors)} tensors have names that this format does not have: "
-            f"{few(unknown)}; a variant with such tensors is not supported"
+            f"{few(unknown)}; a variant with such tensors is not supported",
+            "tensors_unknown",
+            format=format.name,
+            count=len(unknown),
+            total=len(tensors),
+            names=few(unknown),
         )
     by_target: dict[str, str] = {}
     for key, target in used.items():
@@ -83,7 +88,8 @@ def missing_error(format: Format, missing: list[str]) -> CheckpointError:
         hint = "; LayerNorms without a bias (RMSNorm, say) are not supported"
     elif any(name.startswith("norm.") for name in missing):
         hint = "; a model without its final LayerNorm is not supported"
-    return CheckpointError(f"{format.name}: {len(missing)} tensors are missing: {few(theirs)}{hint}")
+    message = f"{format.name}: {len(missing)} tensors are missing: {few(theirs)}{hint}"
+    return CheckpointError(message, "tensors_missing", format=format.name, count=len(missing), names=few(theirs))
 
 
 def few(names: list[str]) -> str:
@@ -104,4 +110,6 @@ def _checked(key: str, tensor: Tensor) -> Tensor:
 def _check_finite(keys: list[str], tensor: Tensor) -> None:
     if not tensor.sum().isfinite() and not tensor.isfinite().all():  # the sum is cheap, and finite in all but odd cases
         bad = int((~tensor.isfinite()).sum())
-        raise CheckpointError(f"{few(keys)}: {bad:,} of {tensor.numel():,} weights are NaN or infinite; fetch it again")
+        message = f"{few(keys)}: {bad:,} of {tensor.numel():,} weights are NaN or infinite; fetch it again"
+        details = {"names": few(keys), "bad": f"{bad:,}", "total": f"{tensor.numel():,}"}
+        raise CheckpointError(message, "weights_not_finite", **details)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 
-class CheckpointError(ValueError):
+class CodedError(ValueError):
+    """An error whose English message a program may want to say in another language: `code` names it (empty where it has
+    no name), `details` are the values in its message."""
+
+    def __init__(self, message: str, code: str = "", **details: object):
+        super().__init__(message)
+        self.code, self.details = code, details
+
+
+class CheckpointError(CodedError):
     """A checkpoint cannot be found, fetched, read or used; the message says what came and what to do."""
 
 

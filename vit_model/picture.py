@@ -12,6 +12,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from vit_model.errors import CodedError
+
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """What is read. Pillow's decoders for EPS, PDF, fonts, films and the like never run."""
 
@@ -36,7 +38,7 @@ KINDS: tuple[tuple[bytes, str], ...] = (
 )
 
 
-class PictureError(ValueError):
+class PictureError(CodedError):
     """A file that is no usable picture; the message says what came and what to do."""
 
 
@@ -52,7 +54,9 @@ def read_picture(
     data = _read_bytes(source, max_bytes)
     format_ = _format(data)
     if format_ is None:
-        raise PictureError(f"this is {_kind(data)}, not a picture that can be read; use {', '.join(FORMATS)}")
+        kind, formats = _kind(data), ", ".join(FORMATS)
+        message = f"this is {kind}, not a picture that can be read; use {formats}"
+        raise PictureError(message, "not_a_picture", kind=kind, formats=formats)
     # Not Image.open: its size check warns through a process-wide filter, and knows one process-wide limit.
     try:
         picture = Image.OPEN[format_][0](io.BytesIO(data), "")
@@ -62,13 +66,22 @@ def read_picture(
             clean.info = {}
             return clean
     except Exception as error:  # decoders raise anything at all on broken bytes
+        reason = str(error) or type(error).__name__
         raise PictureError(
-            f"this {format_} picture cannot be decoded ({str(error) or type(error).__name__}); it may be cut short or "
-            "damaged: download or save it again"
+            f"this {format_} picture cannot be decoded ({reason}); it may be cut short or damaged: download or save it "
+            "again",
+            "picture_damaged",
+            format=format_,
+            reason=reason,
         ) from error
     raise PictureError(
         f"this {format_} picture has {picture.width:,} x {picture.height:,} = {pixels:,} pixels, at most "
-        f"{REFUSED_PIXELS:,} are read; save it smaller"
+        f"{REFUSED_PIXELS:,} are read; save it smaller",
+        "picture_pixels",
+        format=format_,
+        width=f"{picture.width:,}",
+        height=f"{picture.height:,}",
+        most=f"{REFUSED_PIXELS:,}",
     )
 
 
@@ -110,9 +123,11 @@ def _read_bytes(source: str | os.PathLike | BinaryIO, max_bytes: int) -> bytes:
             raise PictureError(f"{os.fspath(source)} cannot be read: {error.strerror or error}") from error
     data = source.read(max_bytes + 1)
     if len(data) > max_bytes:
-        raise PictureError(f"this file has more than {max_bytes:,} bytes, the most that is read; save it smaller")
+        message = f"this file has more than {max_bytes:,} bytes, the most that is read; save it smaller"
+        raise PictureError(message, "picture_bytes", most=f"{max_bytes:,}")
     if not data:
-        raise PictureError("this file is empty (0 bytes); its upload or download may have failed, try again")
+        message = "this file is empty (0 bytes); its upload or download may have failed, try again"
+        raise PictureError(message, "picture_empty")
     return data
 
 

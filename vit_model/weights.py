@@ -144,7 +144,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
 
 def _read(path: Path, notes: list[str]) -> Iterator[tuple[str, Tensor]]:
     if path.stat().st_size == 0:
-        raise CheckpointError(f"{path.name} is empty (0 bytes); fetch it again")
+        raise CheckpointError(f"{path.name} is empty (0 bytes); fetch it again", "weights_empty", file=path.name)
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix == ".npz":
@@ -160,7 +160,8 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
             for key in file.keys():  # noqa: SIM118 - it is no dict
                 yield key, file.get_tensor(key)
     except SafetensorError as error:
-        raise CheckpointError(f"{path.name} is not a whole safetensors file ({error}); fetch it again") from error
+        message = f"{path.name} is not a whole safetensors file ({error}); fetch it again"
+        raise CheckpointError(message, "weights_damaged", file=path.name, kind="safetensors", reason=error) from error
 
 
 def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
@@ -175,7 +176,8 @@ def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
                 array = arrays[key]
                 yield key, torch.from_numpy(array if array.dtype.isnative else array.astype(array.dtype.newbyteorder()))
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise CheckpointError(f"{path.name} is not a whole .npz archive ({error}); fetch it again") from error
+        message = f"{path.name} is not a whole .npz archive ({error}); fetch it again"
+        raise CheckpointError(message, "weights_damaged", file=path.name, kind=".npz", reason=error) from error
 
 
 def _check_archive(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -201,7 +203,8 @@ def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             raise CheckpointError(f"the array {name!r} cannot be read: {error}") from error
         body = member.file_size - file.tell()
     if dtype.hasobject:
-        raise CheckpointError(f"the array {name!r} holds Python objects, which are never loaded; expected numbers")
+        message = f"the array {name!r} holds Python objects, which are never loaded; expected numbers"
+        raise CheckpointError(message, "objects_refused", name=repr(name))
     if dtype.kind not in "fiub":
         raise CheckpointError(f"the array {name!r} has the type {dtype}; expected floating-point numbers")
     count = 1
@@ -226,7 +229,9 @@ def _read_pickle(path: Path, notes: list[str]) -> Iterator[tuple[str, Tensor]]:
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name} is not plain weights: it is damaged, or a pickle that would run code or build objects other "
-            "than tensors, which is never done here; save model.state_dict(), best as .safetensors"
+            "than tensors, which is never done here; save model.state_dict(), best as .safetensors",
+            "pickle_refused",
+            file=path.name,
         ) from error
     except (zipfile.BadZipFile, RuntimeError, EOFError, ValueError, KeyError, IndexError, TypeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 
 import gradio as gr
 import torch
 
-from explorer.tabs.text import say
+from explorer.tabs.text import language_of, say
+
+_SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("utf-8"))}
+"""Language -> {"reasons": a `CodedError`'s code -> its text, "names": what vit_model calls kinds of files and models}"""
 
 
 def said_plainly(function: Callable) -> Callable:
@@ -22,11 +27,21 @@ def said_plainly(function: Callable) -> Callable:
         try:
             return function(*args, **kwargs)
         except (ValueError, OSError) as error:
-            raise plain_error(say(request, "failed", reason=str(error))) from error
+            raise plain_error(say(request, "failed", reason=reason_of(error, language_of(request)))) from error
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise plain_error(say(request, "memory")) from error
 
     return wrapper
+
+
+def reason_of(error: Exception, language: str) -> str:
+    """What went wrong, in the visitor's language where errors.LANGUAGE.json says it, else in English."""
+    said = _SAID.get(language)
+    if said is None or getattr(error, "code", "") not in said["reasons"]:
+        return str(error)
+    return said["reasons"][error.code].format(
+        **{name: said["names"].get(value, value) if name == "kind" else value for name, value in error.details.items()}
+    )
 
 
 def plain_error(message: str) -> gr.Error:

@@ -237,7 +237,7 @@ def test_chinese(open_page, served):
     assert page.get_by_role("tab").nth(0).inner_text() == "图块"
     assert "网格" in page.locator("#model-card").inner_text()
     upload(page, "empty.png", b"", "image/png")
-    assert "未能完成" in message(page)
+    assert "未能完成：文件是空的（0 字节）" in message(page)
 
 
 def test_language_link_switches_the_whole_page(open_page, served):
