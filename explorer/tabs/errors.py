@@ -14,7 +14,7 @@ import torch
 from explorer.tabs.text import language_of, say
 
 _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("utf-8"))}
-"""Language -> {"reasons": a `CodedError`'s code -> its text, "names": what vit_model calls kinds of files and models}"""
+"""Language -> {"reasons": code of an error -> its text, "names": vit_model's names of files and models -> theirs}."""
 
 
 def said_plainly(function: Callable) -> Callable:
