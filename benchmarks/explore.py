@@ -152,11 +152,14 @@ def patch_embedding(rounds: int, quick: bool) -> Iterator[Result]:
 
 
 def start(rounds: int, quick: bool) -> Iterator[Result]:
-    """From the command line to a page that answers."""
+    """From the command line to a page that answers, and to one that is painted."""
     group = "Start-up"
     times = startup.start_seconds(1 if quick else 5)
     yield from (Result(group, name, seconds, "s") for name, seconds in medians(times).items())
     yield _ratio(group, "python app.py / torch, gradio and an empty Blocks", times, "ours", "empty", 1.5)
+    painted = startup.painted_seconds(1 if quick else 5)
+    for name, seconds in medians(painted).items():
+        yield Result(group, f"ours, in a browser: {name}", seconds, "s")
 
 
 GROUPS: dict[str, Callable[[int, bool], Iterator[Result]]] = {

@@ -90,6 +90,19 @@ def test_start_is_measured_until_the_first_answer_and_the_process_is_ended():
     assert not startup.answers(port)
 
 
+SLOW_PAGE = """
+<p>first</p><div id=attention></div>
+<script>setTimeout(() => { attention.innerHTML = "<i data-state=ready>drawn</i>"; }, 400)</script>
+"""
+
+
+def test_painted_is_later_than_the_first_paint(browser, tmp_path):
+    (tmp_path / "page.html").write_text(SLOW_PAGE)
+    opened, paint, drawn = startup.open_until_drawn(browser, (tmp_path / "page.html").as_uri())
+    assert 0 < paint < drawn - opened
+    assert drawn - opened > 0.4
+
+
 def test_a_page_that_ends_before_it_answers_is_an_error_with_its_words():
     with pytest.raises(RuntimeError, match=r"(?s)ended before it answered.*no such model"):
         startup.until_answer([sys.executable, "-c", "raise SystemExit('no such model')"], startup.free_port())
