@@ -1,8 +1,9 @@
-"""`python -m training run|resume|sweep|list|export`: train in the foreground, and look after runs."""
+"""`python -m training run|resume|sweep|list|export|push|job`: train in the foreground, and look after runs."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -40,10 +41,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace) -> int:
     config = _config(options)
-    rates = _rates(options.rates) if options.rates else recipe_named(config.recipe).sweep
-    if not rates:
-        raise ConfigError(f"recipe {config.recipe} has no learning rates to sweep; pass --rates 0.001,0.003,0.01")
-    return _fresh(options, config, rates)
+    return _fresh(options, config, _swept(options, config))
 
 
 def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float]) -> int:
@@ -122,6 +120,43 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _push(options: argparse.Namespace) -> int:
+    from huggingface_hub import get_token  # here, as it takes a while
+
+    from training.hub import push
+
+    private, token = not options.public, get_token() or ""
+    print(push(Run(options.run), options.checkpoint, options.repo, token, private=private, overwrite=options.overwrite))
+    return 0
+
+
+def _job(options: argparse.Namespace) -> int:
+    from huggingface_hub import get_token
+
+    from training.jobs import job_for, send
+
+    config = _config(options)
+    job = job_for(
+        config,
+        options.push_to,
+        rates=_swept(options, config) if options.sweep or options.rates else (),
+        flavor=options.flavor,
+        timeout=options.timeout,
+        image=options.image,
+        private=not options.public,
+        overwrite=options.overwrite,
+    )
+    print(json.dumps(job.shown(), indent=2, ensure_ascii=False) if options.dry_run else send(job, get_token() or ""))
+    return 0
+
+
+def _swept(options: argparse.Namespace, config: RunConfig) -> tuple[float, ...]:
+    rates = _rates(options.rates) if options.rates else recipe_named(config.recipe).sweep
+    if not rates:
+        raise ConfigError(f"recipe {config.recipe} has no learning rates to sweep; pass --rates 0.001,0.003,0.01")
+    return tuple(rates)
+
+
 def _config(options: argparse.Namespace) -> RunConfig:
     given = {name: value for name in FIELDS if name != "recipe" and (value := getattr(options, name)) is not None}
     typed = {name: value if isinstance(value, bool) else parse_field(name, value) for name, value in given.items()}
@@ -134,17 +169,21 @@ def _rates(text: str) -> tuple[float, ...]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="Fine-tune or train a Vision Transformer.")
-    commands = parser.add_subparsers(required=True, metavar="run|resume|sweep|list|export")
+    commands = parser.add_subparsers(required=True, metavar="run|resume|sweep|list|export|push|job")
     for name, command, what in (
         ("run", _run, "train by a recipe; Ctrl-C stops with a checkpoint"),
         ("sweep", _sweep, "try learning rates on a held-out part, then train on all of it with the best"),
+        ("job", _job, "train on a machine of Hugging Face Jobs, which costs money, and push the result to the Hub"),
     ):
         one = commands.add_parser(name, help=what, description=what, argument_default=None)
         one.set_defaults(command=command)
-        one.add_argument("--out", metavar="RUN_DIR", type=Path, help="new folder of the run; default: one in ./runs")
-        one.add_argument("--name", help="what people call the run")
+        if name == "job":
+            _add_job_flags(one)
+        else:
+            one.add_argument("--out", metavar="RUN_DIR", type=Path, help="new folder; default: one in ./runs")
+            one.add_argument("--name", help="what people call the run")
         one.add_argument("--recipe", default="adamw", help=f"one of {', '.join(RECIPES)}; default: adamw")
-        if name == "sweep":
+        if name != "run":
             one.add_argument("--rates", metavar="R,R,...", help="learning rates to try; default: the recipe's")
         group = one.add_argument_group("fields of the recipe", "each is explained in training/config.py")
         for field in FIELDS.values():
@@ -155,12 +194,31 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("list", help="the runs in a folder")
     one.set_defaults(command=_list)
     one.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, help="default: VIT_EXPLORER_RUNS, or ./runs")
-    one = commands.add_parser("export", help="copy the model of a checkpoint, as a Hugging Face folder")
-    one.set_defaults(command=_export)
-    one.add_argument("run", metavar="RUN_DIR", type=Path)
-    one.add_argument("--to", metavar="FOLDER", type=Path, required=True)
-    one.add_argument("--checkpoint", metavar="best|last|STEP", help="default: best, or last where there is no best")
+    export = commands.add_parser("export", help="copy a checkpoint with its model card, as a Hugging Face folder")
+    export.set_defaults(command=_export)
+    export.add_argument("run", metavar="RUN_DIR", type=Path)
+    export.add_argument("--to", metavar="FOLDER", type=Path, required=True)
+    push = commands.add_parser("push", help="upload a checkpoint with its model card; the token is `hf auth login`'s")
+    push.set_defaults(command=_push)
+    push.add_argument("run", metavar="RUN_DIR", type=Path)
+    push.add_argument("--repo", metavar="OWNER/NAME", required=True)
+    push.add_argument("--public", action="store_true", help="let others see it; default: private")
+    push.add_argument("--overwrite", action="store_true", help="replace its files where the repository exists")
+    for one in (export, push):
+        one.add_argument("--checkpoint", metavar="best|last|STEP", help="default: best, or last where there is no best")
     return parser
+
+
+def _add_job_flags(parser: argparse.ArgumentParser) -> None:
+    """The defaults are training.jobs', which takes a while to import."""
+    parser.add_argument("--push-to", metavar="OWNER/NAME", required=True, help="repository for the checkpoint")
+    parser.add_argument("--flavor", default="a10g-small", help="machine, see `hf jobs hardware`; default: a10g-small")
+    parser.add_argument("--timeout", default="2h", help="it is ended then; 90m, 2h, 1d; default: 2h")
+    parser.add_argument("--image", default="python:3.12", help="container with Python 3.11+, pip and git")
+    parser.add_argument("--sweep", action="store_true", help="try the recipe's learning rates first")
+    parser.add_argument("--public", action="store_true", help="let others see the repository; default: private")
+    parser.add_argument("--overwrite", action="store_true", help="replace its files where the repository exists")
+    parser.add_argument("--dry-run", action="store_true", help="print the request, with the token masked, and end")
 
 
 def _add_flag(group: Any, field: Any) -> None:

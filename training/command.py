@@ -9,36 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from training.config import RunConfig
-from training.recipes import RECIPES, Recipe
+from training.recipes import RECIPES
 
 NAMED = ("shapes", "cifar10", "cifar100", "pets", "flowers102")  # data sets
 LENGTHS = ("steps", "epochs", "minutes")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?", re.ASCII)
 
 
-def usual(config: RunConfig) -> dict[str, Any]:
-    """What the recipe of this run sets for its data set; without a recipe of that name, the plain defaults."""
-    recipe: Recipe | None = RECIPES.get(config.recipe)
-    if recipe is not None:
-        return recipe.config(data=config.data).to_dict()
-    return {field.name: field.default for field in fields(RunConfig)}
-
-
 def differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """field -> (what the recipe sets, what this run does) wherever the two differ; recipe, data and model left out."""
-    theirs, ours = usual(config), config.to_dict()
-    named = ("recipe", "data", "model")
-    return {name: (theirs[name], ours[name]) for name in ours if name not in named and not _same(theirs, ours, name)}
+    """field -> (what the recipe sets for this data set, what this run does) wherever the two differ; recipe, data and
+    model left out. A run without a recipe of that name is held against the plain defaults."""
+    recipe = RECIPES.get(config.recipe)
+    theirs = recipe.config(data=config.data).to_dict() if recipe else _DEFAULTS
+    return _differing(theirs, config)
 
 
 def run_words(config: RunConfig, rates: Sequence[float] = ()) -> list[str]:
     """`run --recipe R --data D ...` (`sweep` with `rates`), with the fields that differ from the recipe's."""
-    words = ["sweep" if rates else "run"]
-    words += ["--recipe", config.recipe] if config.recipe in RECIPES else []
-    words += ["--data", config.data, "--model", config.model]
+    recipe = RECIPES.get(config.recipe, RECIPES["adamw"])  # without --recipe the command line takes that one
+    words = ["sweep" if rates else "run", "--recipe", recipe.name, "--data", config.data, "--model", config.model]
     if rates:
-        words += ["--rates", ",".join(f"{rate:.12g}" for rate in rates)]
-    for name, (_, value) in differences(config).items():
+        words += ["--rates", ",".join(map(written, rates))]
+    for name, (_, value) in _differing(recipe.config(data=config.data).to_dict(), config).items():
         flag = name.replace("_", "-")
         if value is None and name in LENGTHS:
             continue  # the length that is given takes its place
@@ -56,7 +48,8 @@ def written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(":".join(map(written, item)) if isinstance(item, list | tuple) else written(item)
                         for item in value)  # fmt: skip
-    return f"{value:.12g}" if isinstance(value, float) else str(value)
+    short = f"{value:.12g}" if isinstance(value, float) else str(value)
+    return short if not isinstance(value, float) or float(short) == value else repr(value)
 
 
 def public_name(source: str) -> str:
@@ -80,8 +73,9 @@ def _hub_id(source: str) -> bool:
     return _HUB_ID.fullmatch(source.removeprefix("hf-hub:")) is not None
 
 
-def _same(theirs: dict[str, Any], ours: dict[str, Any], name: str) -> bool:
-    def listed(value: Any) -> Any:
-        return [listed(item) for item in value] if isinstance(value, list | tuple) else value
+def _differing(theirs: dict[str, Any], config: RunConfig) -> dict[str, tuple[Any, Any]]:
+    ours, named = config.to_dict(), ("recipe", "data", "model")
+    return {name: (theirs[name], ours[name]) for name in ours if name not in named and theirs[name] != ours[name]}
 
-    return listed(theirs[name]) == listed(ours[name])
+
+_DEFAULTS = {field.name: list(field.default) if field.default == () else field.default for field in fields(RunConfig)}
