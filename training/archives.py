@@ -28,6 +28,7 @@ from typing import BinaryIO
 import numpy as np
 
 from training.archive_members import Limits, Member, members
+from training.jsonfile import locked
 from training.layout import is_junk, is_picture
 from training.picture_set import DataError, PackedStore
 from vit_model.picture import MAX_BYTES as MAX_PICTURE_BYTES
@@ -36,6 +37,7 @@ Progress = Callable[[int, int, str], None]
 PIECE = 2**20
 VERSION = 1  # of what `unpack` leaves behind
 HALF = ".unpacking-"
+LOCK = ".lock-"
 DAY = 24 * 3600
 KEPT_BYTES = int(os.environ.get("VIT_EXPLORER_DATA_BYTES", 100_000_000_000))
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -73,8 +75,10 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
         return found
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        make_room(cache)
-        _unpack_at_once(archive, folder, limits, progress)
+        with locked(cache / (LOCK + key[:2])):  # processes that need the same archive wait for one of them
+            if _opened(folder, key) is None:
+                make_room(cache)
+                _unpack_at_once(archive, folder, limits, progress)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
@@ -96,6 +100,8 @@ def make_room(cache: Path, keep_bytes: int = KEPT_BYTES) -> None:
     now, kept = time.time(), []
     for folder in cache.iterdir():
         used = folder.stat().st_mtime
+        if folder.name.startswith(LOCK):
+            continue
         if folder.name.startswith(HALF):
             if now - used > DAY:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -114,12 +120,8 @@ def _unpack_at_once(archive: Path, folder: Path, limits: Limits, progress: Progr
     beside = Path(tempfile.mkdtemp(prefix=HALF, dir=folder.parent))
     try:
         _unpack(archive, beside, limits, progress)
-        try:
-            os.rename(beside, folder)
-        except OSError:
-            if _opened(folder, "") is None:  # a damaged one; else another process was faster
-                shutil.rmtree(folder, ignore_errors=True)
-                os.rename(beside, folder)
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged one
+        os.rename(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

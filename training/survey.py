@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from training.jsonfile import locked
 from training.layout import listed
 from training.picture_set import DataError, PictureSet, Split, Store, Survey
 from vit_model.picture import PictureError
@@ -59,21 +60,42 @@ def remembered_survey(
     store: Store, rows: Sequence[int], fingerprint: str, folder: Path, progress: Progress | None = None
 ) -> Survey:
     """As `survey`, kept in `folder` under `fingerprint` of the pictures, so that a set is decoded for this once."""
-    path = folder / f"{fingerprint}-{VERSION}.npz"
+    path = folder / f"{fingerprint}-{_hash(np.asarray(rows, np.int64).tobytes())[:16]}-{VERSION}.npz"
+    found = _kept(path, len(rows))
+    if found is not None:
+        return found
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs the work again, nothing else
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(folder / f".lock-{fingerprint[:2]}"))  # processes wait for one that looks
+            found = _kept(path, len(rows))
+        if found is None:
+            found = survey(store, rows, progress)
+            with contextlib.suppress(OSError):
+                _keep(path, found)
+    return found
+
+
+def _kept(path: Path, count: int) -> Survey | None:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
             found = Survey(kept["sizes"], kept["digests"], kept["faults"])
-        if len(found.sizes) == len(found.digests) == len(found.faults) == len(rows):
-            return found
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
-        pass  # there is none, or not a whole one
-    made = survey(store, rows, progress)
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs the work again, nothing else
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{os.getpid()}.npz")
-        np.savez_compressed(beside, sizes=made.sizes, digests=made.digests, faults=made.faults)
-        os.replace(beside, path)
-    return made
+        return None  # there is none, or not a whole one
+    return found if len(found.sizes) == len(found.digests) == len(found.faults) == count else None
+
+
+def _keep(path: Path, made: Survey) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.npz")
+    np.savez_compressed(beside, sizes=made.sizes, digests=made.digests, faults=made.faults)
+    os.replace(beside, path)
+
+
+def _hash(*parts: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def checked_set(
@@ -101,8 +123,16 @@ def checked_set(
         kept = tuple(names[row] for row in rows[good])
         readable[kind] = Split(labels[good], kept, store, rows[good], part.take(good))
     _check_left(classes, readable["train"].labels, unreadable, reasons)
+    told = [f"{name}\n".encode() for split in readable.values() for name in split.names]
+    labels = [split.labels.tobytes() for split in readable.values()]
     return PictureSet(
-        source, tuple(classes), readable, tuple(unreadable), tuple(reasons), tuple(notes), fingerprint=fingerprint
+        source,
+        tuple(classes),
+        readable,
+        tuple(unreadable),
+        tuple(reasons),
+        tuple(notes),
+        fingerprint=_hash(fingerprint.encode(), *told, *labels),
     )
 
 
