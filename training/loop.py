@@ -24,11 +24,13 @@ from training.errors import TrainingError
 from training.evaluate import autocast, evaluate, write_results
 from training.feed import Feed
 from training.jsonfile import write_json
+from training.machine import note_machine
 from training.meters import Rate, Since, peak_memory
 from training.metrics import MetricEvent, append_events
 from training.optimise import Optimisers, average, grad_norm, learning_rate
 from training.randomness import seed_torch
 from training.report import report
+from training.tensorboard import board
 
 PROGRESS_SECONDS = 1.0
 
@@ -73,6 +75,7 @@ class Training:
             raise ConfigError(
                 f"a batch of {config.batch} cannot be cut into {parts} equal parts (x{self.world} processes)"
             )
+        self.board = board(run.path, config) if self.rank == 0 else None
         self.accumulation, self.step, self.earlier = config.accumulation, 0, 0.0
         self.best: dict | None = None  # {"step", "accuracy"}
         self.without_better, self.tested = 0, {}
@@ -81,7 +84,7 @@ class Training:
         self.feed = Feed(
             config, self.device, lambda done, total, text: self.report(phase="loading", note=text), local_paths, sample
         )
-        if self.rank == 0 and sample is None:
+        if self.rank == 0 and sample is None and not (run.path / "data.json").exists():
             parts = self.feed.parts
             write_json(run.path / "data.json", report(self.feed.data, parts, resolution=config.resolution))
         self.model = build_model(config, self.feed.classes, local_paths=local_paths).to(self.device)
@@ -117,6 +120,16 @@ class Training:
         return self.averaged if self.averaged is not None else self.model
 
     def go(self, should_stop: Callable[[], bool], deadline: float | None) -> Iterator[MetricEvent]:
+        """Train until the end, a stop or the deadline; returns "finished" or "stopped"."""
+        if self.rank == 0:
+            note_machine(self.run.path, self.device)
+        try:
+            return (yield from self._go(should_stop, deadline))
+        finally:
+            if self.board:
+                self.board.close()
+
+    def _go(self, should_stop: Callable[[], bool], deadline: float | None) -> Iterator[MetricEvent]:
         config, rates, since = self.config, Rate(), Since()
         self.begin()
         while True:
@@ -378,6 +391,8 @@ class Training:
     def _append(self, events: list[MetricEvent]) -> None:
         if self.rank == 0:
             append_events(self.run.path / "events.jsonl", events)
+            if self.board:
+                self.board.add(events)
 
     def report(self, phase: str, force: bool = False, **more) -> None:
         """progress.json, at most once a second."""
