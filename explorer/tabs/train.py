@@ -57,7 +57,7 @@ class TrainTab:
         self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
         self.table.open(lambda: gr.Tabs(selected="watch"), None, self.inner, queue=False, **quiet)
         train_api.endpoints(self.door)
-        demo.load(permalink, None, [tabs, *shown], queue=False, **quiet)
+        demo.load(permalink, None, [tabs, *shown], **quiet)  # queued, or its error would not be shown
 
 
 def build(loopback: bool, explorer: Explorer) -> TrainTab:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import torch
 from gradio.events import Dependency
 
-from explorer.tabs.text import TEXT, say, words
+from explorer.tabs.text import TEXT, language_of, say, words
 from explorer.tabs.train_command import command_line
 from explorer.tabs.train_owner import Door
 from explorer.tabs.train_sources import (
@@ -45,6 +47,7 @@ from vit_model.zoo import BUNDLED, KNOWN
 
 QUIET = {"api_visibility": "private", "queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
 FILLED = ("length", "unit", "rates", *FIELDS)
+CHINESE = json.loads((Path(__file__).parent / "recipes.zh.json").read_text("utf-8"))  # name -> (source, expected)
 FIRST = "scratch-tiny"  # what the form opens with: trains on any computer in a minute or two
 
 
@@ -268,7 +271,11 @@ def in_words(request: gr.Request | None, error: Exception) -> str:
 
 
 def about_recipe(request: gr.Request | None, recipe: Recipe) -> str:
-    return say(request, "train_recipe_text", source=recipe.source, expected=recipe.expected)
+    """Where a recipe comes from and what to expect of it, in the visitor's language."""
+    source, expected = recipe.source, recipe.expected
+    if language_of(request) == "zh":
+        source, expected = CHINESE.get(recipe.name, (source, expected))
+    return say(request, "train_recipe_text", source=source, expected=expected)
 
 
 def _about_first(request: gr.Request, name: str) -> str:

@@ -52,6 +52,7 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
                 info=words("train_runs_info"),
                 allow_custom_value=True,  # choices that were set at run time are lost by a restart of the server
                 scale=4,
+                min_width=300,
                 elem_id="watch-run",
             )
             refresh = gr.Button(words("train_refresh"), size="sm", scale=0, min_width=150, elem_id="watch-refresh")
@@ -60,7 +61,7 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
 
 
 def wire_watch(watch: Watch) -> None:
-    quiet = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    quiet = {"api_visibility": "private", "show_progress": "hidden"}  # queued, or their errors would not be shown
 
     shown = [watch.choice, watch.view, watch.selected]
 
@@ -85,7 +86,7 @@ def wire_watch(watch: Watch) -> None:
     watch.choice.input(choose, watch.choice, shown, **quiet)
     watch.selected.change(follow, [watch.selected, watch.view], shown, **quiet)
     for event in (watch.refresh.click, watch.item.select):
-        event(look, watch.view, shown, **quiet)
+        event(look, watch.view, shown, queue=False, **quiet)
 
 
 def opened(door: Door, run: Run, request: gr.Request | None) -> dict:

@@ -149,7 +149,7 @@ def test_the_form_keeps_its_place_among_the_tabs(open_page, served):
     page = train_tab(open_page, served)
     names = page.locator("#tabs [role=tab]").all_inner_texts()
     assert names == ["Patches", "Attention", "Rollout", "Positions", "Train", "New run", "Watch", "History", "Results"]
-    assert page.locator("#save").is_hidden()
+    page.locator("#save").wait_for(state="hidden")
     page.get_by_role("tab").nth(1).click()
     page.locator("#save-npz").wait_for()
 

@@ -1,5 +1,6 @@
 """The form of a new run: every field has a box, recipes fill it, the command says the same, faults are named."""
 
+import re
 import shlex
 from dataclasses import fields
 
@@ -7,7 +8,7 @@ import pytest
 
 from explorer.tabs.text import TEXT
 from explorer.tabs.train_command import command_line
-from explorer.tabs.train_form import Filled, in_words
+from explorer.tabs.train_form import CHINESE, Filled, in_words
 from explorer.tabs.train_values import (
     FIELDS,
     LENGTHS,
@@ -55,7 +56,7 @@ def test_values_are_shown_as_they_are_typed():
 
 
 def test_changes_are_found_by_their_meaning():
-    same = filled(lr="2e-3", resolution=" 32 ")
+    same = filled(lr=f"{TINY.fields['lr']:e}", resolution=" 32 ")
     assert changed_fields(TINY, "shapes", TINY.fields["model"], same) == []
     other = filled(lr="0.1", flip=True, unit="epochs", length="3", batch="many", rates="0.1,0.2")
     assert set(changed_fields(TINY, "shapes", "bundled", other)) == {
@@ -94,6 +95,17 @@ def test_what_cannot_be_meant_names_its_box(boxes, field, words):
         read(**boxes)
     assert getattr(caught.value, "field", "") == field
     assert words.split("|")[0] in in_words(None, caught.value)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_chinese_says_the_same_numbers_of_a_recipe(recipe):
+    def numbers(*texts):
+        return sorted(number for text in texts for number in re.findall(r"\d[\d.,]*\d|\d", text))
+
+    source, expected = CHINESE[recipe.name]
+    assert re.search("[\u4e00-\u9fff]", source)
+    assert numbers(expected) == numbers(recipe.expected) or recipe.name == "scratch-tiny"
+    assert numbers(source) == numbers(recipe.source)
 
 
 def test_rates_to_sweep():
