@@ -12,6 +12,7 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from explorer.session import get_model
+from explorer.tabs import train_takeaway
 from explorer.tabs.api import saved_npz
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.models import ModelPicker
@@ -58,6 +59,7 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     grid = PictureGrid(elem_id="results-pictures")
     published = FactTable(elem_id="results-published")
     sweep = SweepView(elem_id="results-sweep")
+    train_takeaway.build(door, selected)
     shown = [matrix, published, sweep, query]
 
     def refresh(request: gr.Request, run_id: str | None, split: str, event: gr.EventData):

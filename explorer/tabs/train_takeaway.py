@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import tempfile
 import zipfile
 from pathlib import Path
@@ -14,18 +13,16 @@ from typing import Any
 import gradio as gr
 import huggingface_hub
 from gradio.utils import get_upload_folder
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.text import say, words
 from explorer.tabs.train_checkpoints import checkpoint_keys, checkpoint_of, run_of
 from explorer.tabs.train_owner import Door
 from training import hub
-from training.run import Run
-from training.runs import CheckpointInfo
+from training.card import model_card
+from training.export import export
+from training.runs import CheckpointInfo, Run
 
-FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -33,9 +30,12 @@ def build(door: Door, selected: gr.State) -> None:
     """Inside an open tab. `selected`: the id of the run whose checkpoints are offered, or None."""
     with gr.Accordion(words("take_title"), open=False, elem_id="take") as part:
         checkpoint = gr.Dropdown(
-            [], label=words("take_checkpoint"), info=words("take_checkpoint_info"), elem_id="take-checkpoint"
+            [],
+            label=words("take_checkpoint"),
+            info=words("take_checkpoint_info"),
+            allow_custom_value=True,  # choices change after the page was made; what comes is checked
+            elem_id="take-checkpoint",
         )
-        checkpoint.allow_custom_value = True  # choices change after the page was made; what comes is checked
         with gr.Row():
             pack = gr.Button(words("take_zip"), size="sm", scale=0, min_width=280, elem_id="take-zip")
             file = gr.File(visible=False, label=words("take_zip_file"), height=60, elem_id="take-file")
@@ -44,6 +44,9 @@ def build(door: Door, selected: gr.State) -> None:
             with gr.Row():
                 repo = gr.Textbox(label=words("take_repo"), info=words("take_repo_info"), elem_id="take-repo")
                 private = gr.Checkbox(True, label=words("take_private"), scale=0, min_width=120, elem_id="take-private")
+                overwrite = gr.Checkbox(
+                    False, label=words("take_overwrite"), scale=0, min_width=200, elem_id="take-overwrite"
+                )
             push = gr.Button(words("take_push"), size="sm", elem_id="take-push")
             pushed = gr.Markdown(elem_id="take-pushed")
 
@@ -59,12 +62,19 @@ def build(door: Door, selected: gr.State) -> None:
 
     @said_plainly
     def to_hub(
-        request: gr.Request, login: gr.OAuthToken | None, run_id: str | None, key: str, repo: str, private: bool
+        request: gr.Request,
+        login: gr.OAuthToken | None,
+        run_id: str | None,
+        key: str,
+        repo: str,
+        private: bool,
+        overwrite: bool,
     ):
         run = run_of(run_id, door, request)
         info = checkpoint_of(run, key, request)
-        name = repository(repo, request)
-        url = hub.push(run, info, name, token_for(door, request, login), private=bool(private))
+        name = hub.checked_id((repo or "").strip())
+        token = token_for(door, request, login)
+        url = hub.push(run, info.step, name, token, private=bool(private), overwrite=bool(overwrite))
         return say(request, "take_pushed", repo=name, url=url)
 
     selected.change(offered, [selected, checkpoint], checkpoint, **QUIET)
@@ -81,7 +91,7 @@ def build(door: Door, selected: gr.State) -> None:
     )
     push.click(
         to_hub,
-        [selected, checkpoint, repo, private],
+        [selected, checkpoint, repo, private, overwrite],
         pushed,
         api_visibility="private",
         concurrency_id="push",
@@ -92,51 +102,23 @@ def build(door: Door, selected: gr.State) -> None:
 def zipped(run: Run, checkpoint: CheckpointInfo) -> Path:
     """A zip in the app's cache with the folder of a checkpoint as transformers opens it, and its model card. Made anew
     only where the checkpoint or the card has changed; weights hardly shrink, so nothing is compressed."""
-    card = hub.model_card(run, checkpoint)
-    parts = [checkpoint.path / name for name in FILES]
-    print_ = hashlib.sha256(card.encode())
-    for part in parts:
-        if part.is_file():
-            known = part.stat()
-            print_.update(f"{part} {known.st_size} {known.st_mtime_ns}\n".encode())
     name = f"{_file_name(run.name)}-step-{checkpoint.step}"
-    folder = Path(get_upload_folder()) / f"vit-explorer-{print_.hexdigest()[:40]}"
-    target = folder / f"{name}.zip"
+    known = [model_card(run, checkpoint), str(checkpoint.path)]
+    known += [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in _files(checkpoint.path)]
+    cache = Path(get_upload_folder()) / f"vit-explorer-{hashlib.sha256(repr(known).encode()).hexdigest()[:40]}"
+    target = cache / f"{name}.zip"
     if target.is_file():
         os.utime(target)  # or the cache's cleaning might take it before it is fetched
         return target
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=folder, suffix=".part")
-    os.close(handle)
-    try:
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as beside:
+        folder = export(run, checkpoint.step, Path(beside) / name)
+        draft = Path(beside) / "draft.zip"
         with zipfile.ZipFile(draft, "w", zipfile.ZIP_STORED) as archive:
-            for part in parts:
-                with (
-                    archive.open(zipfile.ZipInfo.from_file(part, f"{name}/{part.name}"), "w") as to,
-                    open(part, "rb") as of,
-                ):
-                    shutil.copyfileobj(of, to, 2**20)
-            archive.writestr(f"{name}/README.md", card)
+            for file in _files(folder):
+                archive.write(file, f"{name}/{file.name}")
         os.replace(draft, target)
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"{error.filename and Path(error.filename).name} of this checkpoint is gone; choose the newest"
-        ) from error
-    finally:
-        Path(draft).unlink(missing_ok=True)
     return target
-
-
-def repository(name: str | None, request: gr.Request) -> str:
-    """A repository's name as the Hub takes it; ValueError, in the visitor's language, for any other text."""
-    name = (name or "").strip()
-    try:
-        if not name:
-            raise HFValidationError(name)
-        validate_repo_id(name)
-    except HFValidationError as error:
-        raise ValueError(say(request, "take_bad_repo", name=name[:100])) from error
-    return name
 
 
 def token_for(door: Door, request: gr.Request, login: gr.OAuthToken | None) -> str:
@@ -159,6 +141,10 @@ def _offered(door: Door, request: gr.Request, run_id: str | None, chosen: str | 
     known = [key for _, key in keys]
     value = chosen if chosen in known else known[0] if known else None
     return gr.Dropdown(choices=keys, value=value)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("state."))
 
 
 def _file_name(name: str) -> str:
