@@ -9,6 +9,7 @@ NAMES = {
     "explore": "the forward pass, analyses, memory and start-up of the explorer",
     "hover": "the viewer in a real browser: packing, hovering, waiting times",
     "train": "a training step against timm in a plain loop and transformers' Trainer",
+    "watch": "what it costs to watch a run: the server's time, a browser's memory",
 }
 """Each is a module of this package with `main(words: list[str]) -> None`."""
 

@@ -17,8 +17,8 @@ LIBRARIES = ("torch", "torchvision", "timm", "transformers", "gradio", "numpy")
 
 @dataclass(frozen=True)
 class Result:
-    """One number. `unit`: x (a ratio), ms, s, MiB or images/s. `target`: the most it should be, None where nothing was
-    asked. `paired`: for a ratio, the median over rounds of the ratio within a round."""
+    """One number. `unit`: x (a ratio), ms, s, MiB, % or images/s. `target`: the most it should be, None where nothing
+    was asked. `paired`: for a ratio, the median over rounds of the ratio within a round."""
 
     group: str
     name: str
