@@ -21,13 +21,15 @@ _children: dict[int, subprocess.Popen] = {}  # what this process spawned; polled
 class Process:
     """One process of some machine. `started` is its start time as the operating system tells it, only ever compared;
     `group`: it leads a process group of its own, so the whole group is its. `mark`: an environment variable
-    ("NAME=value") that it and its children carry, by which they are known when it is gone itself; "" for none."""
+    ("NAME=value") that it and its children carry, by which they are known when it is gone itself; "" for none.
+    `shared`: it does other things too, such as serving a page, so it is never ended for a run's sake."""
 
     pid: int
     started: str
     host: str
     group: bool = False
     mark: str = ""
+    shared: bool = False
 
     @classmethod
     def of(cls, pid: int, mark: str = "") -> Process:
@@ -48,7 +50,8 @@ class Process:
         pid, started, host, group, mark = (values.get(name) for name in ("pid", "started", "host", "group", "mark"))
         if type(pid) is not int or not 1 < pid < 2**31 or not isinstance(started, str) or not isinstance(host, str):
             raise ValueError(f"no process: {str(values)[:100]}")
-        return cls(pid, started, host, group is True, mark if isinstance(mark, str) else "")
+        shared = values.get("shared") is True
+        return cls(pid, started, host, group is True, mark if isinstance(mark, str) else "", shared)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -78,7 +81,10 @@ class Process:
         return self.itself or bool(self.orphans())
 
     def end(self, *, force: bool) -> None:
-        """Ask it and its group to end (SIGTERM), or make them (`force`, SIGKILL). Nothing happens if it is gone."""
+        """Ask it and its group to end (SIGTERM), or make them (`force`, SIGKILL). Nothing happens if it is gone, or
+        shared."""
+        if self.shared:
+            return
         if self.itself and WINDOWS:
             if force:  # there is no asking a process without a window
                 subprocess.run(["taskkill", "/F", "/T", "/PID", str(self.pid)], capture_output=True, check=False)

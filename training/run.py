@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +159,15 @@ class Run(Record):
 
     # -- what its worker does
 
-    def begin(self) -> None:
-        """Take hold of the run for this process. RunError if another has it. Done twice, it changes nothing."""
+    def begin(self, *, shared: bool = False) -> None:
+        """Take hold of the run for this process. RunError if another has it. Done twice, it changes nothing. `shared`:
+        this process does other things too; it is never ended to stop the run, and takes hold of it once only."""
         with self._locked():
             me, held = Process.current(self._mark if os.environ.get(MARK) == str(self.path) else ""), self.process
-            if held is not None and (held.pid, held.started) == (me.pid, me.started):
+            if held is not None and (held.pid, held.started) == (me.pid, me.started) and not (shared or held.shared):
                 return
             self._must_be_free()
-            self._write_process(me, self.attempt + 1)
+            self._write_process(replace(me, shared=shared), self.attempt + 1)
             for name in ("ended.json", "stop.json", "queued.json"):
                 (self.path / name).unlink(missing_ok=True)
 
