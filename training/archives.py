@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+import struct
 import tarfile
 import tempfile
 import time
@@ -39,6 +40,8 @@ VERSION = 1  # of what `unpack` leaves behind
 HALF = ".unpacking-"
 LOCK = ".lock-"
 DAY = 24 * 3600
+BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError)
+BROKEN += (ValueError, OverflowError, IndexError, struct.error)  # also from these modules: names, dates and sizes
 KEPT_BYTES = int(os.environ.get("VIT_EXPLORER_DATA_BYTES", 100_000_000_000))
 ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 
@@ -187,7 +190,9 @@ def _plainly(archive: Path) -> Iterator[None]:
     """What the archive modules raise on broken bytes -> DataError."""
     try:
         yield
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError) as error:
+    except DataError:
+        raise
+    except BROKEN as error:
         raise DataError(
             f"the archive {archive.name} is damaged or cut short ({error}); download or pack it again"
         ) from error

@@ -380,6 +380,12 @@ def test_something_else(tmp_path, data, kind):
     assert kind in text
 
 
+def test_a_name_marked_as_utf_8_that_is_none(tmp_path):
+    path = write_zip(tmp_path / "a.zip", {"xx.png": b"x"}, zipfile.ZIP_STORED)
+    path.write_bytes(_set_flag(path.read_bytes().replace(b"xx.png", b"\xff\xfe.png"), 0x800))
+    assert "is damaged or cut short ('utf-8' codec" in refusal(path, tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["zip", "w:", "w:gz", "w:xz", "w:bz2"])
 def test_any_broken_byte_is_told_or_harmless(tmp_path, kind):
     """200 archives, each with one to three bytes changed: whatever is wrong is a DataError, and nothing else."""
