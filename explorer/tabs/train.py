@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import gradio as gr
+from gradio.events import Dependency
 
 from explorer.device import best_device, on_space
 from explorer.tabs import train_api, train_history, train_results
@@ -16,7 +18,6 @@ from explorer.tabs.train_owner import NOBODY, Door, owner_of
 from explorer.tabs.train_results import Explorer
 from explorer.tabs.train_sources import UPLOAD, kept
 from explorer.tabs.train_watch import Watch, build_watch, wire_watch
-from explorer.viewer.results_table import RunTable
 from training.config import ConfigError
 from training.runs import Dispatcher, Run, Runs
 
@@ -32,7 +33,7 @@ class TrainTab:
     check: Check
     start: gr.Button
     watch: Watch
-    table: RunTable
+    opened: Dependency  # of a run, in the history
 
     def wire(self, demo: gr.Blocks, tabs: gr.Tabs) -> None:
         wire_form(self.form, demo)
@@ -55,7 +56,7 @@ class TrainTab:
             return [gr.Tabs(selected="train"), gr.Tabs(selected="watch"), *self.watch.show(run, request)]
 
         self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
-        self.table.open(lambda: gr.Tabs(selected="watch"), None, self.inner, queue=False, **quiet)
+        self.opened.success(lambda: gr.Tabs(selected="watch"), None, self.inner, queue=False, **quiet)
         train_api.endpoints(self.door)
         demo.load(permalink, None, [tabs, *shown], **quiet)  # queued, or its error would not be shown
 
@@ -65,7 +66,7 @@ def build(loopback: bool, explorer: Explorer) -> TrainTab:
     door = Door(Runs(), loopback)
     with gr.Tab(words("tab_train"), id="train", elem_id="tab-train") as item:
         selected = gr.State(None)  # the id of the run that all parts show; in here, as Gradio's tabs may hold only tabs
-        if on_space():
+        if on_space() and "OAUTH_CLIENT_ID" in os.environ:  # set where the Space's README says hf_oauth: true
             gr.LoginButton(words("train_login_button"), size="sm", elem_id="login")
         with gr.Tabs(selected="new", elem_id="train-tabs") as inner:
             with gr.Tab(words("train_new"), id="new", elem_id="tab-new"):
@@ -77,10 +78,10 @@ def build(loopback: bool, explorer: Explorer) -> TrainTab:
                     gr.Markdown(words("about_train"), elem_classes="about")
             watch = build_watch(door, selected)
             with gr.Tab(words("train_history"), id="history", elem_id="tab-history"):
-                table = train_history.build(door, selected)
+                opened = train_history.build(door, selected)
             with gr.Tab(words("train_results"), id="results", elem_id="tab-results"):
                 train_results.build(door, selected, explorer)
-    return TrainTab(door, item, inner, form, check, start, watch, table)
+    return TrainTab(door, item, inner, form, check, start, watch, opened)
 
 
 def create(form: Form, request: gr.Request | None, values: tuple) -> Run:

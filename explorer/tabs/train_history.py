@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
@@ -40,9 +41,9 @@ QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 _FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "panel_accuracy", "panel_lr")
 
 
-def build(door: Door, selected: gr.State) -> RunTable:
+def build(door: Door, selected: gr.State) -> Dependency:
     """Inside an open tab. `selected`: the id of the run that the page's other views show; opening a run in the table
-    sets it. Returns the table, whose `open` event (data: {"run": id}) comes before `selected` changes."""
+    sets it. Returns that event: what follows its success finds `selected` set."""
     table = RunTable(elem_id="run-table")
     compared = gr.State([])
     due = gr.State("")  # what the overlay should be drawn from; it is drawn when this changes
@@ -112,7 +113,7 @@ def build(door: Door, selected: gr.State) -> RunTable:
         return gr.File(path, visible=True)
 
     table.refresh(refresh, [selected, compared, axis], [table, due], concurrency_limit=4, **QUIET)
-    table.open(opened, None, selected, **QUIET)
+    opening = table.open(opened, None, selected, **QUIET)
     table.rename(rename, selected, table, **QUIET)
     table.resume(resume, selected, table, **QUIET)
     table.remove(remove, selected, [table, selected], **QUIET)
@@ -120,7 +121,7 @@ def build(door: Door, selected: gr.State) -> RunTable:
     axis.change(turn, [compared, axis], due, **QUIET)
     due.change(draw, [compared, axis], [controls, plot, facts], trigger_mode="always_last", **QUIET)
     save.click(save_csv, compared, saved, api_visibility="private", show_progress_on=saved)
-    return table
+    return opening
 
 
 def table_value(door: Door, request: gr.Request, opened: str | None) -> dict[str, Any]:

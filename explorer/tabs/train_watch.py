@@ -76,17 +76,17 @@ def wire_watch(watch: Watch) -> None:
             return [gr.skip() for _ in shown]
         return choose(request, run_id) if run_id else [gr.Dropdown(watch.choices(request), value=None), None, None]
 
-    def look(request: gr.Request, value: dict | None):
+    def look(request: gr.Request, run_id: str | None, value: dict | None):
         """The list as it is now; the newest run where none is in sight yet."""
         choices = watch.choices(request)
-        if (value or {}).get("run") or not choices:
+        if run_id or (value or {}).get("run") or not choices:  # `follow` shows what another view has opened
             return [gr.Dropdown(choices), gr.skip(), gr.skip()]
         return watch.show(watch.find(choices[0][1], request), request)
 
     watch.choice.input(choose, watch.choice, shown, **quiet)
     watch.selected.change(follow, [watch.selected, watch.view], shown, **quiet)
     for event in (watch.refresh.click, watch.item.select):
-        event(look, watch.view, shown, queue=False, **quiet)
+        event(look, [watch.selected, watch.view], shown, queue=False, **quiet)
 
 
 def opened(door: Door, run: Run, request: gr.Request | None) -> dict:

@@ -56,10 +56,16 @@ def row(page, run):
     return page.locator(f"#run-table tr[data-run='{run.id}']")
 
 
+def to_results(page, run):
+    """Open a run, which leads to Watch, and go on to its results."""
+    row(page, run).locator(".open").click()
+    page.locator("#watch-run").wait_for()
+    to_part(page, "results")
+
+
 def results(open_page, url, run, **choices):
     page = history(open_page, url, **choices)
-    row(page, run).locator(".open").click()
-    to_part(page, "results")
+    to_results(page, run)
     page.wait_for_selector("#results-matrix [data-state=ready]")
     page.wait_for_selector("#results-pictures [data-state=ready] .tile")
     return page
@@ -109,6 +115,20 @@ def test_rename_and_delete_ask_and_keep_to_the_run(open_page, served, made):
     assert live.path.exists()
 
 
+def test_the_run_that_was_opened_is_the_one_shown(open_page, served, made):
+    runs = [made(name) for name in ("oldest", "middle", "newest")]
+    page = history(open_page, served)
+    for run in (runs[0], runs[1]):
+        row(page, run).locator(".open").click()
+        watched = "n => document.querySelector('#watch-run input')?.value.startsWith(n)"
+        page.wait_for_function(watched, arg=run.name)
+        page.wait_for_timeout(500)  # nothing that comes late may change it
+        assert page.evaluate(watched, run.name)
+        to_part(page, "results")
+        page.locator("#results-matrix .title").get_by_text(run.name).wait_for()
+        to_part(page, "history")
+
+
 def test_a_stopped_run_is_resumed(open_page, served, made):
     run, finished = made("stopped", ended="stopped"), made("finished")
     page = history(open_page, served)
@@ -122,15 +142,14 @@ def test_a_stopped_run_is_resumed(open_page, served, made):
         run.stop(timeout=60)
 
 
-def test_the_sweep_and_what_was_published(open_page, served, runs, made):
+def test_the_sweep_and_what_was_published(open_page, served, made):
     run = made("sweep", recipe="paper", data="cifar10", model="google/vit-base-patch16-224-in21k", held_out=0.0)
     for rate, level in ((0.001, 0.5), (0.01, 0.9)):
         write_events(Run.create(run.path / "trials" / f"lr-{rate!r}", run.config), 40, level)
     told = {"rates": [0.001, 0.01], "trials": ["lr-0.001", "lr-0.01"], "accuracies": [0.5, 0.9], "best": 0.01}
     write_json(run.path / "sweep.json", told)
     page = history(open_page, served)
-    row(page, run).locator(".open").click()
-    to_part(page, "results")
+    to_results(page, run)
     page.wait_for_selector("#results-sweep [data-state=ready]")
     assert page.locator("#results-sweep polyline").count() == 2
     assert page.locator("#results-sweep .picked").inner_text().startswith("rate 0.01")
