@@ -40,7 +40,10 @@ class Chart {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.font = `11.5px ${font}`;
-    const [low, high] = this.#heights(lines, log, floor);
+    const heights = this.#heights(lines, log, floor);
+    this.area = null;
+    if (!heights) return; // nothing was measured yet
+    const [low, high] = heights;
     const up = log ? Math.log10 : (value) => value, bottom = up(low), top = up(high);
     const marks = log ? decades(low, high) : ticks(low, high, Math.max(2, height / 44));
     const texts = marks.map((value) => (percent ? `${short(value)}%` : short(value)));
@@ -87,7 +90,7 @@ class Chart {
     context.restore();
   }
 
-  /** The x under a pointer event, or null before the first drawing. */
+  /** The x under a pointer event, or null where nothing is drawn. */
   at(event) {
     if (!this.area) return null;
     const { left, right } = this.area, part = (event.clientX - this.canvas.getBoundingClientRect().left - left) / (right - left);
@@ -103,7 +106,7 @@ class Chart {
         if (value > high) high = value;
       }
     }
-    if (low > high) return log ? [0.1, 1] : [0, 1];
+    if (low > high) return null;
     if (floor !== null && !log) low = Math.min(low, floor);
     if (log) return [low / 1.15, high * 1.15];
     const room = (high - low) * 0.06 || Math.abs(high) * 0.1 || 1;

@@ -145,7 +145,7 @@ function showHead() {
   vit.setText($(".name"), head.name);
   vit.setText($(".state"), t(state));
   vit.setText($(".meta"), [known.recipe, known.data, known.model, progress.device ?? known.device].filter(Boolean).join(" · "));
-  reason(head.reason || (state === "queued" ? t("queued_why") : state === "stopping" ? t("stopping_why") : ""));
+  reason(head.reason || { queued: t("queued_why"), stopping: t("stopping_why"), running: doing(progress) }[state] || "");
   $(".stop").hidden = over || state === "stopping";
   $(".resume").hidden = state !== "stopped" && state !== "failed";
   const part = state === "finished" ? 1 : share(progress);
@@ -163,6 +163,12 @@ function showHead() {
   fact("best", best >= 0 ? `${(100 * best).toFixed(2)}%` : "–");
   if (series.test.length) fact("test_accuracy", `${(100 * series.test.last("accuracy")).toFixed(2)}%`);
   else if (facts.test_accuracy) fact("test_accuracy", "–");
+}
+
+/** What the worker does besides training; "" while it trains. */
+function doing({ phase, note }) {
+  const known = ["loading", "evaluating", "testing", "saving"].includes(phase) ? t(`phase_${phase}`) : "";
+  return known && note ? `${known}: ${note}` : phase === "loading" ? known : note || "";
 }
 
 /** How much of the run is behind us, 0 to 1: by steps, else by time. */

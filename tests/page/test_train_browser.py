@@ -349,7 +349,7 @@ def test_a_page_that_nobody_looks_at_asks_for_nothing(open_page, served, fake):
     page = watch(open_page, served, one.run)
     wait_for_step(page, 3)
     page.get_by_role("tab", name="Patches").click()
-    page.wait_for_selector("#patches [data-state=ready]")
+    page.wait_for_selector("#patches [data-state=ready], #patches [data-state=complete]")
     page.wait_for_timeout(1200)
     still = asked(page)
     one.train(4)
