@@ -8,6 +8,7 @@ import sys
 import traceback
 
 import torch
+from safetensors import SafetensorError
 
 from training import loop, parallel, sweep
 from training.errors import TrainingError
@@ -65,7 +66,8 @@ def line(event: MetricEvent) -> str:
 
 def reason_of(error: BaseException) -> str:
     """Why a run failed, for people."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or (isinstance(error, SafetensorError) and "no space left" in str(error).lower()):
         return "the disk is full; make room and resume the run from its last checkpoint"
     if isinstance(error, torch.OutOfMemoryError):
         return "out of GPU memory; choose a smaller batch, resolution or model, or more accumulation"
