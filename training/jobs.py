@@ -85,6 +85,8 @@ def job_for(
     ):
         if not isinstance(value, str) or not form.fullmatch(value):
             raise ConfigError(f"{name} expects something like {example}, got {str(value)[:60]!r}")
+    if config.device == "auto" and not flavor.startswith("cpu"):
+        config = config.having(device="cuda")  # where torch finds no GPU, fail at once, not train on a CPU at its price
     script = "\n".join(
         [
             "set -eu",

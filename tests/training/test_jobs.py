@@ -61,10 +61,10 @@ def test_the_command_line_of_the_job_is_the_same_run(hub):
     words = trained(job_for(changed, "ann/model", source=GIT))
     assert words[:3] == ["python3", "-m", "training"]
     options = cli._parser().parse_args(words[3:])
-    assert cli._config(options) == changed and options.out == Path("/tmp/run")
+    assert cli._config(options) == changed.having(device="cuda") and options.out == Path("/tmp/run")
     plain = RunConfig(recipe="of my own", steps=3, data="cifar10")
     again = cli._config(cli._parser().parse_args(trained(job_for(plain, "ann/model", source=GIT))[3:]))
-    assert again.to_dict() | {"recipe": "of my own"} == plain.to_dict()
+    assert again.to_dict() | {"recipe": "of my own", "device": "auto"} == plain.to_dict()
     sweep = trained(job_for(config(), "ann/model", rates=(0.001, 0.01), source=GIT))
     assert sweep[3] == "sweep" and cli._rates(cli._parser().parse_args(sweep[3:]).rates) == (0.001, 0.01)
 
@@ -85,6 +85,12 @@ def test_a_machine_with_several_gpus_trains_on_all(hub, flavor, several):
     assert (words[0] == "torchrun") == several
     if several:
         assert words[1:6] == ["--standalone", "--nproc-per-node", "gpu", "-m", "training"]
+
+
+def test_a_gpu_that_torch_cannot_use_is_not_paid_for_in_silence(hub):
+    for flavor, device in (("a10g-small", "cuda"), ("cpu-upgrade", "auto")):
+        options = cli._parser().parse_args(trained(job_for(config(), "ann/model", flavor=flavor, source=GIT))[3:])
+        assert cli._config(options).device == device
 
 
 def test_flavours_that_huggingface_hub_names_are_accepted(hub):
