@@ -78,10 +78,17 @@ def autocast(device: torch.device, precision: str):
 
 
 def write_results(
-    folder: Path, split: str, step: int, answers: Answers, indices: Sequence[int], classes: Sequence[str]
+    folder: Path,
+    split: str,
+    step: int,
+    checkpoint: int,
+    answers: Answers,
+    indices: Sequence[int],
+    classes: Sequence[str],
 ) -> None:
     """results/<split>.json with the confusion matrix (rows true, columns predicted), and results/<split>.safetensors
-    with each picture's index in the data set's split, label, prediction and its probability."""
+    with each picture's index in the data set's split, label, prediction and its probability. `step`: when it was
+    measured; `checkpoint`: the step whose weights answered."""
     folder.mkdir(exist_ok=True)
     count = len(classes)
     pairs = answers.labels * count + answers.predicted
@@ -101,6 +108,7 @@ def write_results(
         {
             "split": split,
             "step": step,
+            "checkpoint": checkpoint,
             "loss": answers.loss,
             "accuracy": answers.accuracy,
             "classes": list(classes),

@@ -98,6 +98,7 @@ class Training:
         self.side: int | None = None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.optimisers = Optimisers(self.model, config)
+        self.since = Since()
         self._resume()
 
     # -- where the run stands
@@ -130,7 +131,7 @@ class Training:
                 self.board.close()
 
     def _go(self, should_stop: Callable[[], bool], deadline: float | None) -> Iterator[MetricEvent]:
-        config, rates, since = self.config, Rate(), Since()
+        config, rates = self.config, Rate()
         self.begin()
         while True:
             progress = self.progress
@@ -147,12 +148,12 @@ class Training:
             rate = learning_rate(config, self.step, progress, self.total)
             waited = self.feed.waited
             loss, norm, right = self.take_step(rate)
-            since.add(loss, right)
+            self.since.add(loss, right)
             rates.add(config.batch, self.feed.waited - waited)
             events = []
             if self.step % config.log_every == 0:
-                events.append(self._training_event(since, norm, rate, rates))
-                since = Since()
+                events.append(self._training_event(norm, rate, rates))
+                self.since = Since()
             if self._due(config.eval_every or self.per_epoch):
                 self.report(phase="evaluating")
                 events += self._evaluate()
@@ -161,7 +162,9 @@ class Training:
                 events.append(self._test())
                 rates.restart()
             self._append(events)
-            if self._due(config.checkpoint_every or config.eval_every or self.per_epoch) or self._keeps(self.step):
+            better = self.best is not None and self.best["step"] == self.step
+            due = self._due(config.checkpoint_every or config.eval_every or self.per_epoch)
+            if due or better or self._keeps(self.step):
                 self._save()
                 rates.restart()
             self.report(phase="training", images_per_second=rates.images_per_second)
@@ -226,8 +229,8 @@ class Training:
             average(self.averaged, self.model, config.ema, self.step)
         return parallel.mean(total / len(labels)), norm, parallel.mean(right / len(labels))
 
-    def _training_event(self, since: Since, norm: Tensor, rate: float, rates: Rate) -> MetricEvent:
-        loss = since.loss
+    def _training_event(self, norm: Tensor, rate: float, rates: Rate) -> MetricEvent:
+        loss = self.since.loss
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the training loss became {loss} before step {self.step}; lower the learning rate (now {rate:.3g}), "
@@ -242,7 +245,7 @@ class Training:
             "memory_bytes": float(self.memory),
         }
         if not (self.config.mixup or self.config.cutmix):
-            values["accuracy"] = since.accuracy
+            values["accuracy"] = self.since.accuracy
         return self._event("train", values)
 
     # -- stages, evaluation, checkpoints
@@ -275,15 +278,18 @@ class Training:
             self.best = {"step": self.step, "accuracy": answers.accuracy}
             if self.rank == 0:
                 indices, results = self.feed.held_indices, self.run.path / "results"
-                write_results(results, "val", self.step, answers, indices, self.feed.classes)
+                write_results(results, "val", self.step, self.step, answers, indices, self.feed.classes)
         return [event]
 
-    def _test(self, model: nn.Module | None = None) -> MetricEvent:
+    def _test(self, best: int | None = None) -> MetricEvent:
+        """Read the test set; by the checkpoint of step `best` where one is named, else by the model as it is."""
         self.report(phase="testing")
+        model = None if best is None else self._checkpointed(best)
         answers = evaluate(model or self.served, self.feed.test(), self.feed.test_labels, **self._evaluation)
         if self.rank == 0:
-            indices = range(len(self.feed.test_labels))
-            write_results(self.run.path / "results", "test", self.step, answers, indices, self.feed.classes)
+            indices, results = range(len(self.feed.test_labels)), self.run.path / "results"
+            asked = self.step if model is None else best
+            write_results(results, "test", self.step, asked, answers, indices, self.feed.classes)
         self.tested[str(self.step)] = answers.accuracy
         return self._event("test", {"loss": answers.loss, "accuracy": answers.accuracy})
 
@@ -299,7 +305,7 @@ class Training:
         self._save()
         if self.feed.has_test and str(last) not in self.tested:
             best = self.best["step"] if self.best and self.best["step"] != last else None
-            events = [self._test(self._checkpointed(best) if best is not None else None)]
+            events = [self._test(best)]
             self._append(events)
             yield from events
         self.report(phase="finished", force=True)
@@ -322,6 +328,7 @@ class Training:
             if self.averaged is not None:
                 tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
             tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimisers.state().items()}
+            tensors |= self.since.state()  # of steps that no event has told of yet
             state = {
                 "seconds": self.seconds,
                 "side": self.side,
@@ -365,6 +372,7 @@ class Training:
             if self.averaged is not None:
                 self.averaged.load_state_dict(_under("averaged.", tensors))
             self.optimisers.load(_under("optimiser.", tensors))
+            self.since = Since(tensors)
             if state["scaler"]:
                 self.scaler.load_state_dict(state["scaler"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -11,9 +11,14 @@ from torch import Tensor
 class Since:
     """Sums on the device of what was measured since the last event, so that no step waits for a number."""
 
-    def __init__(self):
-        self.losses: list[Tensor] = []
-        self.right: list[Tensor] = []
+    def __init__(self, state: dict[str, Tensor] | None = None):
+        state = state or {}
+        self.losses: list[Tensor] = list(state.get("since.losses", ()))
+        self.right: list[Tensor] = list(state.get("since.right", ()))
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps, so that the first event after a resume tells of the same steps."""
+        return {"since.losses": torch.stack(self.losses), "since.right": torch.stack(self.right)} if self.losses else {}
 
     def add(self, loss: Tensor, right: Tensor) -> None:
         self.losses.append(loss)

@@ -121,7 +121,9 @@ def test_a_run_leaves_its_curve_its_checkpoints_and_its_results(tmp_path):
     assert results["accuracy"] == pytest.approx(curve["test", 8]["accuracy"])
 
 
-@pytest.mark.parametrize("more", [{}, EVERYTHING, {"optimizer": "muon"}, {"optimizer": "sgd", "accumulation": 2}])
+@pytest.mark.parametrize(
+    "more", [{}, EVERYTHING, {"optimizer": "muon"}, {"optimizer": "sgd", "accumulation": 2}, {"log_every": 4}]
+)
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, more):
     whole, _ = go(tmp_path / "whole", config(**more))
     path = tmp_path / "parts"
@@ -321,3 +323,13 @@ def test_progress_says_what_is_to_come(tmp_path):
     assert {"loading", "evaluating", "testing", "saving", "finished"} <= {p["phase"] for p in folder.progress}
     last = folder.progress[-1]
     assert last["step"] == last["steps"] == 8 and math.isclose(last["seconds_left"], 0.0)
+
+
+def test_the_best_has_a_checkpoint_though_few_are_written_and_it_reads_the_test_set(tmp_path):
+    """Once the best step was only noted, and its checkpoint missing when the test set was to be read."""
+    settings = config(steps=12, lr=0.3, optimizer="sgd", eval_every=2, checkpoint_every=100, warmup=0, clip=0.0, seed=1)
+    go(tmp_path / "run", settings)
+    best = json.loads((tmp_path / "run/best.json").read_text())["step"]
+    results = json.loads((tmp_path / "run/results/test.json").read_text())
+    assert best < 12 and results["checkpoint"] == best and results["step"] == 12
+    assert set(checkpoint.complete(tmp_path / "run/checkpoints")) == {best, 12}
