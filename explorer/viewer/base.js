@@ -40,9 +40,20 @@ const vit = (() => {
 
   /** ArrayBuffer of [panels, rows, tokens] codes after their [panels, rows] float32 maxima, as pack.py lays them out. */
   function readBlock(buffer, panels, rows, tokens) {
-    const head = 4 * panels * rows, expected = head + panels * rows * tokens;
+    const head = 4 * panels * rows, count = panels * rows * tokens, expected = head + count + 1;
     if (buffer.byteLength !== expected) throw new Error(`expected ${expected} bytes, got ${buffer.byteLength}`);
-    return { rows, tokens, maxima: new Float32Array(buffer, 0, panels * rows), codes: new Uint8Array(buffer, head) };
+    const codes = new Uint8Array(buffer, head, count);
+    addUp(codes, rows, tokens, new Uint8Array(buffer, head + count)[0]);
+    return { rows, tokens, maxima: new Float32Array(buffer, 0, panels * rows), codes };
+  }
+
+  /** Codes from their differences, in place: to the row above (prediction 1), and to the left before that (2). */
+  function addUp(codes, rows, tokens, prediction) {
+    if (prediction === 0) return;
+    for (let start = 0; start < codes.length; start += tokens) {
+      if (prediction === 2) for (let at = start + 1; at < start + tokens; at++) codes[at] += codes[at - 1];
+      if (start % (rows * tokens)) for (let at = start; at < start + tokens; at++) codes[at] += codes[at - tokens];
+    }
   }
 
   /** One panel's row `query` (direction "to") or column `query` ("by") into `out`, a Float32Array of `tokens`. */

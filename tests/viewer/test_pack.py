@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from explorer.viewer.pack import compress, pack, unpack
+from explorer.viewer.pack import CHUNK_BYTES, compress, pack, unpack
 
 
 def attention(panels=3, tokens=50, sharpness=2.0, seed=0):
@@ -42,7 +42,38 @@ def test_signed_and_unsigned_panels_side_by_side():
 def test_golden_bytes_by_hand():
     blob = pack(np.array([[[0.5, 0.125, 0.0]], [[-2.0, 1.0, 0.0]]], np.float32), [False, True])
     assert blob[:8] == np.array([0.5, 2.0], "<f4").tobytes()
-    assert list(blob[8:]) == [255, 128, 0, 129, 64, 0]  # sqrt(1/4) * 255 = 127.5 up; -127 and 63.5 as int8
+    assert list(blob[8:]) == [255, 128, 0, 129, 64, 0, 0]  # sqrt(1/4) * 255 = 127.5 up; -127 and 63.5 as int8; as is
+
+
+def test_golden_bytes_of_predicted_codes():
+    base = np.linspace(0.1, 1, 10) ** 2  # codes 25.5 apart, and the same in each row
+    blob = pack(np.stack([np.stack([base] * 4)]).astype(np.float32), [False])
+    codes = [26, 51, 77, 102, 128, 153, 179, 204, 230, 255]
+    steps = [codes[0], *np.diff(codes)]
+    assert list(blob[16:]) in ([*codes, *[0] * 30, 1], [*steps, *[0] * 30, 2])
+
+
+@pytest.mark.parametrize("prediction", [0, 1, 2])
+@pytest.mark.parametrize("signed", [False, True])
+def test_every_prediction_gives_the_codes_back(monkeypatch, prediction, signed):
+    values = attention() * (np.random.default_rng(3).choice([-1, 1], (3, 50, 50)) if signed else 1)
+    plain = {}
+    for chosen in (0, prediction):
+        monkeypatch.setattr("explorer.viewer.pack._best_prediction", lambda codes, chosen=chosen: chosen)
+        blob = pack(values, [signed] * 3)
+        assert blob[-1] == chosen
+        plain[chosen] = unpack(blob, 50, 50, [signed] * 3)
+    np.testing.assert_array_equal(plain[0], plain[prediction])
+
+
+def test_patches_that_attend_alike_take_a_quarter_fewer_bytes_and_noise_no_more():
+    y, x = np.mgrid[:14, :14].reshape(2, -1)
+    near = np.exp(-((y[:, None] - y) ** 2 + (x[:, None] - x) ** 2) / 30)
+    smooth = np.stack([near / near.sum(-1, keepdims=True)] * 2).astype(np.float32)
+    for values, most in ((smooth, 0.75), (attention(2, 196), 1.01)):
+        blob = pack(values, [False] * 2)
+        maxima, codes = blob[: 4 * 2 * 196], np.rint(np.sqrt(values / values.max(-1, keepdims=True)) * 255)
+        assert len(compress(blob)) <= most * len(compress(maxima + codes.astype(np.uint8).tobytes())) + 4
 
 
 def test_rows_of_zeros_and_of_denormals_stay_finite():
@@ -62,15 +93,18 @@ def test_a_single_row_a_panel_packs_like_a_layer():
 def test_b16_layer_sizes():
     values = attention(12, 197)
     blob = pack(values, [False] * 12)
-    assert len(blob) == 12 * 197 * (197 + 4)
+    assert len(blob) == 12 * 197 * (197 + 4) + 1
     assert 12 * len(blob) <= 6e6  # all twelve layers of B/16 at 224 px
 
 
 def test_compress_is_gzip_and_always_the_same_bytes():
-    blob = pack(attention(), [False] * 3)
-    assert gzip.decompress(compress(blob)) == blob
-    assert compress(blob) == compress(blob)
-    assert len(compress(blob)) < len(blob)
+    for tokens in (50, 400):  # the second in more than one chunk
+        blob = pack(attention(tokens=tokens), [False] * 3)
+        assert gzip.decompress(compress(blob)) == blob
+        assert compress(blob) == compress(blob)
+        assert len(compress(blob)) < len(blob)
+    assert gzip.decompress(compress(b"")) == b""
+    assert len(blob) > CHUNK_BYTES
 
 
 @pytest.mark.parametrize(
@@ -88,5 +122,5 @@ def test_errors_say_what_came(values, signed, message):
 
 
 def test_unpack_names_both_lengths():
-    with pytest.raises(ValueError, match="expected 18 bytes for 1 panels of 2 x 5, got 17"):
+    with pytest.raises(ValueError, match="expected 19 bytes for 1 panels of 2 x 5, got 17"):
         unpack(bytes(17), 2, 5, [False])
