@@ -12,6 +12,7 @@ if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for eve
     os.environ.setdefault("TMPDIR", str(Path(cache) / "tmp"))
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(cache) / "gradio"))
     os.environ.setdefault("HF_HOME", str(Path(cache) / "huggingface"))
+    os.environ.setdefault("VIT_EXPLORER_RUNS", str(Path(cache) / "runs"))
 
 import gradio as gr
 from starlette.middleware import Middleware

@@ -19,7 +19,7 @@ from explorer.tabs.page import build_page
 from vit_model import SIZES, VisionTransformer, save_model
 
 ROOT = Path(app.__file__).parent
-PARTS = ("app.py", "explorer", "vit_model")
+PARTS = ("app.py", "explorer", "training", "vit_model")
 
 
 def environment(cache: Path, **more: str) -> dict[str, str]:
