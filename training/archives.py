@@ -197,8 +197,8 @@ def _plainly(archive: Path) -> Iterator[None]:
             f"the archive {archive.name} is damaged or cut short ({error}); download or pack it again"
         ) from error
     except OSError as error:
-        if error.errno is not None:
+        if error.errno not in (None, errno.EINVAL):
             raise
-        raise DataError(  # gzip and bz2 raise plain OSErrors for broken data
+        raise DataError(  # gzip and bz2 raise plain OSErrors for broken data; a zip may point to before its beginning
             f"the archive {archive.name} is damaged or cut short ({error}); download or pack it again"
         ) from error
