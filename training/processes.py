@@ -98,6 +98,12 @@ class Process:
                 os.kill(pid, number)
 
 
+def without_token() -> dict[str, str]:
+    """Environment of a process that works for a guest of this computer: what only its owner's Hugging Face token opens
+    stays closed."""
+    return {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": ""}
+
+
 def spawn(command: list[str], log: Path, environment: dict[str, str]) -> int:
     """Start `command` in a session of its own, so that closing a terminal or a server does not reach it; output is
     appended to `log`. Returns its pid."""

@@ -16,7 +16,7 @@ from typing import Any
 
 from training.config import RunConfig
 from training.jsonfile import locked, write_json
-from training.processes import Process, spawn
+from training.processes import Process, spawn, without_token
 from training.record import ENDED, HEADER, NAME_LENGTH, Record, State, Status, is_number, printable, written
 
 PATIENCE, GRACE = 120.0, 30.0  # seconds for a checkpoint after a stop is asked for; then, after SIGTERM, until SIGKILL
@@ -44,10 +44,12 @@ class Run(Record):
         owner: str | None = None,
         name: str | None = None,
         sweep: Sequence[float] = (),
+        guest: bool = False,
         queue: bool = False,
     ) -> Run:
         """A new run in a folder that is missing or empty; RunError otherwise. `owner`: an opaque word, see `Runs`.
-        `sweep`: learning rates that are tried first. `queue`: wait for a `Dispatcher` to start it."""
+        `sweep`: learning rates that are tried first. `guest`: trained without this computer's Hub token. `queue`: wait
+        for a `Dispatcher` to start it."""
         run = cls(path)
         for rate in sweep:
             config.having(lr=rate)  # ConfigError for one that cannot be
@@ -60,7 +62,10 @@ class Run(Record):
             raise RunError(f"{path} is there already and not empty; choose another folder, or resume the run in it")
         about: dict[str, Any] = {"id": run.id, "name": _name(name or run.id), "owner": owner, "created": time.time()}
         about["config"] = config.having(data=_absolute(config.data), model=_absolute(config.model)).to_dict()
-        write_json(run.path / "run.json", about | ({"sweep": list(sweep)} if sweep else {}))
+        write_json(
+            run.path / "run.json",
+            about | ({"sweep": list(sweep)} if sweep else {}) | ({"guest": True} if guest else {}),
+        )
         if queue:
             write_json(run.path / "queued.json", {"time": time.time()})
         return run
@@ -208,6 +213,8 @@ class Run(Record):
             log.write(f"{HEADER} {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---\n".encode())
         python_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         environment = {MARK: str(self.path), "PYTHONPATH": python_path, "PYTHONUTF8": "1"}
+        if self.read("run.json").get("guest"):
+            environment |= without_token()
         try:
             pid = spawn(worker_command(self.path), self.path / "log.txt", environment)
         except OSError as error:

@@ -38,12 +38,15 @@ class Runs:
         owner: str | None = None,
         name: str | None = None,
         sweep: Sequence[float] = (),
+        guest: bool = False,
         queue: bool = True,
     ) -> Run:
         """A new run with an id of its own, which `dispatch` starts when its device is free."""
         recipe = re.sub(r"[^a-z0-9]+", "-", config.recipe.lower()).strip("-")[:40].strip("-") or "run"
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe}-{secrets.token_hex(3)}"
-        return Run.create(self.folder / run_id, config, owner=owner, name=name or recipe, sweep=sweep, queue=queue)
+        return Run.create(
+            self.folder / run_id, config, owner=owner, name=name or recipe, sweep=sweep, guest=guest, queue=queue
+        )
 
     def list(self, owner: str | None = None) -> list[Run]:
         """Newest first. A folder counts that has an id as `create` gives it, or holds a run.json; links do not."""

@@ -97,7 +97,13 @@ def create(form: Form, request: gr.Request | None, values: tuple) -> Run:
     if filled.model.startswith(UPLOAD):
         config = replace(config, model=kept(config.model, runs))
     owner = owner_of(request)
-    return runs.create(config, owner=None if owner == NOBODY else owner, name=filled.name or None, sweep=filled.rates)
+    return runs.create(
+        config,
+        owner=None if owner == NOBODY else owner,
+        name=filled.name or None,
+        sweep=filled.rates,
+        guest=not form.door.is_open(request),
+    )
 
 
 def dispatcher() -> Dispatcher:

@@ -32,7 +32,8 @@ def endpoints(door: Door) -> None:
         owner = _owner(request, key)
         door.check_start(request, owner)
         config, rates = _config(door, request, recipe, fields)
-        run = door.runs.create(config, owner=owner or None, name=name or None, sweep=rates)
+        guest = not door.is_open(request)
+        run = door.runs.create(config, owner=owner or None, name=name or None, sweep=rates, guest=guest)
         return {"run": run.id, "name": run.name, "state": run.state}
 
     @said_plainly

@@ -44,18 +44,18 @@ def wire_check(check: Check, form: Form) -> None:
     @said_plainly
     def look(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
         config = _config(form, request, values)
-        found = _asked("data", config, request, progress)
+        found = _asked("data", config, form, request, progress)
         for sample, file in zip(found["samples"], _files(found["samples"]), strict=True):
             sample["file"] = file
             del sample["picture"]
-        batch = _asked("batch", config, request, progress)
+        batch = _asked("batch", config, form, request, progress)
         files = picture_files(batch.pop("pictures"))
         return {"data": found, "batch": batch | {"files": files}}, gr.Button(visible=False)
 
     @said_plainly
     def attempt(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
         config = _config(form, request, values)
-        found = _asked("step", config, request, progress)
+        found = _asked("step", config, form, request, progress)
         parts, given = found["batch_parts"], config["accumulation"]
         offered = gr.Button(say(request, "train_use_parts", parts=parts), visible=parts != given)
         return {"step": found, "accumulation": given}, offered, parts
@@ -83,11 +83,13 @@ def _config(form: Form, request: gr.Request, values: tuple) -> dict[str, Any]:
     return filled.config.to_dict()
 
 
-def _asked(kind: train_probe.Kind, config: dict, request: gr.Request, progress: gr.Progress) -> dict[str, Any]:
+def _asked(
+    kind: train_probe.Kind, config: dict, form: Form, request: gr.Request, progress: gr.Progress
+) -> dict[str, Any]:
     """The answer of a process of its own, whose progress the page shows on the way."""
     doing = say(request, f"train_checking_{kind}")
     progress(None, desc=doing)
-    asked: Iterator = train_probe.ask(kind, config)
+    asked: Iterator = train_probe.ask(kind, config, guest=not form.door.is_open(request))
     try:
         for told in asked:
             if not isinstance(told, Progress):

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from training.processes import without_token
+
 Kind = Literal["data", "batch", "step"]
 LIMIT_SECONDS = 900
 THUMBNAIL = 128
@@ -42,12 +44,16 @@ class Progress:
     text: str
 
 
-def ask(kind: Kind, config: dict[str, Any], limit: float = LIMIT_SECONDS) -> Iterator[Progress | dict[str, Any]]:
+def ask(
+    kind: Kind, config: dict[str, Any], limit: float = LIMIT_SECONDS, guest: bool = False
+) -> Iterator[Progress | dict[str, Any]]:
     """Yields `Progress` as it comes, and last what `answer` returned. ValueError with the reason where the run would
-    fail with it, ProbeError where the process died. Closing the iterator ends the process."""
+    fail with it, ProbeError where the process died. Closing the iterator ends the process. `guest`: whoever asks may
+    not use this computer's Hub token."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
         "PYTHONUTF8": "1",
+        **(without_token() if guest else {}),
     }
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "explorer.tabs.train_probe", kind],

@@ -235,7 +235,7 @@ def test_what_a_look_ahead_finds(open_page, served, monkeypatch, photograph):
     }
     batch = {"pictures": [encoded] * 3, "names": [HOSTILE, "dog", "dog 70% + cat 30%"], "patch": [4, 4]}
 
-    def ask(kind, config, limit=0):
+    def ask(kind, config, limit=0, guest=False):
         yield train_probe.Progress(1, 2, "half")
         yield {"data": report, "batch": batch, "step": dry}[kind]
 

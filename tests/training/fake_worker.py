@@ -18,6 +18,7 @@ from training.runs import Run
 run, words = Run(sys.argv[1]), os.environ.get("VIT_FAKE", "").split()
 run.begin()
 print("begun", os.getpid(), flush=True)
+print("token", repr(os.environ.get("HF_TOKEN")), os.environ.get("HF_HUB_DISABLE_IMPLICIT_TOKEN"), flush=True)
 asked = []
 signal.signal(signal.SIGTERM, signal.SIG_IGN if "deaf" in words else lambda *_: asked.append(1))
 if "crash" in words:

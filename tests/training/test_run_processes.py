@@ -323,3 +323,14 @@ def test_killed_at_any_moment_and_resumed_it_keeps_counting(runs, config, kill, 
     assert run.attempt == 5
     steps = [event.step for event in fold(run.events()[0])]
     assert steps == sorted(set(steps))
+
+
+@pytest.mark.parametrize("guest", [True, False])
+def test_a_guests_worker_has_no_token_of_this_computer(runs, config, until, monkeypatch, guest):
+    monkeypatch.setenv("HF_TOKEN", "hf_host")
+    monkeypatch.setenv("VIT_FAKE", "quick")
+    run = runs.create(config, guest=guest)
+    run.start()
+    until(lambda: run.state in ("stopped", "finished", "failed"))
+    text, _ = run.log()
+    assert ("token '' 1" in text) == guest and ("hf_host" in text) != guest
