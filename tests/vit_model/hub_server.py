@@ -41,8 +41,8 @@ class Request:
 
 @dataclass
 class HubServer:
-    """`models`: {id: {file: bytes}}; a data set's id is "datasets/owner/name". `with HubServer(...) as hub:` serves them
-    at `hub.url` and notes `hub.requests`.
+    """`models`: {id: {file: bytes}}; a data set's id is "datasets/owner/name". `with HubServer(...) as hub:` serves
+    them at `hub.url` and notes `hub.requests`.
 
     `refusals`: {start of a path: (status, X-Error-Code, X-Error-Message)}. `cut_after`: {file: bytes}, each once: the
     connection is closed after that many bytes of a GET. `stop_after`: {file: bytes}: a GET gets no further than that
