@@ -6,7 +6,6 @@ import random
 import signal
 import sys
 import time
-from pathlib import Path
 
 import torch
 
@@ -31,25 +30,26 @@ def attempt() -> int:
     return child
 
 
-done = 0
-while done < kills:
-    child, began = attempt(), time.monotonic()
-    in_writing = done % 2 == 0
-    wait = moments.uniform(0.0, 1.2)
-    caught = False
+def told() -> int:
+    """Events so far: counts steps, so that the moments do not depend on how fast this machine is."""
+    events = run.path / "events.jsonl"
+    return events.read_bytes().count(b"\n") if events.exists() else 0
+
+
+for kill in range(kills):
+    before, began, child = told(), time.monotonic(), attempt()
+    in_writing, steps, wait = kill % 2 == 0, moments.randrange(6), moments.uniform(0, 0.4)
     while os.waitpid(child, os.WNOHANG) == (0, 0):
-        passed = time.monotonic() - began
-        if (in_writing and passed > wait / 2 and writing()) or (not in_writing and passed > wait):
+        far = told() >= before + steps if steps else time.monotonic() >= began + wait  # no step: perhaps in loading
+        if far and (writing() or not in_writing):
             time.sleep(moments.choice([0, 0, 0.001, 0.003]))
             caught = writing()
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
+            print(f"killed {'in writing' if caught else 'elsewhere'}", flush=True)
             break
     else:
         print("it ended before it was killed", flush=True)
         sys.exit(3)
-    done += 1
-    print(f"killed {'in writing' if caught else 'elsewhere'}", flush=True)
-    assert Path(run.path / "run.json").exists()
 child = attempt()
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
