@@ -147,15 +147,15 @@ class VisionTransformer(nn.Module):
             raise ValueError(
                 f"expected pixels {expected}, got {list(pixels.shape)}; for another size use model.at_size"
             )
-        x = self._embed(pixels)  # [B, N, D]
+        x = self.embed(pixels)  # [B, N, D]
         for block in self.blocks:
             x = block(x, records)
         if records is not None:
             records.append(LayerRecord(x))
-        return self._classify(x)
+        return self.classify(x)
 
-    def _embed(self, pixels: Tensor) -> Tensor:
-        """Pixels -> tokens (equation 1)."""
+    def embed(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, C, h, w] -> tokens [B, N, D] as the first block gets them (equation 1)."""
         x = self.patch_embed(pixels)  # [B, gh*gw, D]
         prefix = [token for token in (self.class_token, self.distillation_token) if token is not None]
         x = torch.cat([*(token.expand(len(x), -1, -1) for token in prefix), x], dim=1) + self.positions
@@ -164,8 +164,25 @@ class VisionTransformer(nn.Module):
             x = torch.cat([x[:, :split], self.registers.expand(len(x), -1, -1), x[:, split:]], dim=1)
         return self.pre_norm(self.embedding_dropout(x))
 
-    def _classify(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Tokens after the last block -> logits (equation 4)."""
+    def logits_from(self, tokens: Tensor, layer: int = 0) -> Tensor | tuple[Tensor, Tensor]:
+        """Run the blocks from `layer` on over tokens [B, n, D], as `embed` or `trace.residual[layer]` hold them, and
+        classify: logits [B, K]. The prefix must be there; of the patches any may be missing, since a block does not
+        count its tokens (Naseer et al. 2021, arXiv 2105.10497): dropping a patch is leaving out its token.
+
+        Raises IndexError for a layer outside 0..depth, ValueError where a mean over patches is left with none.
+        """
+        config = self.config
+        if not 0 <= layer <= config.depth:
+            raise IndexError(f"layer {layer} is out of range: blocks can be run from 0 to {config.depth}")
+        over_patches = config.pool in ("mean-patches", "class+mean") or config.prefix == 0
+        if tokens.shape[1] <= config.prefix and over_patches:
+            raise ValueError(f"pool {config.pool!r} takes a mean over patches; keep at least one")
+        for block in self.blocks[layer:]:
+            tokens = block(tokens, None)
+        return self.classify(tokens)
+
+    def classify(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Tokens after the last block [B, n, D] -> logits [B, K] (equation 4)."""
         config = self.config
         if config.pool == "class":  # LayerNorm is per token: normalise only the one that is read
             pooled = self.norm(x[:, 0])

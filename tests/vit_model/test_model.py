@@ -136,6 +136,39 @@ def test_every_parameter_gets_a_gradient(variant):
         assert parameter.grad is not None and parameter.grad.abs().max() > 0, name
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_leaving_out_a_token_is_masking_it_everywhere(variant):
+    model = random_model(**VARIANTS[variant])
+    prefix, tokens = model.config.prefix, model.embed(pixels_for(model))
+    kept = torch.tensor([*range(prefix), prefix + 1, prefix + 2])
+    mask = torch.full((tokens.shape[1],), -torch.inf).index_fill(0, kept, 0.0)
+    x = tokens
+    for block in model.blocks:
+        B, N, D = x.shape
+        q, k, v = block.attention.qkv(block.norm1(x)).view(B, N, 3, block.attention.heads, -1).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5 + mask).softmax(-1)
+        x = x + block._branch(block.attention.projection((weights @ v).transpose(1, 2).reshape(B, N, D)), block.scale1)
+        x = x + block._branch(block.mlp(block.norm2(x)), block.scale2)
+    torch.testing.assert_close(model.logits_from(tokens[:, kept]), model.classify(x[:, kept]))
+    assert not torch.allclose(model.logits_from(tokens[:, kept]), model(pixels_for(model)), atol=1e-4)
+
+
+def test_blocks_can_be_run_from_any_layer():
+    model = random_model()
+    trace = model.trace(pixels_for(model))
+    for layer, residual in enumerate(trace.residual):
+        assert torch.equal(model.logits_from(residual, layer), trace.logits)
+    with pytest.raises(IndexError, match="from 0 to 2"):
+        model.logits_from(trace.residual[0], 3)
+
+
+@pytest.mark.parametrize("pool", ["mean-patches", "class+mean"])
+def test_a_mean_over_patches_needs_one(pool):
+    model = random_model(pool=pool)
+    with pytest.raises(ValueError, match="at least one"):
+        model.logits_from(model.embed(pixels_for(model))[:, : model.config.prefix])
+
+
 def test_patch_norms_are_lucidrains_pipeline():
     """Rearrange 'b c (h p1) (w p2) -> b (h w) (p1 p2 c)', LayerNorm, Linear, LayerNorm. Its columns run channel last,
     which only permutes the norm's and the projection's weights; ours run channel first, as a convolution's."""

@@ -39,7 +39,7 @@ def pixels_for(model, batch=2):
 
 def explicit(model, pixels):
     """The same forward with a softmax that can be differentiated: (logits, attention [B, H, N, N] of every layer)."""
-    x, attentions = model._embed(pixels), []
+    x, attentions = model.embed(pixels), []
     for block in model.blocks:
         B, N, D = x.shape
         q, k, v = block.attention.qkv(block.norm1(x)).view(B, N, 3, -1, D // model.config.heads).permute(2, 0, 3, 1, 4)
@@ -48,7 +48,7 @@ def explicit(model, pixels):
         attended = block.attention.projection((attention @ v).transpose(1, 2).reshape(B, N, D))
         x = x + attended * (1 if block.scale1 is None else block.scale1)
         x = x + block.mlp(block.norm2(x)) * (1 if block.scale2 is None else block.scale2)
-    return model._classify(x), attentions
+    return model.classify(x), attentions
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -88,8 +88,8 @@ def test_attention_and_its_outputs_equal_the_explicit_softmax(variant):
 def test_residual_stream_runs_from_the_embedding_to_the_logits():
     model = random_model()
     trace = model.trace(pixels_for(model))
-    assert torch.equal(trace.residual[0], model._embed(pixels_for(model)))
-    assert torch.equal(model._classify(trace.residual[-1]), trace.logits)
+    assert torch.equal(trace.residual[0], model.embed(pixels_for(model)))
+    assert torch.equal(model.classify(trace.residual[-1]), trace.logits)
     for block, before, after in zip(model.blocks, trace.residual, trace.residual[1:], strict=False):
         assert torch.equal(block(before, None), after)
 
@@ -177,7 +177,7 @@ def test_gradients_of_the_residual_stream_and_of_the_pixels():
     score = trace.logits[0, 2]
     by_residual, by_pixels = torch.autograd.grad(score, [trace.residual[2], pixels], retain_graph=True)
     residual = trace.residual[2].detach().requires_grad_()
-    (expected,) = torch.autograd.grad(model._classify(model.blocks[2](residual, None))[0, 2], residual)
+    (expected,) = torch.autograd.grad(model.classify(model.blocks[2](residual, None))[0, 2], residual)
     assert_close(by_residual, expected)
     (expected,) = torch.autograd.grad(model(pixels)[0, 2], pixels)
     assert_close(by_pixels, expected)
