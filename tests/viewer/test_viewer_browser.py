@@ -486,20 +486,21 @@ def test_rows_on_demand_show_that_they_are_pending_and_are_asked_for_once(app, p
     viewer.wait()
     assert viewer.text("reading") == "Patch 5 (row 0, column 5) → strongest: patch 12, 75.0%"
     slow.gate.clear()
-    asked = len(page.asked)
+    asked = []  # rows alone: the viewer of the first tab may still be fetching its layers
+    page.on("request", lambda request: '"fn_name":"rows"' in (request.post_data or "") and asked.append(request.url))
     for patch in (100, 101, 102, 103):
         viewer.hover(patch, 25, 26)
     assert viewer.text("pending") == "Waiting for patch 103 …"
     slow.gate.set()
     page.wait_for_selector("#slow .vit-viewer:not([data-pending])")
     assert viewer.text("reading").startswith("Patch 103 ")
-    few = len(page.asked) - asked
-    assert few <= 2  # not one for each patch that the pointer crossed
+    few = len(asked)
+    assert 1 <= few <= 2  # not one for each patch that the pointer crossed
     viewer.hover(104, 25, 26)
     page.wait_for_selector("#slow .vit-viewer:not([data-pending])")
     viewer.hover(103, 25, 26)
     assert viewer.root.get_attribute("data-pending") is None  # kept
-    assert len(page.asked) == asked + few + 1
+    assert len(asked) == few + 1
 
 
 # ---- looks
