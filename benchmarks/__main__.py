@@ -7,6 +7,7 @@ import sys
 
 NAMES = {
     "explore": "the forward pass, analyses, memory and start-up of the explorer",
+    "faithfulness": "which method's maps are true: deletion and insertion over a folder of pictures",
     "hover": "the viewer in a real browser: packing, hovering, waiting times",
     "train": "a training step against timm in a plain loop and transformers' Trainer",
     "watch": "what it costs to watch a run: the server's time, a browser's memory",
@@ -16,7 +17,7 @@ NAMES = {
 
 def main(words: list[str]) -> None:
     if not words or words[0] not in NAMES:
-        listed = "\n".join(f"  {name:10} {text}" for name, text in NAMES.items())
+        listed = "\n".join(f"  {name:12} {text}" for name, text in NAMES.items())
         asked_for_help = words[:1] in (["-h"], ["--help"])
         print(
             f"usage: python -m benchmarks NAME [options]\n\n{listed}", file=sys.stdout if asked_for_help else sys.stderr
