@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 import gradio as gr
@@ -62,6 +60,17 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
     return [value, *beside, query if found.answers is not None else None]
 
 
+def opens_on(door: Door, request: gr.Request, run_id: str | None, split: str) -> str:
+    """The split on which to open a run's results: the one in sight, unless only the other can have any."""
+    try:
+        run = run_of(run_id, door, request)
+    except ValueError:
+        return split
+    if split == "val" and _holds_nothing_out(run):
+        return "test"
+    return "val" if split == "test" and not stamp(run.path, "test") and stamp(run.path, "val") else split
+
+
 def pictures_value(
     door: Door, request: gr.Request, query: dict | None, openable: bool, progress: Any = None
 ) -> dict[str, Any] | None:
@@ -103,27 +112,6 @@ def pictures_value(
     }
 
 
-def numbers(run: Run, found: Evaluation) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The results as arrays, and where they come from."""
-    arrays = {"confusion": found.confusion, "per_class_accuracy": found.per_class, "classes": np.array(found.classes)}
-    if found.answers is not None:
-        arrays |= vars(found.answers)
-    config = run.config.to_dict()
-    manifest = {
-        "run": run.id,
-        "name": run.name,
-        "split": found.split,
-        "step": found.step,
-        "accuracy": found.accuracy if math.isfinite(found.accuracy) else None,
-        "loss": found.loss if math.isfinite(found.loss) else None,
-        "confusion": "rows true, columns predicted",
-        "config": config | {name: shown_source(config[name]) for name in ("data", "model")},
-        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy")},
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return arrays, manifest
-
-
 def evaluation_of(run: Run, split: str, request: gr.Request) -> Evaluation:
     found = read_evaluation(run.path, split)
     if found is None:
@@ -163,6 +151,8 @@ def _sweep_stamp(run: Run) -> str:
 
 
 def _holds_nothing_out(run: Run) -> bool:
+    if stamp(run.path, "val"):  # the data set has a held-out part of its own
+        return False
     try:
         return run.config.held_out == 0 or bool(run.sweep)
     except ValueError:

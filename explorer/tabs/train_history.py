@@ -13,11 +13,13 @@ from gradio.events import Dependency
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from explorer.tabs.api import saved_npz
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.store import both
 from explorer.tabs.text import TEXT, words
 from explorer.tabs.train_checkpoints import run_of, shown_source
 from explorer.tabs.train_evaluation import test_accuracy
+from explorer.tabs.train_numbers import curve_numbers
 from explorer.tabs.train_overlay import (
     AXES,
     COLOURS,
@@ -55,6 +57,7 @@ def build(door: Door, selected: gr.State) -> Dependency:
             elem_id="overlay-axis",
         )
         save = gr.Button(words("history_save_csv"), size="sm", scale=0, min_width=220, elem_id="overlay-csv")
+        save_npz = gr.Button(words("history_save_npz"), size="sm", scale=0, min_width=220, elem_id="overlay-npz")
         saved = gr.File(visible=False, label=words("download"), height=60, elem_id="overlay-file")
     plot = PlotlyView(height=640, elem_id="overlay")
     facts = FactTable(elem_id="overlay-facts")
@@ -112,6 +115,10 @@ def build(door: Door, selected: gr.State) -> Dependency:
         path = save_bytes_to_cache(data.encode(), "vit-explorer-runs.csv", get_upload_folder())
         return gr.File(path, visible=True)
 
+    @said_plainly
+    def take_npz(request: gr.Request, ids: list[str]):
+        return gr.File(saved_npz("runs", *curve_numbers(_runs(door, request, ids))), visible=True)
+
     table.refresh(refresh, [selected, compared, axis], [table, due], concurrency_limit=4, **QUIET)
     opening = table.open(opened, None, selected, **QUIET)
     table.rename(rename, selected, table, **QUIET)
@@ -121,6 +128,7 @@ def build(door: Door, selected: gr.State) -> Dependency:
     axis.change(turn, [compared, axis], due, **QUIET)
     due.change(draw, [compared, axis], [controls, plot, facts], trigger_mode="always_last", **QUIET)
     save.click(save_csv, compared, saved, api_visibility="private", show_progress_on=saved)
+    save_npz.click(take_npz, compared, saved, api_visibility="private", show_progress_on=saved)
     return opening
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 from explorer.tabs.store import both
@@ -68,28 +69,42 @@ def published_value(run: Run) -> dict[str, Any] | None:
     }
 
 
-def sweep_value(run: Run) -> dict[str, Any] | None:
-    """What `SweepView` shows; None for a run without a sweep."""
-    try:
-        found = read_object(run.path / "sweep.json")
-    except ValueError as error:
-        note = both("sweep_reading", reason=str(error))
-        return {"trials": [_trial(rate, None, False, None) for rate in run.sweep], "note": note}
+@dataclass(frozen=True)
+class Trial:
+    """One learning rate of a sweep: its held-out accuracy where it has ended, and its run where there is one yet."""
+
+    rate: float
+    accuracy: float | None = None
+    picked: bool = False
+    run: Run | None = None
+
+
+def trials_of(run: Run) -> list[Trial]:
+    """What sweep.json tells, else what run.json asks for. ValueError where sweep.json is damaged."""
+    found = read_object(run.path / "sweep.json")
     if found is None:
-        return (
-            {"trials": [_trial(rate, None, False, None) for rate in run.sweep], "note": both("sweep_going")}
-            if run.sweep
-            else None
-        )
+        return [Trial(rate) for rate in run.sweep]
     rates = [number(rate) for rate in _listed(found.get("rates"))][:MOST_TRIALS]
     folders, accuracies = _listed(found.get("trials")), _listed(found.get("accuracies"))
-    best = number(found.get("best"))
-    trials = []
+    best, trials = number(found.get("best")), []
     for index, rate in enumerate(rates):
         accuracy = number(accuracies[index]) if index < len(accuracies) else number(None)
         trial = _trial_run(run, folders[index]) if index < len(folders) else None
-        trials.append(_trial(rate, accuracy if 0 <= accuracy <= 1 else None, rate == best, trial))
-    return {"trials": trials, "note": both("sweep_done" if best == best else "sweep_going")}
+        trials.append(Trial(rate, accuracy if 0 <= accuracy <= 1 else None, rate == best, trial))
+    return trials
+
+
+def sweep_value(run: Run) -> dict[str, Any] | None:
+    """What `SweepView` shows; None for a run without a sweep."""
+    try:
+        trials = trials_of(run)
+    except ValueError as error:
+        note = both("sweep_reading", reason=str(error))
+        return {"trials": [_trial(Trial(rate)) for rate in run.sweep], "note": note}
+    if not trials:
+        return None
+    note = both("sweep_done" if any(trial.picked for trial in trials) else "sweep_going")
+    return {"trials": [_trial(trial) for trial in trials], "note": note}
 
 
 def _published(recipe: Recipe, data: str, model: str) -> tuple[list[list], str]:
@@ -128,20 +143,21 @@ def _trial_run(run: Run, folder: Any) -> Run | None:
     return None
 
 
-def _trial(rate: float, accuracy: float | None, picked: bool, run: Run | None) -> dict[str, Any]:
-    curve = None if run is None else curves_of(run).get(("val", "accuracy"))
+def _trial(trial: Trial) -> dict[str, Any]:
+    curve = None if trial.run is None else curves_of(trial.run).get(("val", "accuracy"))
     curve = None if curve is None else thinned(curve, 200)
     points = (
         []
         if curve is None
         else [(s, v) for s, v in zip(curve.step.tolist(), curve.value.tolist(), strict=True) if v == v]
     )
+    accuracy = trial.accuracy
     if accuracy is None and points:
         accuracy = max(value for _, value in points)
     return {
-        "rate": f"{rate:.6g}",
+        "rate": f"{trial.rate:.6g}",
         "accuracy": accuracy,
-        "picked": picked,
+        "picked": trial.picked,
         "steps": [step for step, _ in points],
         "values": [value for _, value in points],
     }

@@ -18,9 +18,10 @@ from explorer.tabs.errors import said_plainly
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.store import both
 from explorer.tabs.text import say, words
-from explorer.tabs.train_answers import evaluation_of, numbers, pictures_value, results_values
+from explorer.tabs.train_answers import evaluation_of, opens_on, pictures_value, results_values
 from explorer.tabs.train_checkpoints import checkpoint_of, choice_of, run_of
 from explorer.tabs.train_evaluation import SPLITS, Evaluation, whole
+from explorer.tabs.train_numbers import result_numbers, sweep_numbers
 from explorer.tabs.train_owner import Door
 from explorer.tabs.train_pictures import split_of
 from explorer.viewer.results_facts import FactTable
@@ -59,6 +60,7 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     grid = PictureGrid(elem_id="results-pictures")
     published = FactTable(elem_id="results-published")
     sweep = SweepView(elem_id="results-sweep")
+    saved_sweep = gr.File(visible=False, label=words("download"), height=60, elem_id="sweep-file")
     train_takeaway.build(door, selected)
     shown = [matrix, published, sweep, query]
 
@@ -68,6 +70,10 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
 
     def switched(request: gr.Request, run_id: str | None, split: str):
         return results_values(door, request, run_id, split, None)
+
+    def opened_run(request: gr.Request, run_id: str | None, split: str):
+        split = opens_on(door, request, run_id, split)
+        return split, *results_values(door, request, run_id, split, None)
 
     @said_plainly
     def cell(request: gr.Request, query: dict | None, event: gr.EventData):
@@ -89,15 +95,21 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     def take_numbers(request: gr.Request, run_id: str | None, split: str):
         run = run_of(run_id, door, request)
         evaluation = evaluation_of(run, split, request)
-        return gr.File(saved_npz(f"results-{evaluation.split}", *numbers(run, evaluation)), visible=True)
+        return gr.File(saved_npz(f"results-{evaluation.split}", *result_numbers(run, evaluation)), visible=True)
+
+    @said_plainly
+    def take_sweep(request: gr.Request, run_id: str | None):
+        found = sweep_numbers(run_of(run_id, door, request))
+        return gr.File(saved_npz("sweep", *found), visible=True) if found else gr.skip()
 
     matrix.refresh(refresh, [selected, split], shown, concurrency_limit=4, **QUIET)  # queued, for `query.change`
-    split.change(switched, [selected, split], shown, **QUIET)
-    selected.change(switched, [selected, split], shown, **QUIET)
+    split.input(switched, [selected, split], shown, **QUIET)  # of `change`, `opened_run` would be followed by it
+    selected.change(opened_run, [selected, split], [split, *shown], **QUIET)
     matrix.cell(cell, query, query, trigger_mode="always_last", **QUIET)
     grid.more(more, query, query, trigger_mode="always_last", **QUIET)
     query.change(pictures, query, grid, api_visibility="private", show_progress="minimal", trigger_mode="always_last")
     save.click(take_numbers, [selected, split], saved, api_visibility="private", show_progress_on=saved)
+    sweep.npz(take_sweep, selected, saved_sweep, api_visibility="private", show_progress_on=saved_sweep)
     if explorer is None:
         return
 

@@ -83,15 +83,26 @@ def wire_watch(watch: Watch) -> None:
             return [gr.Dropdown(choices), gr.skip(), gr.skip()]
         return watch.show(watch.find(choices[0][1], request), request)
 
+    def renamed(request: gr.Request):
+        """The choices name the state of each run."""
+        return gr.Dropdown(watch.choices(request))
+
     watch.choice.input(choose, watch.choice, shown, **quiet)
     watch.selected.change(follow, [watch.selected, watch.view], shown, **quiet)
     for event in (watch.refresh.click, watch.item.select):
         event(look, [watch.selected, watch.view], shown, queue=False, **quiet)
+    watch.view.moved(renamed, None, watch.choice, queue=False, **quiet)
 
 
 def opened(door: Door, run: Run, request: gr.Request | None) -> dict:
     """The live view's value for who may see this run."""
-    return {"run": run.id, "ticket": door.ticket(run), "secret": not door.is_open(request), "seq": time.time_ns()}
+    return {
+        "run": run.id,
+        "ticket": door.ticket(run),
+        "secret": not door.is_open(request),
+        "state": run.state,
+        "seq": time.time_ns(),
+    }
 
 
 def described(run: Run, request: gr.Request | None) -> str:

@@ -1,4 +1,5 @@
-// Small multiples of a learning-rate sweep. In scope: TEXT and base.js's `vit`; from Gradio: element, props, watch.
+// Small multiples of a learning-rate sweep. In scope: TEXT and base.js's `vit`; from Gradio: element, props, watch,
+// trigger.
 const root = element.querySelector(".sweep");
 const find = (selector) => root.querySelector(selector);
 const lang = vit.language(props.lang);
@@ -52,5 +53,6 @@ find(".csv").addEventListener("click", () => {
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 });
+find(".npz").addEventListener("click", () => trigger("npz", {}));
 watch("value", show);
 show();

@@ -11,7 +11,8 @@ from explorer.viewer.viewer import HERE, component_script
 
 class SweepView(gr.HTML):
     """Value: {"stamp", "trials": [{"rate", "accuracy" or None, "picked", "state", "steps": [..], "values": [..]}, ...],
-    "note": Caption} or None. `values` are held-out accuracies, 0 to 1, after `steps` steps."""
+    "note": Caption} or None. `values` are held-out accuracies, 0 to 1, after `steps` steps. Event `npz`: somebody wants
+    the numbers as a file."""
 
     def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
         super().__init__(
@@ -35,7 +36,8 @@ class SweepView(gr.HTML):
 
 
 _HTML = """<section class="sweep" data-state="empty" data-seq="0">
-  <div class="head"><h4 data-text="title"></h4><button type="button" class="csv" data-text="csv"></button></div>
+  <div class="head"><h4 data-text="title"></h4><button type="button" class="csv" data-text="csv"></button>
+    <button type="button" class="npz" data-text="npz"></button></div>
   <p class="note"></p>
   <ul></ul>
 </section>"""

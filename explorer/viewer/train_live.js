@@ -1,5 +1,5 @@
 // A run as it goes: asks for what is new once a second, keeps the rows, and draws in place.
-// In scope: TEXT, base.js's `vit`, Series, Chart; from Gradio: element, props, watch, server.
+// In scope: TEXT, base.js's `vit`, Series, Chart; from Gradio: element, props, watch, server, trigger.
 const TICK = 1000, LOG_CHARACTERS = 60000, ENDED = new Set(["stopped", "finished", "failed"]);
 const root = element.querySelector(".live"), $ = (selector) => root.querySelector(selector);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
@@ -94,7 +94,7 @@ function receive(answer) {
     for (const [name, value] of Object.entries(values)) row[name] = value ?? NaN;
     series[split].add(row);
   }
-  const before = head?.state;
+  const before = head?.state ?? run.state;
   head = answer;
   offset = answer.offset;
   logOffset = answer.log_offset;
@@ -105,7 +105,9 @@ function receive(answer) {
   $(".message").textContent = "";
   showHead();
   paint();
-  if (before !== head.state) spoken.textContent = t("now", { name: head.name, state: t(head.state) });
+  if (before === head.state) return;
+  spoken.textContent = t("now", { name: head.name, state: t(head.state) });
+  trigger("moved", { run: run.run }); // what else names its state is told
 }
 
 async function act(action) {

@@ -23,7 +23,8 @@ FindRun = Callable[[str, str], Run | None]
 
 
 class TrainLiveView(gr.HTML):
-    """One run, live. Value: {"run": id, "ticket": str, "secret": bool, "seq": any} or None.
+    """One run, live. Value: {"run": id, "ticket": str, "secret": bool, "state": its state, "seq": any} or None. Its
+    event `moved` {"run"}: the run is in another state than the value said, or than it was.
 
     `find` decides at every call what a ticket opens. `secret`: whether a link to the run has to carry its ticket.
     The page asks for rows from the byte that it has reached, so it makes no difference to this server whether it is
