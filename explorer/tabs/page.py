@@ -16,7 +16,7 @@ from explorer.tabs import api, attention, patches, positions, rollout, train
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
 from explorer.tabs.models import ModelPicker
-from explorer.tabs.picture import Picture
+from explorer.tabs.picture import Picture, told_once
 from explorer.tabs.shown import Shown
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, language_of, say, words
@@ -108,7 +108,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             "trigger_mode": "always_last",
         }
         demo.load(fill, **event)
-        picture.change(fill, **event)
+        told_once(picture).change(fill, **event)
         picker.chosen(fill, **event)
         in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         training.item.select(lambda: ("train", gr.Row(visible=False)), None, [active, save_row], **in_place)

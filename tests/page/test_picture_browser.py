@@ -1,0 +1,41 @@
+"""The picture's own events in a real Chromium."""
+
+import gradio as gr
+import pytest
+
+from explorer.tabs.picture import Picture, told_once
+
+
+@pytest.fixture(scope="module")
+def app():
+    """(address, the paths that were told, in order)."""
+    told = []
+    with gr.Blocks(analytics_enabled=False) as demo:
+        picture = Picture(type="filepath", elem_id="picture")
+        done = gr.Textbox(elem_id="done")
+
+        def note(path):
+            told.append(path)
+            return str(len(told))
+
+        told_once(picture).change(note, picture, done, trigger_mode="always_last")
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
+    yield url, told
+    demo.close()
+
+
+def test_each_picture_is_told_of_once_also_one_that_cannot_be_read(app, open_page):
+    """gr.Image fires `change` twice for an upload: a refused picture's message came twice."""
+    url, told = app
+    page = open_page(url)
+    for number, content in enumerate((b"no picture", b"another"), 1):
+        bad = {"name": f"{number}.png", "mimeType": "image/png", "buffer": content}
+        page.locator("#picture input[type=file]").first.set_input_files(bad)
+        page.wait_for_function(
+            "n => document.querySelector('#done textarea, #done input').value === n", arg=str(number)
+        )
+        page.wait_for_timeout(800)  # a second one would come now
+        assert len(told) == number
+        page.locator("#picture").get_by_role("button").first.click()  # clears it
+        page.wait_for_timeout(300)
+        told[number:] = []
