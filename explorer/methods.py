@@ -1,6 +1,7 @@
 """METHODS: name -> function(model, pixels, trace, target, **choices) -> Explanation.
 
-A new method is one function and one line of the table; its keyword-only parameters are its choices.
+A new method is one function and one line of the table; its keyword-only parameters are its choices, but for
+`gradients` and `progress`, which a caller may hand to all methods and which change no result.
 """
 
 from __future__ import annotations
@@ -12,9 +13,20 @@ from numbers import Integral
 from torch import Tensor
 
 from explorer.attention import attention_columns, attention_rows, check_one_picture
-from explorer.explanation import Explanation
+from explorer.attention_gradient import attention_gradient
+from explorer.classes import Class, class_index
+from explorer.explanation import Explanation, on_grid
+from explorer.grad_cam import grad_cam
 from explorer.gradient_rollout import gradient_rollout
+from explorer.gradients import Gradients, Progress
+from explorer.input_gradient import input_gradient
+from explorer.integrated_gradients import integrated_gradients
+from explorer.legrad import legrad
+from explorer.occlusion import occlusion
+from explorer.relevance import relevance
 from explorer.rollout import rollout
+from explorer.smoothgrad import smoothgrad
+from vit_model.errors import CodedError
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -23,43 +35,59 @@ def explain(
     model: VisionTransformer,
     pixels: Tensor,
     method: str = "rollout",
-    target: int | None = None,
+    target: Class | None = None,
     *,
     trace: Trace | None = None,
+    gradients: Gradients | None = None,
+    progress: Progress | None = None,
     **choices: object,
 ) -> Explanation:
     """Explain what `model` makes of one picture, pixels [1, C, h, w], by a method of METHODS.
 
-    `target`: a class, None for the predicted one; methods that look at no class leave it aside and return None there.
-    `trace`: of these pixels, where the caller has it already. `choices`: see `choices_of(method)`.
+    - `target`: a class's number or label, None for the predicted one; methods that look at no class leave it aside and
+      return None there. Those that look at one have the choice `against`: why `target` and not that class.
+    - `trace`, `gradients` (`class_gradients` of the same classes): where the caller has them already.
+    - `progress`: told (done, of how many) by methods of many passes; what it raises ends the work.
+    - `choices`: see `choices_of(method)`.
 
-    Raises ValueError, naming what is valid, for an unknown method or choice and for a value out of range.
+    Raises ValueError, naming what is valid, for an unknown method or choice and for a value out of range; CodedError
+    for an unknown class, for a model without a head where the method looks at a class, and for a map not finite.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
     valid = choices_of(method)
     if unknown := [name for name in choices if name not in valid]:
         raise ValueError(f"{method} has no choice {', '.join(unknown)}; its choices are {', '.join(valid)}")
-    if target is not None and not model.config.classes:
+    if target is not None and not model.config.classes and not looks_at_a_class(method):
         raise ValueError(f"this model has no head, so it has no class {target}; leave target out")
-    if target is not None and not 0 <= target < model.config.classes:
-        raise ValueError(f"target must be a class from 0 to {model.config.classes - 1}, got {target}")
+    target = None if target is None else class_index(model, target)
     trace = model.trace(pixels) if trace is None else trace
     check_one_picture(trace)
-    return METHODS[method](model, pixels, trace, target, **choices)
+    given = {"gradients": gradients, "progress": progress}
+    taken = {name: value for name, value in given.items() if name in _keywords(method)}
+    found = METHODS[method](model, pixels, trace, target, **taken, **choices)
+    if not found.values.isfinite().all():
+        message = (
+            f"the map of {method} holds NaN or infinite values; the weights may be damaged: check them with "
+            "`python -m vit_model inspect`"
+        )
+        raise CodedError(message, "map_not_finite", method=method)
+    return found
 
 
 def choices_of(method: str) -> dict[str, object]:
     """The choices of a method and their defaults."""
+    return {name: default for name, default in _keywords(method).items() if name not in ("gradients", "progress")}
+
+
+def looks_at_a_class(method: str) -> bool:
+    """Whether a method explains one class, and so needs a model with a head."""
+    return "against" in _keywords(method)
+
+
+def _keywords(method: str) -> dict[str, object]:
     parameters = inspect.signature(METHODS[method]).parameters.values()
     return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
-
-
-def predicted_class(model: VisionTransformer, trace: Trace) -> int:
-    """The class with the largest logit. Raises ValueError for a model without a head."""
-    if not model.config.classes:
-        raise ValueError("this model has no head, so it predicts no class; use 'attention' or 'rollout'")
-    return int(trace.logits[0].argmax())
 
 
 def _attention(
@@ -106,47 +134,20 @@ def _rollout(
         start_layer=start_layer,
         compat=compat,
     )
-    return Explanation("rollout", _as_returned(on_grid(row, trace), compat))
-
-
-def _gradient_rollout(
-    model: VisionTransformer,
-    pixels: Tensor,
-    trace: Trace,
-    target: int | None,
-    *,
-    discard_ratio: float = 0.0,
-    discard: str = "matrix",
-    start_layer: int = 0,
-    query: int = 0,
-    compat: str | None = None,
-) -> Explanation:
-    """`gradient_rollout`'s row on the grid; with `compat="vit-explain"` divided by its maximum."""
-    target = predicted_class(model, trace) if target is None else target
-    row = gradient_rollout(
-        model,
-        pixels,
-        target,
-        query,
-        discard_ratio=discard_ratio,
-        discard=discard,
-        start_layer=start_layer,
-        compat=compat,
-    )
-    return Explanation("gradient-rollout", _as_returned(on_grid(row, trace), compat), target)
+    values = on_grid(row, trace)
+    return Explanation("rollout", values if compat is None else values / values.max())
 
 
 METHODS: dict[str, Callable[..., Explanation]] = {
     "attention": _attention,
     "rollout": _rollout,
-    "gradient-rollout": _gradient_rollout,
+    "gradient-rollout": gradient_rollout,
+    "relevance": relevance,
+    "legrad": legrad,
+    "grad-cam": grad_cam,
+    "attention-gradient": attention_gradient,
+    "input-gradient": input_gradient,
+    "integrated-gradients": integrated_gradients,
+    "smoothgrad": smoothgrad,
+    "occlusion": occlusion,
 }
-
-
-def on_grid(row: Tensor, trace: Trace) -> Tensor:
-    """Values of all tokens [N] -> those of the patches [gh, gw]."""
-    return row[trace.prefix :].reshape(trace.grid)
-
-
-def _as_returned(values: Tensor, compat: str | None) -> Tensor:
-    return values if compat is None else values / values.max()

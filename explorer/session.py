@@ -20,7 +20,7 @@ from torch import Tensor
 
 from explorer.cache import ByteCache
 from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
-from explorer.gradient_rollout import Gradients, logit_gradients
+from explorer.gradients import Gradients, class_gradients
 from vit_model import CropBox, Trace, VisionTransformer, load_model
 from vit_model.errors import CodedError
 from vit_model.picture import picture_hash, read_picture
@@ -87,7 +87,7 @@ _SCENES: ByteCache[Scene] = ByteCache(
     int(os.environ.get("VIT_EXPLORER_TRACE_BYTES", int(1.5 * GIB))), 3600, lambda scene: scene.nbytes
 )
 _GRADIENTS: ByteCache[Gradients] = ByteCache(
-    int(os.environ.get("VIT_EXPLORER_GRADIENT_BYTES", GIB // 2)), 3600, lambda layers: sum(map(_tensor_bytes, layers))
+    int(os.environ.get("VIT_EXPLORER_GRADIENT_BYTES", GIB // 2)), 3600, lambda gradients: gradients.nbytes
 )
 
 
@@ -142,17 +142,24 @@ def look_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None 
     return _SCENES.get(key, lambda: _seen(model, scene.choice, scene.picture, scene.picture_hash, resizing))
 
 
-def gradients_of(scene: Scene, target: int) -> Gradients:
-    """`logit_gradients` of the scene, made once: one forward and one backward pass for all choices of gradient rollout.
-    Only these detached tensors are kept, never the differentiable trace that they come from."""
+def seen_by(scene: Scene, choice: ModelChoice) -> Scene:
+    """The scene's picture through another model, run once, as in `look`."""
+    model = get_model(choice)
+    key = (choice.name, _identity(model), model.config.image_size, scene.picture_hash)
+    return _SCENES.get(key, lambda: _seen(model, choice, scene.picture, scene.picture_hash))
+
+
+def gradients_of(scene: Scene, target: int, against: int | None = None) -> Gradients:
+    """`class_gradients` of the scene, made once: one forward and one backward pass for all methods and choices that
+    need no more. Only these detached tensors are kept, never the differentiable trace that they come from."""
 
     def make() -> Gradients:
         if ZERO_GPU:
-            arrays = _gradients_on_zero_gpu(scene.choice, scene.pixels.numpy(), target, scene.resizing)
-            return _map_tensors(torch.from_numpy, arrays)
-        return logit_gradients(scene.model, scene.pixels.to(scene.trace.logits.device), target)
+            arrays = _gradients_on_zero_gpu(scene.choice, scene.pixels.numpy(), (target, against), scene.resizing)
+            return Gradients(*_map_tensors(torch.from_numpy, arrays), target, against)
+        return class_gradients(scene.model, scene.pixels.to(scene.trace.logits.device), target, against)
 
-    return _GRADIENTS.get((scene.key, target), make)
+    return _GRADIENTS.get((scene.key, target, against), make)
 
 
 def _seen(
@@ -177,9 +184,12 @@ def _trace(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None) -> d
     return {name: _map_tensors(Tensor.numpy, value) for name, value in vars(model.trace(moved).to("cpu")).items()}
 
 
-def _gradients(choice: ModelChoice, pixels: np.ndarray, target: int, resizing: tuple | None) -> tuple[np.ndarray, ...]:
+def _gradients(
+    choice: ModelChoice, pixels: np.ndarray, classes: tuple[int, int | None], resizing: tuple | None
+) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     model, moved = _on_best_device(choice, pixels, resizing)
-    return tuple(layer.cpu().numpy() for layer in logit_gradients(model, moved, target))
+    found = class_gradients(model, moved, *classes)
+    return _map_tensors(lambda tensor: tensor.cpu().numpy(), (found.outputs, found.pixels))
 
 
 def _on_best_device(
@@ -224,10 +234,6 @@ def _identity(model: VisionTransformer) -> str:
 
 def _model_bytes(model: VisionTransformer) -> int:
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-
-
-def _tensor_bytes(tensor: Tensor) -> int:
-    return tensor.untyped_storage().nbytes()
 
 
 def _fingerprint(source: str) -> tuple[tuple[str, int, int], ...]:

@@ -9,8 +9,9 @@ import gradio as gr
 import numpy as np
 from torch import Tensor
 
-from explorer.gradient_rollout import Gradients, gradient_rollout_matrices, gradient_rollout_rows
-from explorer.methods import predicted_class
+from explorer.classes import predicted_class
+from explorer.gradient_rollout import gradient_rollout_matrices, gradient_rollout_rows
+from explorer.gradients import Gradients
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import Scene, gradients_of
 from explorer.tabs.store import STORE, both, chosen_layer

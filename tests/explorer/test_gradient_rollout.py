@@ -3,41 +3,25 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
 from explorer import explain
-from explorer.gradient_rollout import (
-    gradient_rollout,
-    gradient_rollout_matrices,
-    gradient_rollout_rows,
-    logit_gradients,
-)
+from explorer.gradient_rollout import gradient_rollout_matrices, gradient_rollout_row, gradient_rollout_rows
+from explorer.gradients import class_gradients
 from tests.explorer import vit_explain_oracle as oracle
+from tests.explorer.explicit import explicit
 
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 32).sin().reshape(1, 3, 32, 32) * 3
 
 
-def explicit(model, target):
-    """Attention and its gradient of every layer, [H, N, N] each, by autograd through an attention that is stored."""
-    stored = []
-
-    def attention(q, k, v, dropout_p=0.0):
-        weights = torch.softmax(q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5, dim=-1)
-        stored.append(weights)
-        return weights @ v
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(F, "scaled_dot_product_attention", attention)
-        logits = model(PIXELS.clone().requires_grad_())
-    gradients = torch.autograd.grad(logits[0, target], stored)
-    return [weights[0].detach() for weights in stored], [gradient[0] for gradient in gradients]
+def gradient_rollout(model, pixels, target, query=0, **choices):
+    return gradient_rollout_row(model.trace(pixels), class_gradients(model, pixels, target), query, **choices)
 
 
 @pytest.mark.parametrize("target", [0, 3])
 def test_parity_with_autograd_through_an_explicit_softmax(tiny_model, target):
     model = tiny_model()
     product = torch.eye(17)
-    for weights, gradient in zip(*explicit(model, target), strict=True):
+    for weights, gradient in zip(*explicit(model, PIXELS, target), strict=True):
         a_hat = (weights * gradient).mean(0).relu() + torch.eye(17)
         product = a_hat / a_hat.sum(-1, keepdim=True) @ product
     torch.testing.assert_close(gradient_rollout(model, PIXELS, target), product[0], rtol=1e-4, atol=1e-6)
@@ -49,7 +33,7 @@ def test_parity_with_autograd_through_an_explicit_softmax(tiny_model, target):
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 0.9])
 def test_compat_reproduces_vit_explain(tiny_model, ratio):
     model = tiny_model()
-    weights, gradients = explicit(model, 2)
+    weights, gradients = explicit(model, PIXELS, 2)
     expected = oracle.gradient_rollout([w.numpy() for w in weights], [g.numpy() for g in gradients[::-1]], ratio)
     found = explain(model, PIXELS, "gradient-rollout", 2, discard_ratio=ratio, compat="vit-explain")
     np.testing.assert_allclose(found.values.numpy(), expected, rtol=2e-4, atol=1e-5)
@@ -98,7 +82,7 @@ def test_wording_of_errors(tiny_model):
         gradient_rollout(tiny_model(), PIXELS, 5)
     with pytest.raises(ValueError, match="this model has no head, so it has no class to explain"):
         gradient_rollout(tiny_model(classes=0), PIXELS, 0)
-    with pytest.raises(ValueError, match="this model has no head, so it predicts no class"):
+    with pytest.raises(ValueError, match="this model has no head, so it has no class to explain"):
         explain(tiny_model(classes=0), PIXELS, "gradient-rollout")
     with pytest.raises(ValueError, match=r"discard_ratio must be at least 0 and below 1, got -0\.1"):
         explain(tiny_model(), PIXELS, "gradient-rollout", discard_ratio=-0.1)
@@ -107,7 +91,7 @@ def test_wording_of_errors(tiny_model):
 @pytest.mark.parametrize("choices", [{}, {"discard_ratio": 0.6, "start_layer": 1}, {"compat": "vit-explain"}])
 def test_rows_and_matrices_after_each_layer_end_in_the_rollout(tiny_model, choices):
     model = tiny_model()
-    ingredients = model.trace(PIXELS), logit_gradients(model, PIXELS, 1)
+    ingredients = model.trace(PIXELS), class_gradients(model, PIXELS, 1)
     matrices = gradient_rollout_matrices(*ingredients, **choices)
     rows = gradient_rollout_rows(*ingredients, query=5, **choices)
     torch.testing.assert_close(matrices[:, 5], rows, rtol=1e-4, atol=1e-6)
@@ -118,6 +102,6 @@ def test_rows_and_matrices_after_each_layer_end_in_the_rollout(tiny_model, choic
 
 def test_gradients_that_are_kept_hold_no_graph(tiny_model):
     model = tiny_model()
-    gradients = logit_gradients(model, PIXELS, 1)
-    assert [list(layer.shape) for layer in gradients] == [[1, 4, 17, 8]] * 3
-    assert not any(layer.requires_grad or layer.grad_fn for layer in gradients)
+    gradients = class_gradients(model, PIXELS, 1)
+    assert [list(layer.shape) for layer in gradients.outputs] == [[1, 4, 17, 8]] * 3
+    assert not any(each.requires_grad or each.grad_fn for each in (*gradients.outputs, gradients.pixels))

@@ -7,7 +7,7 @@ import torch
 
 from explorer import METHODS, Explanation, explain
 from explorer.attention import attention_columns, attention_rows
-from explorer.methods import choices_of
+from explorer.methods import choices_of, looks_at_a_class
 
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 48).sin().reshape(1, 3, 32, 48) * 3
 
@@ -24,13 +24,16 @@ def test_every_method_gives_a_raw_map_over_the_grid(model, method):
     assert found.values.shape == (4, 6)
     assert found.values.dtype == torch.float32
     assert found.values.isfinite().all()
-    assert found.values.std() > 0
+    if looks_at_a_class(method):  # Grad-CAM may find nothing in favour of a class
+        assert any(explain(model, PIXELS, method, target).values.std() > 0 for target in range(5))
+    else:
+        assert found.values.std() > 0
     assert found.signed or found.values.min() >= 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_uses_the_trace_that_it_is_given_and_has_named_choices(model, method):
-    names = list(inspect.signature(METHODS[method]).parameters)
+    names = [name for name in inspect.signature(METHODS[method]).parameters if name not in ("gradients", "progress")]
     assert names == ["model", "pixels", "trace", "target", *choices_of(method)]
     trace = model.trace(PIXELS)
     assert torch.equal(explain(model, PIXELS, method, trace=trace).values, explain(model, PIXELS, method).values)

@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.gradient_rollout import gradient_rollout_matrices, logit_gradients
+from explorer.gradient_rollout import gradient_rollout_matrices
+from explorer.gradients import class_gradients
 from explorer.session import ModelChoice, gradients_of, look, look_at_size
 from explorer.tabs import attention, page, patches, positions, rollout
 from explorer.tabs.rollout import GRADIENT, variants
@@ -160,12 +161,12 @@ def test_gradients_that_are_kept_give_the_same_rollout(picture):
     target = int(scene.trace.logits.argmax())
     for _ in range(2):
         a, b = variants(scene, *controls)
-        fresh = scene.model.trace(scene.pixels), logit_gradients(scene.model, scene.pixels, target)
+        fresh = scene.model.trace(scene.pixels), class_gradients(scene.model, scene.pixels, target)
         expected = gradient_rollout_matrices(*fresh, discard_ratio=0.3, discard="row", start_layer=1)
         torch.testing.assert_close(a.layers, expected)
         torch.testing.assert_close(b.rows(7)[-1], b.layers[-1, 7], rtol=1e-4, atol=1e-6)
-    assert not torch.equal(gradients_of(scene, target)[0], gradients_of(scene, (target + 1) % 10)[0])
-    assert not any(layer.requires_grad for layer in gradients_of(scene, target))
+    assert not torch.equal(gradients_of(scene, target).pixels, gradients_of(scene, (target + 1) % 10).pixels)
+    assert not any(layer.requires_grad for layer in gradients_of(scene, target).outputs)
 
 
 def test_the_scene_at_another_size_is_what_the_model_at_that_size_sees(picture):

@@ -1,0 +1,118 @@
+"""Gradients of one class's score, by one forward and one backward pass: what several methods share.
+
+With head outputs O = A V the gradient of the attention is (d score / d O) V^T, so gradients of the head outputs
+[H, N, d] stand for those of every attention matrix: attention stays fused, and memory linear in the tokens N.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Integral
+
+import torch
+from torch import Tensor
+
+from explorer.attention import rows_of_layer
+from explorer.classes import Class, chosen_classes, class_score
+from vit_model.errors import CodedError
+from vit_model.model import VisionTransformer
+from vit_model.trace import Trace
+
+Progress = Callable[[int, int], None]
+"""Told (done, of how many) before each batch of a long method; what it raises ends the work."""
+
+
+@dataclass(frozen=True)
+class Gradients:
+    """d score / d activations of one picture, where score = logit[target], or logit[target] - logit[against].
+
+    They hold no graph, so unlike a differentiable trace they can be kept.
+
+    - `outputs`: of the head outputs, L of [1, H, N, d]
+    - `pixels`: of the model's input, [1, C, h, w]
+    """
+
+    outputs: tuple[Tensor, ...]
+    pixels: Tensor
+    target: int
+    against: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.untyped_storage().nbytes() for tensor in (*self.outputs, self.pixels))
+
+
+def class_gradients(
+    model: VisionTransformer, pixels: Tensor, target: Class | None = None, against: Class | None = None
+) -> Gradients:
+    """One forward and one backward pass over pixels [1, C, h, w]; no gradient of a parameter is computed. A target of
+    None is the predicted class.
+
+    Raises CodedError for a class that the model does not have, for a model without a head, and where gradients are NaN
+    or infinite.
+    """
+    pixels = pixels.detach().requires_grad_()
+    trace = model.trace(pixels, differentiable=True)
+    target, against = chosen_classes(model, trace, target, against)
+    with torch.enable_grad():  # the caller may have switched it off
+        score = class_score(trace.logits[0], target, against)
+    *outputs, of_pixels = torch.autograd.grad(score, [*trace.head_outputs, pixels])
+    check_finite((*outputs, of_pixels), f"the gradients of class {target} ({model.labels[target]})")
+    return Gradients(tuple(outputs), of_pixels, target, against)
+
+
+def gradients_for(
+    model: VisionTransformer,
+    pixels: Tensor,
+    trace: Trace,
+    target: Class | None,
+    against: Class | None,
+    known: Gradients | None,
+) -> Gradients:
+    """`known` where it is given, else `class_gradients`. Raises ValueError where it is of other classes."""
+    target, against = chosen_classes(model, trace, target, against)
+    if known is None:
+        return class_gradients(model, pixels, target, against)
+    if (known.target, known.against) != (target, against):
+        asked, got = (target, against), (known.target, known.against)
+        raise ValueError(f"expected gradients of (target, against) {asked}, got those of {got}")
+    return known
+
+
+def weighted_attention(trace: Trace, gradients: Gradients, layer: int) -> Callable[[slice | Tensor], Tensor]:
+    """n tokens -> their rows of A * d score / d A in one layer, [H, n, N], in fresh memory."""
+    attention, values = rows_of_layer(trace, layer), trace.values[layer][0].transpose(-2, -1)
+    outputs = gradients.outputs[layer][0]
+    return lambda tokens: (outputs[:, tokens] @ values).mul_(attention(tokens)).float()
+
+
+def pixel_gradients(model: VisionTransformer, pixels: Tensor, target: int, against: int | None) -> Tensor:
+    """d score / d pixels of every picture in a batch [B, C, h, w], by one forward and one backward pass."""
+    with torch.enable_grad():
+        pixels = pixels.detach().requires_grad_()
+        score = class_score(model(pixels), target, against).sum()
+        gradient = torch.autograd.grad(score, pixels)[0]
+    check_finite((gradient,), f"the gradients of class {target} ({model.labels[target]})")
+    return gradient
+
+
+def pictures_at_once(model: VisionTransformer, device: torch.device) -> int:
+    """How many pictures a batch of forward and backward passes takes. More of them save little time on a CPU, and for
+    B/16 each 1,000 tokens take 0.6 GB of activations."""
+    return max((16384 if device.type == "cuda" else 1024) // model.config.tokens, 1)
+
+
+def check_count(name: str, value: int, lowest: int = 1, highest: int = 4096) -> int:
+    if not isinstance(value, Integral) or not lowest <= value <= highest:
+        raise ValueError(f"{name} must be a whole number from {lowest} to {highest}, got {value!r}")
+    return int(value)
+
+
+def check_finite(tensors: tuple[Tensor, ...], what: str) -> None:
+    if not all(tensor.isfinite().all() for tensor in tensors):
+        message = (
+            f"{what} are NaN or infinite; the weights may be damaged, or too large for {tensors[0].dtype}: check them "
+            "with `python -m vit_model inspect`, or use a method without gradients, such as rollout"
+        )
+        raise CodedError(message, "gradients_not_finite")
