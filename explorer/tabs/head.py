@@ -11,8 +11,9 @@ SCRIPT = (Path(__file__).parent / "head.html").read_bytes()
 
 
 class EarlyHead:
-    """ASGI middleware that puts `head.html` first into the <head> of every HTML answer. `launch(head=...)` will not do:
-    Gradio adds it when its language is already chosen."""
+    """ASGI middleware that puts `head.html` first into the <head> of the page. `launch(head=...)` will not do: Gradio
+    adds it when its language is already chosen. Any other answer passes as it is: files that happen to be HTML (parts
+    of them, attachments), compressed ones, errors, and the headers that answer a HEAD."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -24,7 +25,7 @@ class EarlyHead:
         async def edited(message: Message) -> None:
             nonlocal start, body
             if message["type"] == "http.response.start":
-                if MutableHeaders(raw=message["headers"]).get("content-type", "").startswith("text/html"):
+                if _is_page(message):
                     start = message  # held back until its length is known
                     return
             elif start is not None and message["type"] == "http.response.body":
@@ -37,4 +38,13 @@ class EarlyHead:
                 message = {"type": "http.response.body", "body": body}
             await send(message)
 
-        await self.app(scope, receive, edited if scope["type"] == "http" else send)
+        page = scope["type"] == "http" and scope["method"] == "GET"
+        await self.app(scope, receive, edited if page else send)
+
+
+def _is_page(start: Message) -> bool:
+    headers = MutableHeaders(raw=start["headers"])
+    whole = start["status"] == 200 and not any(
+        name in headers for name in ("content-range", "content-disposition", "content-encoding", "accept-ranges")
+    )
+    return whole and headers.get("content-type", "").startswith("text/html")

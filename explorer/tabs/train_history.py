@@ -10,8 +10,6 @@ from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 
 from explorer.tabs.api import saved_npz
 from explorer.tabs.errors import said_plainly
@@ -32,6 +30,7 @@ from explorer.tabs.train_overlay import (
     shown_value,
 )
 from explorer.tabs.train_owner import Door
+from explorer.viewer.files import written_once
 from explorer.viewer.plot import PlotlyView, plot_value
 from explorer.viewer.results_facts import FactTable
 from explorer.viewer.results_table import RunTable
@@ -112,7 +111,7 @@ def build(door: Door, selected: gr.State) -> Dependency:
     def save_csv(request: gr.Request, ids: list[str]):
         named = [(run.name, events_of(run)) for run in _runs(door, request, ids)]
         data = "\ufeff" + curves_csv(named)  # the mark tells spreadsheets that it is UTF-8
-        path = save_bytes_to_cache(data.encode(), "vit-explorer-runs.csv", get_upload_folder())
+        path = written_once(data.encode(), "vit-explorer-runs.csv")
         return gr.File(path, visible=True)
 
     @said_plainly

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import gradio as gr
 from gradio.components import Component
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 
 from explorer.session import get_model
 from explorer.tabs import train_takeaway
@@ -24,6 +22,7 @@ from explorer.tabs.train_evaluation import SPLITS, Evaluation, whole
 from explorer.tabs.train_numbers import result_numbers, sweep_numbers
 from explorer.tabs.train_owner import Door
 from explorer.tabs.train_pictures import split_of
+from explorer.viewer.files import written_once
 from explorer.viewer.results_facts import FactTable
 from explorer.viewer.results_matrix import ConfusionView
 from explorer.viewer.results_pictures import PictureGrid
@@ -148,7 +147,7 @@ def _opened(door: Door, request: gr.Request, query: dict | None, position: int |
         gr.Info(html.escape(say(request, "results_open_other", step=found.checkpoint, name=choice.name), quote=False))
     file = io.BytesIO()
     picture.convert("RGB").save(file, "PNG", compress_level=1)
-    path = save_bytes_to_cache(file.getvalue(), "picture.png", get_upload_folder())
+    path = written_once(file.getvalue(), "picture.png")
     picker = explorer.picker
     return [
         path,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 import threading
 import time
 from collections import OrderedDict
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gradio.data_classes import FileData
-from gradio.processing_utils import save_bytes_to_cache
+from gradio.processing_utils import hash_bytes
 from gradio.utils import get_upload_folder
 
 
@@ -41,7 +43,7 @@ class FileShelf:
     def write(self, data: bytes, name: str) -> str:
         """The file's path."""
         with self._lock:  # with the writing inside, a file is never deleted as the older one of the same content
-            path = save_bytes_to_cache(data, name, get_upload_folder())
+            path = written_once(data, name)
             self._forget(path)
             self._files[path] = (len(data), self._clock())
             self.bytes += len(data)
@@ -60,6 +62,24 @@ class FileShelf:
     def _forget(self, path: str) -> None:
         size, _ = self._files.pop(path, (0, 0.0))
         self.bytes -= size
+
+
+def written_once(data: bytes, name: str) -> str:
+    """Path of a file of the app's cache with this content and name; of the same content and name it is the same file,
+    made new. It is there whole or not at all: Gradio's `save_bytes_to_cache` empties a file that is there and writes it
+    again, and whoever fetches it meanwhile is promised fewer bytes than come ("Too much data for declared
+    Content-Length"), or gets half of it."""
+    folder = Path(get_upload_folder()) / hash_bytes(data)
+    path = folder / Path(name).name
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(path)
+        if path.stat().st_size == len(data):
+            return str(path.resolve())
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as draft:
+        draft.write(data)
+    os.replace(draft.name, path)
+    return str(path.resolve())
 
 
 FILES = FileShelf(int(os.environ.get("VIT_EXPLORER_VIEWER_BYTES", 2 << 30)))

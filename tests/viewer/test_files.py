@@ -1,5 +1,6 @@
 """Cache files for the browser: bounded in bytes, the oldest deleted first, none that was only just written."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,28 @@ def test_cached_file_is_what_gradio_serves(tmp_path, monkeypatch):
     made = cached_file(b"numbers", "layer.bin")
     assert Path(made["path"]).read_bytes() == b"numbers"
     assert made["meta"] == {"_type": "gradio.FileData"}
+
+
+def test_a_file_that_is_written_again_is_whole_at_every_moment(tmp_path, monkeypatch):
+    """Half a file was sent, or more than was promised, to whoever fetched it while it was written once more."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    shelf, data, sizes, over = FileShelf(max_bytes=2**28), bytes(2**23), set(), threading.Event()
+    path = Path(shelf.write(data, "layer.bin"))
+    before = path.stat()
+
+    def watch():
+        while not over.is_set():
+            sizes.add(path.stat().st_size)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(10):
+        assert shelf.write(data, "layer.bin") == str(path)
+    over.set()
+    watcher.join()
+    assert sizes == {len(data)}
+    assert (path.stat().st_ino, path.stat().st_size) == (before.st_ino, len(data))
+    path.write_bytes(data[:1000])  # what a server that was killed in writing left
+    shelf.write(data, "layer.bin")
+    assert path.read_bytes() == data
+    assert [file.name for file in path.parent.iterdir()] == ["layer.bin"], "no drafts are left"
