@@ -25,9 +25,9 @@ FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded")
 class ModelPicker:
     """The controls, and `choice`: a `gr.State` of the `ModelChoice` in use. It changes only once a model has loaded, so
     that a failure leaves everything as it was. `runs`: checkpoints of runs that are offered as well, each visitor's
-    own, looked up when the list is opened."""
+    own, looked up when the list is opened. `elem_prefix`: before the ids of its controls, for a second picker."""
 
-    def __init__(self, model: str, local_paths: bool, runs: RunCheckpoints | None = None):
+    def __init__(self, model: str, local_paths: bool, runs: RunCheckpoints | None = None, elem_prefix: str = ""):
         self.local_paths, self.runs = local_paths, runs
         self._others: list[Dependency] = []
         local = model != BUNDLED and Path(model).exists()
@@ -42,7 +42,7 @@ class ModelPicker:
             label=words("model"),
             info=words("model_info"),
             allow_custom_value=True,
-            elem_id="model",
+            elem_id=f"{elem_prefix}model",
         )
         self.size = gr.Dropdown(
             ["native", "224", "384", "512"],
@@ -50,27 +50,32 @@ class ModelPicker:
             label=words("size"),
             info=words("size_info"),
             allow_custom_value=True,
-            elem_id="size",
+            elem_id=f"{elem_prefix}size",
         )
-        with gr.Accordion(words("own"), open=False, elem_id="own"):
+        with gr.Accordion(words("own"), open=False, elem_id=f"{elem_prefix}own"):
             gr.Markdown(words("own_info"))
             self.files = gr.File(
                 label=words("own_files"),
                 file_count="multiple",
                 file_types=[*WEIGHTS, ".json"],
                 height=120,
-                elem_id="own-files",
+                elem_id=f"{elem_prefix}own-files",
             )
             self.path = gr.Textbox(
                 label=words("own_path"),
                 info=words("own_path_info"),
                 visible=local_paths,
-                elem_id="own-path",
+                elem_id=f"{elem_prefix}own-path",
             )
-            self.load = gr.Button(words("load"), size="sm", elem_id="own-load")
+            self.load = gr.Button(words("load"), size="sm", elem_id=f"{elem_prefix}own-load")
 
     def chosen(self, then, **event) -> None:
         """Call `then` after a model was chosen and has loaded."""
+        for event_before in (*self.connect(), *self._others):
+            event_before.success(then, **event)
+
+    def connect(self) -> list[Dependency]:
+        """The events that set `choice`, made to happen. A second picker's `choice.change` can be listened to."""
         quiet = {
             "api_visibility": "private",
             "concurrency_id": "model",
@@ -80,12 +85,11 @@ class ModelPicker:
         named = self.name.input(self._by_name, [self.name, self.size], self.choice, **quiet)
         resized = self.size.input(self._resized, [self.choice, self.size], self.choice, **quiet)
         owned = self.load.click(self._own, [self.files, self.path, self.size], self.choice, **quiet)
-        for event_before in (named, resized, owned, *self._others):
-            event_before.success(then, **event)
         if self.runs is not None:
             self.name.focus(
                 self._listed, None, self.name, api_visibility="private", show_progress="hidden", queue=False
             )
+        return [named, resized, owned]
 
     def also_chosen_by(self, event: Dependency) -> None:
         """Let another event of the page, one that sets `choice`, count as a choice of the visitor. Before `chosen`."""

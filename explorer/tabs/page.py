@@ -12,7 +12,7 @@ from gradio.themes.utils.fonts import LocalFont
 from explorer.device import device_report
 from explorer.export import manifest_for
 from explorer.session import ModelChoice, Scene, look
-from explorer.tabs import api, attention, patches, positions, rollout, train
+from explorer.tabs import api, attention, compare, patches, positions, rollout, train
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
 from explorer.tabs.models import ModelPicker
@@ -66,11 +66,13 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     elem_id="examples",
                     api_visibility="private",
                 )
-                picker = ModelPicker(model, local_paths, RunCheckpoints(Door(Runs(), local_paths)))
+                checkpoints = RunCheckpoints(Door(Runs(), local_paths))
+                picker = ModelPicker(model, local_paths, checkpoints)
                 card = SceneBar(elem_id="model-card")
             with gr.Column(scale=3, min_width=320, elem_id="main"):
                 with gr.Tabs(selected="attention", elem_id="tabs") as strip:
                     tabs = [module.build() for module in (patches, attention, rollout, positions)]
+                    tabs.append(compare.build(local_paths, checkpoints))
                     training = train.build(local_paths, Explorer(picture, picker, strip, active))
                 with gr.Row(elem_id="save") as save_row:
                     save_button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")

@@ -36,7 +36,11 @@ class AttentionViewer(gr.HTML):
     the first optional) and says `vit:state` with the same fields whenever its own selection changes.
 
     - `store`: where the tokens of its values live; `lang`: "en" or "zh" in place of the browser's own.
+
+    A subclass may draw the same numbers in another way: it names its own files.
     """
+
+    html, css, scripts, words = "viewer.html", ("viewer.css",), SCRIPTS, "viewer.text.json"
 
     def __init__(
         self,
@@ -51,9 +55,9 @@ class AttentionViewer(gr.HTML):
         super().__init__(
             value,
             elem_id=elem_id,
-            html_template=_read("viewer.html"),
-            css_template=_read("viewer.css"),
-            js_on_load=component_script(*SCRIPTS, text=HERE / "viewer.text.json"),
+            html_template=_read(self.html),
+            css_template="".join(map(_read, self.css)),
+            js_on_load=component_script(*self.scripts, text=HERE / self.words),
             apply_default_css=False,
             viewer=elem_id,
             lang=lang,

@@ -1,0 +1,95 @@
+"""The Compare tab in a real Chromium: two methods, two pictures, two models."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.export import load_npz
+from vit_model import VisionTransformer, ViTConfig, save_model
+
+
+@pytest.fixture
+def page(open_page, served):
+    page = open_page(served)
+    page.set_default_timeout(40_000)
+    page.wait_for_selector("#attention [data-state=ready]")
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    ready(page, 1)
+    return page
+
+
+def ready(page, least):
+    """Until the comparison of at least this number is drawn."""
+    page.wait_for_function(
+        """least => { const root = document.querySelector("#compare [data-part=root]");
+        return root && root.dataset.state === "ready" && Number(root.dataset.seq) >= least; }""",
+        arg=least,
+    )
+
+
+def seq(page):
+    return int(page.locator("#compare [data-part=root]").get_attribute("data-seq"))
+
+
+def caption(page, side):
+    return page.locator(f"#compare [data-side={side}] figcaption").inner_text()
+
+
+def test_two_methods(page):
+    assert caption(page, "a").startswith("A: rollout")
+    assert caption(page, "b").startswith("B: relevance")
+    assert "one map for the picture" in caption(page, "b")
+    before = seq(page)
+    page.locator("#compare-map-b input").click()
+    page.get_by_role("option", name="input-gradient", exact=True).click()
+    ready(page, before + 1)
+    assert caption(page, "b").startswith("B: input-gradient")
+    assert "only the method differs" in page.locator("#compare-prediction-b").inner_text()
+
+
+def test_two_pictures_and_what_is_saved(page, photograph):
+    before = seq(page)
+    page.get_by_label("pictures", exact=True).check()
+    ready(page, before + 1)
+    assert "Upload another picture" in page.locator("#compare-prediction-b").inner_text()
+    before = seq(page)
+    file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph}
+    page.locator("#compare-picture input[type=file]").first.set_input_files(file)
+    ready(page, before + 1)
+    page.wait_for_function("!document.querySelector('#compare-prediction-b').innerText.includes('Upload')")
+    with page.expect_download() as download:
+        page.locator("#save-npz").click()
+        page.locator("#saved-npz a").first.click()
+    arrays, manifest = load_npz(download.value.path())
+    assert arrays["map_a"].shape == arrays["map_b"].shape == (8, 12, 12)
+    assert not np.allclose(arrays["map_a"], arrays["map_b"])
+    choices = manifest["choices"]
+    assert choices["A"]["picture_sha256"] != choices["B"]["picture_sha256"]
+
+
+def test_two_models_with_different_grids(page, tmp_path):
+    config = ViTConfig(image_size=64, patch_size=16, width=12, depth=3, heads=2, mlp_width=24, classes=3)
+    save_model(VisionTransformer(config, labels=("x", "y", "z")), tmp_path / "other")
+    before = seq(page)
+    page.get_by_label("models", exact=True).check()
+    ready(page, before + 1)
+    before = seq(page)
+    page.locator("#compare-own button").first.click()
+    page.locator("#compare-own-path textarea, #compare-own-path input").fill(str(tmp_path / "other"))
+    page.locator("#compare-own-load").click()
+    ready(page, before + 1)
+    page.wait_for_selector("#compare-prediction-b [title=z]")
+    assert "resampling" in page.locator("#compare [data-part=rule]").inner_text()
+    assert page.locator("#compare-prediction-a [title=parachute]").count() == 1
+
+
+def test_a_bad_second_picture_is_refused_in_words(page):
+    page.get_by_label("pictures", exact=True).check()
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "PNG")
+    file = {"name": "broken.png", "mimeType": "image/png", "buffer": buffer.getvalue()[:40]}
+    page.locator("#compare-picture input[type=file]").first.set_input_files(file)
+    page.locator("[data-testid=toast-text]").last.wait_for()
+    assert page.locator("#compare [data-state=ready]").count() == 1
