@@ -17,8 +17,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.bootstrap import Interval, mean_interval
 from benchmarks.pictures import Pictures, class_of, pictures_of
 from benchmarks.report import machine, versions
@@ -77,7 +75,6 @@ class Measured:
     """`areas`: picture -> method -> {kind of AREAS: area}; `seconds`: of each map, a value a picture."""
 
     areas: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)  # method -> why it failed, the last reason
     right: int = 0
@@ -88,8 +85,6 @@ class Measured:
         areas = board.curves.areas
         rows = enumerate(board.curves.names)
         self.areas[name] = {method: {kind: float(areas[kind][row]) for kind in AREAS} for row, method in rows}
-        for method, seconds in board.seconds.items():
-            self.seconds.setdefault(method, []).append(seconds)
         self.refused |= {method: str(error) for method, error in board.refused.items()}
         self.judged(truth)
 
@@ -157,13 +152,10 @@ class Record:
                 continue
             found.areas[told["picture"]] = told["areas"]
             found.judged(told["right"])
-            for method, seconds in told["seconds"].items():
-                found.seconds.setdefault(method, []).append(seconds)
         return cls(path)
 
     def add(self, name: str, truth: bool | None, found: Measured) -> None:
-        seconds = {method: values[-1] for method, values in found.seconds.items()}
-        told = {"picture": name, "right": truth, "areas": found.areas[name], "seconds": seconds}
+        told = {"picture": name, "right": truth, "areas": found.areas[name]}
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(told, ensure_ascii=False) + "\n")
 
@@ -195,7 +187,6 @@ def summary(found: Measured) -> dict:
         | {
             "over_random": None if method == RANDOM else interval("gap", method, RANDOM)._asdict(),
             "pictures": sum(method in areas for areas in found.areas.values()),
-            "median_seconds": float(np.median(found.seconds[method])) if method in found.seconds else None,
         }
         for method in methods
     }
@@ -238,14 +229,13 @@ def in_words(report: dict) -> str:
 
 def _table(rows: dict) -> Iterator[str]:
     yield "| | method | positive (lower) | negative = insertion (higher) | gap (higher) | gap over random |" + (
-        " still first, positive | still first, negative | s a map |"
+        " still first, positive | still first, negative |"
     )
-    yield "|--:|---|---:|---:|---:|---:|---:|---:|---:|"
+    yield "|--:|---|---:|---:|---:|---:|---:|---:|"
     for place, (method, row) in enumerate(rows.items(), 1):
         cells = [_interval(row[kind]) for kind in ("positive", "negative", "gap")]
         cells.append("" if row["over_random"] is None else _interval(row["over_random"]))
         cells += [f"{100 * row[kind]['mean']:.1f} %" for kind in ("positive_first", "negative_first")]
-        cells.append("" if row["median_seconds"] is None else f"{row['median_seconds']:.3f}")
         yield f"| {place} | {method} | {' | '.join(cells)} |"
 
 

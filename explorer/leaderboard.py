@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from explorer.agreement import rank_agreement
 from explorer.baselines import random_maps, sobel_map
 from explorer.faithfulness import Curves, faithfulness
+from explorer.gradients import Gradients, class_gradients
 from explorer.methods import METHODS, explain
 from vit_model.errors import CodedError
 from vit_model.model import VisionTransformer
@@ -29,14 +29,13 @@ class Leaderboard:
 
     - `target`: the class; `maps`: [gh, gw] of each method and `sobel`, [draws, gh, gw] of `random`
     - `refused`: the methods that cannot explain this model or picture, each with its reason
-    - `seconds`: what each map took; `curves`: None until all maps are there
+    - `curves`: None until all maps are there
     - `doing`: the method whose map is made next, empty while curves are measured; `done`: share of the work, 0 to 1
     """
 
     target: int
     maps: dict[str, Tensor]
     refused: dict[str, Exception] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
     curves: Curves | None = None
     doing: str = ""
     done: float = 0.0
@@ -77,23 +76,26 @@ def leaderboard(
     if unknown := [name for name in names if name not in METHODS]:
         raise ValueError(f"unknown method {unknown[0]!r}; the methods are {', '.join(METHODS)}")
     trace = model.trace(pixels) if trace is None else trace
-    now = Leaderboard(target, {})
+    now, gradients = Leaderboard(target, {}), shared_gradients(model, pixels, target)
     for index, name in enumerate(names):
         yield replace(now, doing=name, done=0.5 * index / len(names))
-        started = time.perf_counter()
         try:
-            values = explain(model, pixels, name, target, trace=trace).values
-            if not values.isfinite().all():
-                raise CodedError(f"{name} gave NaN or infinite values", "truth_not_finite", method=name)
-            maps, refused = now.maps | {name: values}, now.refused
+            values = explain(model, pixels, name, target, trace=trace, gradients=gradients).values
+            now = replace(now, maps=now.maps | {name: values})
         except ValueError as error:
-            maps, refused = now.maps, now.refused | {name: error}
-        seconds = now.seconds | {name: time.perf_counter() - started}
-        now = replace(now, maps=maps, refused=refused, seconds=seconds)
+            now = replace(now, refused=now.refused | {name: error})
     baselines = {RANDOM: random_maps(trace.grid, draws, seed), SOBEL: edges_of(model, pixels)}
     now = replace(now, maps=now.maps | baselines)
     for curves in faithfulness(model, pixels, now.maps, target, steps=steps, value=value, seed=seed):
         yield (now := replace(now, curves=curves, done=0.5 + 0.5 * len(curves.dropped) / curves.points))
+
+
+def shared_gradients(model: VisionTransformer, pixels: Tensor, target: int) -> Gradients | None:
+    """What several methods start from, made once; None where it cannot be, which each of them then says itself."""
+    try:
+        return class_gradients(model, pixels, target)
+    except ValueError:
+        return None
 
 
 def edges_of(model: VisionTransformer, pixels: Tensor) -> Tensor:

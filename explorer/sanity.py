@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from explorer.agreement import spearman
+from explorer.leaderboard import shared_gradients
 from explorer.methods import METHODS, explain
 from vit_model.errors import CodedError
 from vit_model.model import VisionTransformer
@@ -33,6 +34,7 @@ class Sanity:
     - `steps`: what was randomised, on top of all before: "head", "block 7", ..., "embedding"; `planned`: all there are
     - `correlation` [M, S]: Spearman's rho; `magnitude` [M, S]: of absolute values, which differs for signed maps only.
       NaN where the map has become constant or cannot be made.
+    - `doing`: the method whose map was made last, `within` the next step that is this share done
     """
 
     methods: tuple[str, ...]
@@ -40,6 +42,13 @@ class Sanity:
     steps: tuple[str, ...]
     correlation: np.ndarray
     magnitude: np.ndarray
+    doing: str = ""
+    within: float = 0.0
+
+    @property
+    def done(self) -> float:
+        """Share of the work, 0 to 1."""
+        return (len(self.steps) + self.within) / len(self.planned)
 
     @property
     def complete(self) -> bool:
@@ -68,7 +77,7 @@ def sanity(
     seed: int = 0,
 ) -> Iterator[Sanity]:
     """Maps of `methods` (None: all of METHODS) for class `target` with ever more of the weights randomised. Yields
-    before the first and after every step, so that it can be stopped at any time. `model` is left as it is.
+    after every map, so that it can be stopped at any time; the last one is complete. `model` is left as it is.
 
     Costs every method once for each block, and twice more. A method that cannot explain this model is left out.
     Raises ValueError for a model without a head, and where no method is left.
@@ -76,22 +85,25 @@ def sanity(
     if not model.config.classes:
         message = "this model has no head; there is no class whose maps could be compared. Choose a model with a head"
         raise CodedError(message, "truth_no_head")
+    chosen = tuple(METHODS) if methods is None else tuple(methods)
     originals: dict[str, Tensor] = {}
-    for name in METHODS if methods is None else methods:
-        found = _map(model, pixels, name, target)
-        if found is not None:
-            originals[name] = found
+    for name, values in _maps(model, pixels, chosen, target):
+        yield Sanity(chosen, step_names(model), (), *2 * [np.empty((len(chosen), 0))], doing=name)
+        if values is not None:
+            originals[name] = values
     if not originals:
         raise ValueError("none of the chosen methods can explain this model")
-    names, planned = tuple(originals), step_names(model)
-    randomised, columns = randomisations(model, seed), []
-    for done in range(len(planned) + 1):
-        pairs = np.array(columns).reshape(done, len(names), 2)
-        yield Sanity(names, planned, planned[:done], correlation=pairs[..., 0].T, magnitude=pairs[..., 1].T)
-        if done == len(planned):
-            return
-        changed = next(randomised)
-        columns.append([_compared(originals[name], _map(changed, pixels, name, target)) for name in names])
+    now = Sanity(tuple(originals), step_names(model), (), *2 * [np.empty((len(originals), 0))])
+    for step, changed in zip(now.planned, randomisations(model, seed), strict=True):
+        pairs = []
+        for index, (name, values) in enumerate(_maps(changed, pixels, now.methods, target)):
+            yield replace(now, doing=name, within=index / len(originals))
+            pairs.append(_compared(originals[name], values))
+        columns = np.array(pairs)[..., None]  # [M, 2, 1]
+        correlation = np.concatenate([now.correlation, columns[:, 0]], axis=1)
+        magnitude = np.concatenate([now.magnitude, columns[:, 1]], axis=1)
+        now = replace(now, steps=(*now.steps, step), correlation=correlation, magnitude=magnitude)
+    yield now
 
 
 def step_names(model: VisionTransformer) -> tuple[str, ...]:
@@ -131,12 +143,16 @@ def _randomise(module: nn.Module, generator: torch.Generator, recurse: bool) -> 
             setattr(owner, name, nn.Parameter(noise * spread + old.mean(), requires_grad=False))
 
 
-def _map(model: VisionTransformer, pixels: Tensor, method: str, target: int) -> Tensor | None:
-    """The method's map, None where it has none for this model."""
-    try:
-        return explain(model, pixels, method, target).values
-    except ValueError:
-        return None
+def _maps(
+    model: VisionTransformer, pixels: Tensor, methods: Sequence[str], target: int
+) -> Iterator[tuple[str, Tensor | None]]:
+    """Each method's map, None where it has none for this model."""
+    trace, gradients = model.trace(pixels), shared_gradients(model, pixels, target)
+    for name in methods:
+        try:
+            yield name, explain(model, pixels, name, target, trace=trace, gradients=gradients).values
+        except ValueError:
+            yield name, None
 
 
 def _compared(original: Tensor, changed: Tensor | None) -> tuple[float, float]:
