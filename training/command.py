@@ -26,19 +26,25 @@ def differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
 
 def run_words(config: RunConfig, rates: Sequence[float] = ()) -> list[str]:
     """`run --recipe R --data D ...` (`sweep` with `rates`), with the fields that differ from the recipe's."""
+    return [word for part in run_parts(config, rates) for word in part]
+
+
+def run_parts(config: RunConfig, rates: Sequence[float] = ()) -> list[tuple[str, ...]]:
+    """The same words, those that belong together in one tuple: the verb with its recipe, then each flag with its value;
+    data, model and rates always among them."""
     recipe = RECIPES.get(config.recipe, RECIPES["adamw"])  # without --recipe the command line takes that one
-    words = ["sweep" if rates else "run", "--recipe", recipe.name, "--data", config.data, "--model", config.model]
+    parts = [("sweep" if rates else "run", "--recipe", recipe.name), ("--data", config.data), ("--model", config.model)]
     if rates:
-        words += ["--rates", ",".join(map(written, rates))]
+        parts.append(("--rates", ",".join(map(written, rates))))
     for name, (_, value) in _differing(recipe.config(data=config.data).to_dict(), config).items():
         flag = name.replace("_", "-")
         if value is None and name in LENGTHS:
             continue  # the length that is given takes its place
         if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
+            parts.append((f"--{flag}" if value else f"--no-{flag}",))
         else:
-            words += [f"--{flag}", written(value)]
-    return words
+            parts.append((f"--{flag}", written(value)))
+    return parts
 
 
 def written(value: Any) -> str:

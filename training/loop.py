@@ -16,20 +16,18 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from training import checkpoint, parallel
-from training.augment import augment
+from training import measuring, parallel, snapshot
 from training.build import at_resolution, build_model
 from training.config import ConfigError, RunConfig
 from training.errors import TrainingError
-from training.evaluate import autocast, evaluate, write_results
 from training.feed import Feed
 from training.jsonfile import write_json
 from training.machine import note_machine
 from training.meters import Rate, Since, peak_memory
 from training.metrics import MetricEvent, append_events
-from training.optimise import Optimisers, average, grad_norm, learning_rate
-from training.randomness import seed_torch
+from training.optimise import Optimisers, learning_rate
 from training.report import report
+from training.step import take_step
 from training.tensorboard import board
 
 PROGRESS_SECONDS = 1.0
@@ -99,7 +97,7 @@ class Training:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.optimisers = Optimisers(self.model, config)
         self.since = Since()
-        self._resume()
+        snapshot.restore(self)
 
     # -- where the run stands
 
@@ -140,7 +138,7 @@ class Training:
                 should_stop() or (deadline is not None and time.monotonic() >= deadline)
             )
             if stopping:
-                self._save()
+                snapshot.save(self)
                 return "stopped"
             if finished:
                 break
@@ -156,16 +154,16 @@ class Training:
                 self.since = Since()
             if self._due(config.eval_every or self.per_epoch):
                 self.report(phase="evaluating")
-                events += self._evaluate()
+                events += measuring.held_out(self)
                 rates.restart()
             if self.step % self.per_epoch == 0 and self.step // self.per_epoch in config.test_at:
-                events.append(self._test())
+                events.append(measuring.test(self))
                 rates.restart()
             self._append(events)
             better = self.best is not None and self.best["step"] == self.step
             due = self._due(config.checkpoint_every or config.eval_every or self.per_epoch)
-            if due or better or self._keeps(self.step):
-                self._save()
+            if due or better or self.keeps(self.step):
+                snapshot.save(self)
                 rates.restart()
             self.report(phase="training", images_per_second=rates.images_per_second)
             yield from events
@@ -181,53 +179,7 @@ class Training:
 
     def take_step(self, lr: float) -> tuple[Tensor, Tensor, Tensor]:
         """(mean loss, norm of the gradient, share of right answers) of one optimiser step, over all processes."""
-        pixels, labels, rows = self.feed.batch(self.step, self.rank, self.world)
-        while True:
-            try:
-                norms = self._try_step(lr, pixels, labels, rows)
-                self.step += 1
-                return norms
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                part = len(labels) // self.accumulation
-                if part < 2 or part % 2 or self.world > 1:
-                    raise TrainingError(
-                        f"out of memory with {part} pictures at once; choose a smaller batch, resolution or model"
-                    ) from error
-            self.accumulation *= 2
-            self.optimisers.zero_grad()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-            print(f"out of memory: {part // 2} pictures at once instead of {part}, in {self.accumulation} parts; the "
-                  f"batch of {self.config.batch} stays", flush=True)  # fmt: skip
-
-    def _try_step(self, rate: float, pixels: Tensor, labels: Tensor, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
-        config, model = self.config, self.wrapped
-        self.optimisers.set_rate(rate)
-        x, targets = augment(pixels, labels, config, self.model.preprocessing, self.step, rows)
-        total, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        size = len(labels) // self.accumulation
-        for part in range(self.accumulation):
-            own = slice(part * size, (part + 1) * size)
-            seed_torch(config.seed, "model", self.step, part * self.world + self.rank)
-            with parallel.without_sync(model, part + 1 < self.accumulation):
-                with autocast(self.device, config.precision):
-                    logits = model(x[own])
-                pair = logits if isinstance(logits, tuple) else (logits,)  # DeiT: a head for each token
-                losses = sum(targets.part(own).loss(one.float(), config.label_smoothing) for one in pair) / len(pair)
-                self.scaler.scale(losses.sum() / len(labels)).backward()
-            total += losses.detach().sum()
-            right += (pair[0].detach().argmax(-1) == labels[own]).sum()
-        for part in self.optimisers.parts:
-            self.scaler.unscale_(part)
-        parameters = self.optimisers.parameters()
-        norm = nn.utils.clip_grad_norm_(parameters, config.clip) if config.clip else grad_norm(parameters)
-        self.optimisers.step(self.scaler)
-        self.optimisers.zero_grad()
-        if self.averaged is not None:
-            average(self.averaged, self.model, config.ema, self.step)
-        return parallel.mean(total / len(labels)), norm, parallel.mean(right / len(labels))
+        return take_step(self, lr)
 
     def _training_event(self, norm: Tensor, rate: float, rates: Rate) -> MetricEvent:
         loss = self.since.loss
@@ -246,7 +198,7 @@ class Training:
         }
         if not (self.config.mixup or self.config.cutmix):
             values["accuracy"] = self.since.accuracy
-        return self._event("train", values)
+        return self.event("train", values)
 
     # -- stages, evaluation, checkpoints
 
@@ -267,124 +219,29 @@ class Training:
         self.feed.prepare(self.model.preprocessing)
         self.wrapped = parallel.wrap(self.model, self.device, self.config.compile)
 
-    def _evaluate(self) -> list[MetricEvent]:
-        if not len(self.feed.held_labels):
-            return []
-        answers = evaluate(self.served, self.feed.held_out, self.feed.held_labels, **self._evaluation)
-        event = self._event("val", {"loss": answers.loss, "accuracy": answers.accuracy})
-        better = self.best is None or answers.accuracy > self.best["accuracy"]
-        self.without_better = 0 if better else self.without_better + 1
-        if better:
-            self.best = {"step": self.step, "accuracy": answers.accuracy}
-            if self.rank == 0:
-                indices, results = self.feed.held_indices, self.run.path / "results"
-                write_results(results, "val", self.step, self.step, answers, indices, self.feed.classes)
-        return [event]
-
-    def _test(self, best: int | None = None) -> MetricEvent:
-        """Read the test set; by the checkpoint of step `best` where one is named, else by the model as it is."""
-        self.report(phase="testing")
-        model = None if best is None else self._checkpointed(best)
-        answers = evaluate(model or self.served, self.feed.test(), self.feed.test_labels, **self._evaluation)
-        if self.rank == 0:
-            indices, results = range(len(self.feed.test_labels)), self.run.path / "results"
-            asked = self.step if model is None else best
-            write_results(results, "test", self.step, asked, answers, indices, self.feed.classes)
-        self.tested[str(self.step)] = answers.accuracy
-        return self._event("test", {"loss": answers.loss, "accuracy": answers.accuracy})
-
     def _finish(self) -> Iterator[MetricEvent]:
         """What is still due after the last step: an evaluation, a checkpoint, and the test set, read by the best."""
         self._enter_stage(1.0)
         last = self.step
         due = not self._due(self.config.eval_every or self.per_epoch)
         if due and not (self.config.patience and self.without_better >= self.config.patience):
-            events = self._evaluate()
+            events = measuring.held_out(self)
             self._append(events)
             yield from events
-        self._save()
+        snapshot.save(self)
         if self.feed.has_test and str(last) not in self.tested:
             best = self.best["step"] if self.best and self.best["step"] != last else None
-            events = [self._test(best)]
+            events = [measuring.test(self, best)]
             self._append(events)
             yield from events
         self.report(phase="finished", force=True)
 
-    @property
-    def _evaluation(self) -> dict:
-        part = self.config.batch // self.accumulation // self.world
-        return {"batch": min(max(2 * part, 16), 512), "precision": self.config.precision, "device": self.device}
-
     def _due(self, every: int) -> bool:
         return self.step > 0 and self.step % every == 0
 
-    def _keeps(self, step: int) -> bool:
+    def keeps(self, step: int) -> bool:
+        """Whether the checkpoint of that step stays for good."""
         return bool(self.config.keep_every) and step % self.config.keep_every == 0
-
-    def _save(self) -> None:
-        if self.rank == 0 and self.step:
-            self.report(phase="saving")
-            tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
-            if self.averaged is not None:
-                tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
-            tensors |= {f"optimiser.{name}": tensor for name, tensor in self.optimisers.state().items()}
-            tensors |= self.since.state()  # of steps that no event has told of yet
-            state = {
-                "seconds": self.seconds,
-                "side": self.side,
-                "accumulation": self.accumulation,
-                "best": self.best,
-                "without_better": self.without_better,
-                "tested": self.tested,
-                "scaler": self.scaler.state_dict(),
-            }
-            best = self.best["step"] if self.best else None
-            checkpoint.save_checkpoint(
-                self.run.path / "checkpoints",
-                self.step,
-                self.served,
-                tensors,
-                state,
-                keep=lambda step: step == best or self._keeps(step),
-            )
-            if self.best is not None:
-                checkpoint.write_best(self.run.path, self.best)
-        parallel.wait()
-
-    def _resume(self) -> None:
-        folder = self.run.path / "checkpoints"
-        if self.rank == 0:
-            checkpoint.clear_leftovers(folder)
-        found = checkpoint.load_state(folder, self.device)
-        if found is None:
-            return
-        tensors, state = found
-        try:
-            self.step, self.earlier, side = int(state["step"]), float(state["seconds"]), state["side"]
-            self.accumulation, self.best = int(state["accumulation"]), state["best"]
-            self.without_better, self.tested = int(state["without_better"]), dict(state["tested"])
-            if side is not None and side != self.model.preprocessing.size[0]:
-                at_resolution(self.model, side)
-                if self.averaged is not None:
-                    at_resolution(self.averaged, side)
-                self.optimisers = Optimisers(self.model, self.config)
-            self.model.load_state_dict(_under("model.", tensors))
-            if self.averaged is not None:
-                self.averaged.load_state_dict(_under("averaged.", tensors))
-            self.optimisers.load(_under("optimiser.", tensors))
-            self.since = Since(tensors)
-            if state["scaler"]:
-                self.scaler.load_state_dict(state["scaler"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise TrainingError(f"the checkpoint of this run does not fit its run.json: {error}") from error
-        self.side = side
-        print(f"resumed at step {self.step}", flush=True)
-
-    def _checkpointed(self, step: int) -> nn.Module | None:
-        """The model that was saved after `step`; None if it was at an earlier stage's resolution."""
-        folder = self.run.path / "checkpoints" / checkpoint.folder_name(step)
-        model = checkpoint.load_servable(folder, self.served).to(self.device)
-        return model if model.preprocessing.size == self.served.preprocessing.size else None
 
     # -- telling
 
@@ -393,7 +250,7 @@ class Training:
         """Peak bytes: on the GPU, else of this process's resident memory."""
         return peak_memory(self.device)
 
-    def _event(self, split: str, values: dict[str, float]) -> MetricEvent:
+    def event(self, split: str, values: dict[str, float]) -> MetricEvent:
         return MetricEvent(self.step, self.step / self.per_epoch, self.seconds, split, values)
 
     def _append(self, events: list[MetricEvent]) -> None:
@@ -432,12 +289,3 @@ def _stage(config: RunConfig, progress: float) -> int | None:
         if progress < over:
             return side
     return config.resolution
-
-
-def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    words = str(error).lower()
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in words or "can't allocate memory" in words

@@ -12,8 +12,9 @@ from explorer.device import best_device, on_space
 from explorer.tabs import train_api, train_history, train_results
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.text import words
+from explorer.tabs.train_boxes import build_form
 from explorer.tabs.train_check import Check, build_check, wire_check
-from explorer.tabs.train_form import Form, build_form, in_words, wire_form
+from explorer.tabs.train_form import Form, in_words, wire_form
 from explorer.tabs.train_owner import NOBODY, Door, owner_of
 from explorer.tabs.train_results import Explorer
 from explorer.tabs.train_sources import UPLOAD, kept

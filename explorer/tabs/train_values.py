@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, get_args, get_type_hints
 
+from training.command import LENGTHS, written
 from training.config import ConfigError, RunConfig, parse_field
 from training.recipes import Recipe
 
-LENGTHS = ("steps", "epochs", "minutes")
 MAIN = ("batch", "lr", "resolution", "device")
 GROUPS = {
     "model": ("head_init", "trainable", "pool", "stages", "width", "depth", "heads", "patch_size"),
@@ -60,9 +60,7 @@ def shown(value: Any) -> str | bool:
         return value
     if value is None:
         return ""
-    if isinstance(value, tuple):
-        return ",".join(":".join(map(shown, item)) if isinstance(item, tuple) else shown(item) for item in value)
-    return f"{value:.12g}"
+    return written(value)
 
 
 def recipe_values(recipe: Recipe, data: str) -> dict[str, str | bool]:
