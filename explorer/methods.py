@@ -85,6 +85,11 @@ def looks_at_a_class(method: str) -> bool:
     return "against" in _keywords(method)
 
 
+def uses_gradients(method: str) -> bool:
+    """Whether a method works from `class_gradients`, which then can be handed to it."""
+    return "gradients" in _keywords(method)
+
+
 def _keywords(method: str) -> dict[str, object]:
     parameters = inspect.signature(METHODS[method]).parameters.values()
     return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}

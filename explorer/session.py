@@ -180,21 +180,22 @@ def _seen(
 
 
 def _trace(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None) -> dict[str, Any]:
-    model, moved = _on_best_device(choice, pixels, resizing)
+    model, moved = on_best_device(choice, pixels, resizing)
     return {name: _map_tensors(Tensor.numpy, value) for name, value in vars(model.trace(moved).to("cpu")).items()}
 
 
 def _gradients(
     choice: ModelChoice, pixels: np.ndarray, classes: tuple[int, int | None], resizing: tuple | None
 ) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    model, moved = _on_best_device(choice, pixels, resizing)
+    model, moved = on_best_device(choice, pixels, resizing)
     found = class_gradients(model, moved, *classes)
     return _map_tensors(lambda tensor: tensor.cpu().numpy(), (found.outputs, found.pixels))
 
 
-def _on_best_device(
+def on_best_device(
     choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None
 ) -> tuple[VisionTransformer, Tensor]:
+    """The chosen model, and pixels that came as an array, where forwards run."""
     model, device = get_model(choice), best_device()
     if resizing is not None:
         model = resized(model, *resizing)

@@ -18,7 +18,7 @@ from explorer import attention
 from explorer.attention import attention_columns, attention_rows
 from explorer.rollout import rollout, rollout_rows
 from explorer.statistics import attention_distance, attention_entropy
-from explorer.gradient_rollout import gradient_rollout
+from explorer import explain
 from vit_model import ViTConfig, VisionTransformer
 
 attention.BLOCK_VALUES = 2**18  # 1 MiB
@@ -36,8 +36,11 @@ functions = {
     "distance": lambda: attention_distance(trace, 1),
     "entropy": lambda: attention_entropy(trace),
     "matrix discards": lambda: rollout(trace, 5, "max", discard_ratio=0.5),
-    "gradient rollout": lambda: gradient_rollout(model, pixels, 0),
 }
+by_class = ("gradient-rollout", "relevance", "legrad", "grad-cam", "attention-gradient", "input-gradient")
+functions |= {name: lambda name=name: explain(model, pixels, name, 0, trace=trace) for name in by_class}
+functions["occlusion"] = lambda: explain(model, pixels, "occlusion", 0, trace=trace, window=39)
+
 print(json.dumps({name: peak_of(f, resident_bytes("VmRSS"))[1]["peak_mib"] for name, f in functions.items()}))
 """
 
@@ -49,5 +52,6 @@ def test_peaks_do_not_hold_attention_matrices():
     command = [sys.executable, "-c", MEASURE]
     found = subprocess.run(command, cwd=root, env=exact, capture_output=True, text=True, check=True)
     peaks = json.loads(found.stdout)
-    limits = dict.fromkeys(peaks, 6) | {"matrix discards": 30, "gradient rollout": 12}
+    differentiated = ("gradient-rollout", "relevance", "attention-gradient", "input-gradient")
+    limits = dict.fromkeys(peaks, 6) | {"matrix discards": 30} | dict.fromkeys(differentiated, 14) | {"occlusion": 20}
     assert {name: peak for name, peak in peaks.items() if peak > limits[name]} == {}

@@ -1,0 +1,87 @@
+"""Explanations of a scene, made once for all visitors: what several views show of the same picture and class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+
+import numpy as np
+import torch
+
+from explorer.cache import ByteCache
+from explorer.device import ZERO_GPU, on_gpu
+from explorer.explanation import Explanation
+from explorer.gradients import Progress
+from explorer.methods import explain, uses_gradients
+from explorer.session import ModelChoice, Scene, gradients_of, on_best_device
+from vit_model.errors import CodedError
+
+SLOW = ("integrated-gradients", "smoothgrad", "occlusion")
+"""Methods that run the model many times."""
+
+MOST_WORK = int(os.environ.get("VIT_EXPLORER_MAX_EXPLAINING", 2_000_000))
+"""Passes times tokens of one map. 1,369 patches left out one at a time, a 37 x 37 grid, are just below it."""
+
+_EXPLANATIONS: ByteCache[Explanation] = ByteCache(32 * 2**20, 3600, lambda made: made.values.nbytes + 1000)
+
+
+def explained(
+    scene: Scene, method: str, target: int | None, progress: Progress | None = None, **choices: object
+) -> Explanation:
+    """`explain` of the scene, made once. `target`: a class's number; None for the predicted one.
+
+    Raises as `explain`, and CodedError where the map would take more work than this host gives to one.
+    """
+    check_work(scene, method, choices)
+
+    def make() -> Explanation:
+        if ZERO_GPU and method in SLOW:
+            values, *said = _on_zero_gpu(scene.choice, scene.pixels.numpy(), method, target, choices, scene.resizing)
+            return Explanation(method, torch.from_numpy(values), *said)
+        gradients = None
+        if uses_gradients(method) and target is not None:
+            gradients = gradients_of(scene, target, choices.get("against"))
+        pixels, told = scene.pixels.to(scene.trace.logits.device), {"gradients": gradients, "progress": progress}
+        return explain(scene.model, pixels, method, target, trace=scene.trace, **told, **choices)
+
+    return _EXPLANATIONS.get(_key(scene, method, target, choices), make)
+
+
+def is_explained(scene: Scene, method: str, target: int | None, **choices: object) -> bool:
+    """Whether that map is there already."""
+    return _key(scene, method, target, choices) in _EXPLANATIONS
+
+
+def passes(scene: Scene, method: str, choices: dict) -> int:
+    """How many times a method of SLOW runs the model, forward or forward and backward; 1 for the others."""
+    if method == "occlusion":
+        (gh, gw), window = scene.trace.grid, choices.get("window", 1)
+        return max((gh - window + 1) * (gw - window + 1), 1)
+    return choices.get({"integrated-gradients": "steps", "smoothgrad": "samples"}.get(method, ""), 1)
+
+
+def check_work(scene: Scene, method: str, choices: dict) -> None:
+    count, tokens = passes(scene, method, choices), scene.trace.tokens
+    if method in SLOW and isinstance(count, int) and count * tokens > MOST_WORK:
+        message = (
+            f"{method} would run the model {count} times over {tokens} tokens; this host allows "
+            f"{max(MOST_WORK // tokens, 1)} times: choose fewer, or a lower resolution"
+        )
+        details = {"method": method, "count": count, "tokens": tokens, "most": max(MOST_WORK // tokens, 1)}
+        raise CodedError(message, "too_much_explaining", **details)
+
+
+def _key(scene: Scene, method: str, target: int | None, choices: dict) -> Hashable:
+    return (scene.key, method, target, *sorted(choices.items()))
+
+
+def _explanation(
+    choice: ModelChoice, pixels: np.ndarray, method: str, target: int | None, choices: dict, resizing: tuple | None
+) -> tuple:
+    """In ZeroGPU's worker: numbers go in and come out as numpy arrays."""
+    model, moved = on_best_device(choice, pixels, resizing)
+    found = explain(model, moved, method, target, **choices)
+    return found.values.numpy(), found.target, found.signed, found.against
+
+
+_on_zero_gpu = on_gpu(_explanation)
