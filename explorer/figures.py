@@ -7,6 +7,7 @@ one from minus to plus its largest magnitude; `limit` sets that end, so that sev
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -153,6 +154,29 @@ def position_mosaic(
     signed = colours in (None, "diverging") or bool(similarity.min() < 0)
     pixels = colour(similarity, colours or "diverging", signed, limit)
     return _mosaic(pixels.reshape(gh * gw, gh, gw, 3), gw, zoom, gap)
+
+
+def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int = 3, side: int = 150) -> Image.Image:
+    """Pairs of a picture and the same picture times its map, interpolated and divided by its largest value, so that what
+    was not attended to is dark (ViT paper, Figure 6). `across` pairs to a row, the longer side of each `side` pixels."""
+    if not seen:
+        raise ValueError("expected at least one picture with its map")
+    gap, cells = max(side // 20, 2), []
+    for picture, explanation in seen:
+        scale = side / max(picture.size)
+        size = tuple(max(round(length * scale), 1) for length in picture.size)
+        small = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
+        values = Image.fromarray(np.asarray(explanation.values, np.float32) / scale_limit(explanation.values))
+        mask = np.asarray(values.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)[..., None]
+        cells.append((small, Image.fromarray((np.asarray(small) * mask).round().astype(np.uint8))))
+    pair, down = 2 * side + gap // 2, math.ceil(len(cells) / across)
+    sheet = Image.new("RGB", (min(across, len(cells)) * (pair + gap) - gap, down * (side + gap) - gap), PAPER)
+    for index, both in enumerate(cells):
+        row, column = divmod(index, across)
+        for half, cell in enumerate(both):
+            left = column * (pair + gap) + half * (side + gap // 2) + (side - cell.width) // 2
+            sheet.paste(cell, (left, row * (side + gap) + (side - cell.height) // 2))
+    return sheet
 
 
 def distance_figure(distance: ArrayLike, language: str = "en") -> dict:

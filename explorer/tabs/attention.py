@@ -47,7 +47,7 @@ def _show(scene: Scene, request: gr.Request) -> list:
     return [viewer]
 
 
-def _plots(scene: Scene, request: gr.Request) -> list[dict]:
+def _plots(scene: Scene, request: gr.Request, progress: gr.Progress) -> list[dict]:
     """Distance and entropy of every head by layer; a click on a point selects that head in the viewer."""
     language = language_of(request)
     distance = attention_distance(scene.trace, scene.model.config.patch_size)

@@ -12,7 +12,7 @@ from gradio.themes.utils.fonts import LocalFont
 from explorer.device import device_report
 from explorer.export import manifest_for
 from explorer.session import ModelChoice, Scene, look
-from explorer.tabs import api, attention, compare, patches, positions, rollout, train
+from explorer.tabs import api, attention, compare, figures, patches, positions, rollout, train, truth
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
 from explorer.tabs.models import ModelPicker
@@ -72,7 +72,8 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             with gr.Column(scale=3, min_width=320, elem_id="main"):
                 with gr.Tabs(selected="attention", elem_id="tabs") as strip:
                     tabs = [module.build() for module in (patches, attention, rollout, positions)]
-                    tabs.append(compare.build(local_paths, checkpoints))
+                    tabs.append(truth.build(picker.choice, picture))
+                    tabs += [compare.build(local_paths, checkpoints), figures.build()]
                     training = train.build(local_paths, Explorer(picture, picker, strip, active))
                 with gr.Row(elem_id="save") as save_row:
                     save_button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
@@ -124,7 +125,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             if tab.show_later:
                 tab.outputs[0].change(
                     _later(tab),
-                    common,
+                    [*common, *tab.inputs],
                     tab.later_outputs,
                     api_visibility="private",
                     show_progress="minimal",
@@ -184,10 +185,16 @@ def _fill(
 
 def _later(tab: Tab) -> Callable:
     @said_plainly
-    def fill_later(request: gr.Request, choice: ModelChoice, picture_file: str | None):
+    def fill_later(
+        request: gr.Request,
+        choice: ModelChoice,
+        picture_file: str | None,
+        *own,
+        progress=gr.Progress(),  # noqa: B008
+    ):
         if not picture_file:
             return [gr.skip() for _ in tab.later_outputs]
-        return tab.show_later(look(choice, picture_file), request)
+        return tab.show_later(look(choice, picture_file), request, *own, progress)
 
     return fill_later
 

@@ -14,7 +14,8 @@ class Tab:
     """One tab, built inside an open `gr.Blocks`.
 
     - `show(scene, request, *inputs) -> values for outputs`: everything the tab displays of one scene.
-    - `show_later(scene, request) -> values for later_outputs`: what takes longer, once the first output is there.
+    - `show_later(scene, request, *inputs, progress) -> values for later_outputs`: what takes longer, after the first
+      output has changed; `progress` is a `gr.Progress`.
     - `arrays(scene, state, *inputs) -> (arrays, choices)`: the same as numbers, to be saved; `state` is what the
       browser says of the tab's viewer (layer, panel, query, direction), to be validated.
     """

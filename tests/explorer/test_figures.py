@@ -167,3 +167,25 @@ def test_plotly_figures_hold_every_head_and_say_the_unit(make, language, title):
 def test_wording_of_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_rollout_sheet_darkens_what_was_not_attended_to():
+    white = Image.new("RGB", (60, 60), "white")
+    values = torch.zeros(3, 3)
+    values[0, 0] = 0.2
+    wide = Image.new("RGB", (60, 30), "white")
+    sheet = figures.rollout_sheet(
+        [(white, Explanation("rollout", values)), (wide, Explanation("rollout", values))], across=1, side=60
+    )
+    pixels = np.asarray(sheet).mean(-1)
+    assert pixels.shape == (60 + 3 + 60, 60 + 1 + 60)
+    assert pixels[:60, :60].min() == 255  # the picture itself
+    beside = pixels[:60, 61:]
+    assert beside[5, 5] == 255  # its strongest patch, as bright as the picture however small the value
+    assert beside[50, 50] == 0
+    assert 0 < beside[10, 20] < 255  # interpolated between patches
+    assert pixels[63:78, :60].min() == 255  # a wide picture is centred
+    assert pixels[63 + 40, 61 + 50] == 0
+    assert pixels[63 + 50, 61 + 50] == 255
+    with pytest.raises(ValueError, match="at least one"):
+        figures.rollout_sheet([])

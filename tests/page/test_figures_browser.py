@@ -1,0 +1,69 @@
+"""The Figures tab in a real Chromium: over the examples, over a visitor's pictures, and what can be taken away."""
+
+import io
+
+import pytest
+from PIL import Image
+
+from explorer.export import load_npz
+from vit_model import VisionTransformer, ViTConfig, save_model
+
+
+@pytest.fixture
+def page(open_page, served):
+    page = open_page(served)
+    page.set_default_timeout(40_000)
+    page.wait_for_selector("#attention [data-state=ready]")
+    page.get_by_role("tab", name="Figures", exact=True).click()
+    page.wait_for_selector("#figure-rollouts img")
+    page.wait_for_selector("#figure-distance [data-state=ready]")
+    return page
+
+
+def status(page, text):
+    page.locator("#figures-status").get_by_text(text).wait_for()
+
+
+def test_the_four_figures_are_there_at_once(page):
+    status(page, "Over 4 pictures: the one in sight and the examples.")
+    for name in ("filters", "positions", "rollouts"):
+        width = page.locator(f"#figure-{name} img").evaluate("image => image.naturalWidth")
+        assert width > 100, name
+    page.locator("#figure-distance").get_by_text("mean attention distance (pixels)").first.wait_for()
+
+
+def test_a_visitors_own_pictures_and_their_numbers(page, photograph):
+    drawn = io.BytesIO()
+    Image.radial_gradient("L").convert("RGB").save(drawn, "PNG")
+    page.locator("#figures-files input[type=file]").set_input_files(
+        [
+            {"name": "one.jpg", "mimeType": "image/jpeg", "buffer": photograph},
+            {"name": "again.jpg", "mimeType": "image/jpeg", "buffer": photograph},
+            {"name": "two.png", "mimeType": "image/png", "buffer": drawn.getvalue()},
+            {"name": "<b>no.png", "mimeType": "image/png", "buffer": drawn.getvalue()[:50]},
+        ]
+    )
+    status(page, "Over your 2 pictures.")
+    said = page.locator("#figures-status").inner_text()
+    assert "Left out" in said
+    assert "no.png" in said
+    assert "again.jpg" not in said  # the same picture once more counts once
+    page.locator("#save-npz").click()
+    with page.expect_download() as download:
+        page.locator("#saved-npz a").first.click()
+    arrays, manifest = load_npz(download.value.path())
+    assert arrays["distance_pixels"].shape[0] == arrays["rollouts"].shape[0] == 2
+    assert arrays["filters"].shape[-1] == 3
+    assert arrays["position_similarity"].ndim == 4
+    assert len(manifest["choices"]["pictures_sha256"]) == 2
+
+
+def test_another_model_draws_its_own(page, tmp_path):
+    config = ViTConfig(image_size=32, patch_size=16, width=12, depth=2, heads=2, mlp_width=24, classes=0)
+    save_model(VisionTransformer(config), tmp_path / "other")
+    before = page.locator("#figure-positions img").get_attribute("src")
+    page.locator("#own button").first.click()
+    page.locator("#own-path textarea, #own-path input").fill(str(tmp_path / "other"))
+    page.locator("#own-load").click()
+    page.wait_for_function("src => document.querySelector('#figure-positions img').src !== src", arg=before)
+    assert page.locator("[data-testid=toast-text]").count() == 0
