@@ -157,8 +157,9 @@ def position_mosaic(
 
 
 def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int = 3, side: int = 150) -> Image.Image:
-    """Pairs of a picture and the same picture times its map, interpolated and divided by its largest value, so that what
-    was not attended to is dark (ViT paper, Figure 6). `across` pairs to a row, the longer side of each `side` pixels."""
+    """Pairs of a picture and the same picture times its map, so that what was not attended to is dark (ViT paper,
+    Figure 6). Scale: the map over its largest value, interpolated. `across` pairs to a row, each half at most `side`
+    pixels wide and high."""
     if not seen:
         raise ValueError("expected at least one picture with its map")
     gap, cells = max(side // 20, 2), []
