@@ -10,8 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from explorer.classes import predicted_class
+from explorer.explaining import explained
 from explorer.explanation import Explanation
-from explorer.methods import METHODS, explain
+from explorer.methods import METHODS, looks_at_a_class
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import ModelChoice, Scene, look, seen_by
 from explorer.tabs.models import ModelPicker
@@ -99,8 +101,8 @@ class Side:
         return RowsSource(self.scene, lambda layer, query: row, 1, made.signed)
 
     def explanation(self) -> Explanation:
-        pixels = self.scene.pixels.to(self.scene.trace.logits.device)
-        return explain(self.scene.model, pixels, self.map, trace=self.scene.trace)
+        target = predicted_class(self.scene.model, self.scene.trace) if looks_at_a_class(self.map) else None
+        return explained(self.scene, self.map, target)
 
     def value(self) -> dict:
         return viewer_value(

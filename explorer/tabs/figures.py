@@ -9,10 +9,10 @@ import gradio as gr
 import numpy as np
 import torch
 
+from explorer.explaining import explained
 from explorer.explanation import Explanation
 from explorer.figures import distance_figure, filter_tile, position_mosaic, rollout_sheet
 from explorer.filters import patch_filters
-from explorer.methods import explain
 from explorer.position import position_similarity
 from explorer.session import Scene, look
 from explorer.statistics import attention_distance
@@ -123,7 +123,7 @@ def _plain(name: str) -> str:
 
 
 def _rollout(scene: Scene) -> Explanation:
-    return explain(scene.model, scene.pixels, "rollout", trace=scene.trace)
+    return explained(scene, "rollout", None)
 
 
 def _distance(scene: Scene) -> torch.Tensor:
