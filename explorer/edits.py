@@ -92,26 +92,38 @@ class Edited:
         placed[list(self.kept)] = values.detach().float().cpu().flatten()
         return placed.reshape(self.grid)
 
+    def canvas(self) -> Tensor:
+        """The edited pixels on the whole grid, [1, C, h, w], 0 where a patch was dropped."""
+        ph, pw = self.model.config.patch_size
+        left = _cut(self.pixels, (ph, pw))
+        patches = left.new_zeros(self.grid[0] * self.grid[1], *left.shape[1:])
+        patches[list(self.kept)] = left
+        return _joined(patches, self.grid)
+
     def mixing(self, trace: Trace) -> Trace:
         """The trace without what is switched off, for methods that follow attention from layer to layer (rollout).
         A head that is off still computes where it would look, and `trace.attention` still shows it; here it is gone, as
         is a layer that is off or without a head, since there no token meets another. Layers are numbered anew."""
-        off = {layer: [h for at, h in self.edits.heads if at == layer] for layer in range(trace.layers)}
-        on = {
-            layer: [head for head in range(trace.heads) if head not in off[layer]]
-            for layer in range(trace.layers)
-            if layer not in self.edits.layers
-        }
-        left = [layer for layer, heads in on.items() if heads]
-        if not left:
+        on = self._heads_on(trace)
+        if not on:
             raise CodedError("every head of every layer is off, so no token meets another", "nothing_mixes")
 
         def heads_on(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-            return tuple(tensors[layer][:, on[layer]] for layer in left)
+            return tuple(tensors[layer][:, heads] for layer, heads in on.items())
 
         parts = {name: heads_on(getattr(trace, name)) for name in ("queries", "keys", "values", "head_outputs")}
-        residual = (*(trace.residual[layer] for layer in left), trace.residual[-1])
+        residual = (*(trace.residual[layer] for layer in on), trace.residual[-1])
         return replace(trace, residual=residual, **parts)
+
+    def nothing_mixes(self, trace: Trace) -> bool:
+        """Whether every head of every layer is off, so that `mixing` has nothing left."""
+        return not self._heads_on(trace)
+
+    def _heads_on(self, trace: Trace) -> dict[int, list[int]]:
+        """Layer -> its heads that are on, for the layers that have any."""
+        off = {*self.edits.heads, *((layer, head) for layer in self.edits.layers for head in range(trace.heads))}
+        on = {layer: [h for h in range(trace.heads) if (layer, h) not in off] for layer in range(trace.layers)}
+        return {layer: heads for layer, heads in on.items() if heads}
 
 
 @torch.no_grad()

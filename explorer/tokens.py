@@ -109,7 +109,7 @@ def artefact_share(trace: Trace, marked: Tensor) -> ArtefactShare:
     """
     check_one_picture(trace)
     marked = marked[: trace.layers].to(trace.logits.device)
-    rows = torch.stack([_asking_row(trace, layer) for layer in range(trace.layers)])
+    rows = torch.stack([asking_row(trace, layer) for layer in range(trace.layers)])
     return ArtefactShare(rows, (rows * marked).sum(-1), marked.float().mean(-1))
 
 
@@ -119,6 +119,16 @@ def without_marked(row: Tensor, marked: Tensor) -> Tensor:
     kept = row.masked_fill(marked, 0.0)
     left = kept.sum(-1, keepdim=True)
     return kept * torch.where(left > 0, row.sum(-1, keepdim=True) / left.clamp_min(1e-30), 0.0)
+
+
+@torch.no_grad()
+def asking_row(trace: Trace, layer: int) -> Tensor:
+    """What the class token attends to in a layer, mean over heads, [N], summing to 1; of a model without tokens before
+    the patches, the mean over all patches."""
+    if trace.prefix:
+        return trace.attention(layer, 0)[0, :, 0].float().mean(0)
+    sums = sum(rows.float().sum(1) for _, rows in attention_blocks(trace, layer))
+    return sums.mean(0) / trace.tokens
 
 
 @torch.no_grad()
@@ -147,14 +157,6 @@ def _principal_axes(centred: Tensor, count: int) -> Tensor:
         axes = F.pad(axes, (0, count - kept))  # fewer tokens than components: the rest have no variance
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     return axes * torch.where(largest < 0, -1.0, 1.0)
-
-
-def _asking_row(trace: Trace, layer: int) -> Tensor:
-    """[N]: the class token's attention, mean over heads; of a model without tokens before the patches, the mean row."""
-    if trace.prefix:
-        return trace.attention(layer, 0)[0, :, 0].float().mean(0)
-    sums = sum(rows.float().sum(1) for _, rows in attention_blocks(trace, layer))
-    return sums.mean(0) / trace.tokens
 
 
 def _state(trace: Trace, state: int) -> Tensor:

@@ -12,7 +12,19 @@ from gradio.themes.utils.fonts import LocalFont
 from explorer.device import device_report
 from explorer.export import manifest_for
 from explorer.session import ModelChoice, Scene, look
-from explorer.tabs import api, attention, compare, figures, patches, positions, rollout, train, truth
+from explorer.tabs import (
+    api,
+    attention,
+    compare,
+    figures,
+    inside,
+    laboratory,
+    patches,
+    positions,
+    rollout,
+    train,
+    truth,
+)
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
 from explorer.tabs.models import ModelPicker
@@ -73,6 +85,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 with gr.Tabs(selected="attention", elem_id="tabs") as strip:
                     tabs = [module.build() for module in (patches, attention, rollout, positions)]
                     tabs.append(truth.build(picker.choice, picture))
+                    tabs += [inside.build(), laboratory.build(picker.choice, picture)]
                     tabs += [compare.build(local_paths, checkpoints), figures.build()]
                     training = train.build(local_paths, Explorer(picture, picker, strip, active))
                 with gr.Row(elem_id="save") as save_row:

@@ -104,6 +104,15 @@ def test_a_picture_with_dropped_patches_can_be_explained_by_every_method(model, 
         torch.testing.assert_close(placed.flatten()[5:], values.flatten())
 
 
+def test_the_canvas_shows_what_is_left(tiny_model, pixels):
+    edited = apply_edits(tiny_model(), pixels, Edits(steps=(PatchEdit("drop", (0, 6)),)))
+    canvas, before = grid_of(edited.canvas()), grid_of(pixels)
+    assert not canvas[0, 0].any()
+    assert not canvas[1, 2].any()
+    canvas[0, 0], canvas[1, 2] = before[0, 0], before[1, 2]
+    np.testing.assert_array_equal(canvas, before)
+
+
 def test_zeroed_and_shuffled_positions(model, pixels):
     prefix = model.config.positioned_prefix
     own = model.positions.clone()

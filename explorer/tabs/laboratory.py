@@ -1,0 +1,167 @@
+"""The Laboratory tab: change the picture, the positions or the model, and see prediction and maps before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import torch
+from torch import Tensor
+
+from explorer.ablation import Ablation, ablate
+from explorer.session import ModelChoice, Scene, look
+from explorer.tabs.errors import said_plainly
+from explorer.tabs.laboratory_edits import MAPS, OWN, Outcome, Wish, difference, outcome_of, read_wish
+from explorer.tabs.store import both
+from explorer.tabs.tab import Tab
+from explorer.tabs.text import say, words
+from explorer.viewer.laboratory import LaboratoryBench, LaboratoryOutcome, LaboratoryParts, picture_file
+from vit_model.positions import METHODS
+
+MAX_LABELS = 2000
+QUEUE = {"concurrency_id": "laboratory", "concurrency_limit": 2, "api_visibility": "private"}
+
+
+def build(choice: gr.State, picture: gr.components.Component) -> Tab:
+    """`choice` and `picture`: the page's, which each event looks at anew."""
+    with gr.Tab(words("tab_laboratory"), id="laboratory", elem_id="tab-laboratory") as item:
+        bench = LaboratoryBench(elem_id="laboratory")
+        outcome = LaboratoryOutcome(elem_id="laboratory-outcome")
+        parts = LaboratoryParts(elem_id="laboratory-parts")
+        with gr.Accordion(words("what"), open=False):
+            gr.Markdown(words("about_laboratory"), elem_classes="about")
+
+    @said_plainly
+    def edit(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData):
+        if not picture_file:
+            return gr.skip()
+        scene = look(choice, picture_file)
+        told = event._data.get("edits") if isinstance(event._data, dict) else None
+        wish = read_wish(told, scene)
+        return outcome_value(outcome_of(scene, wish), wish, request)
+
+    @said_plainly
+    def begin(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData):
+        scene = look(choice, picture_file)
+        target = event._data.get("target") if isinstance(event._data, dict) else None
+        return scene, ablate(scene.model, scene.trace, read_wish({"target": target}, scene).target)
+
+    def run(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData) -> Iterator[Any]:
+        if not picture_file:
+            return
+        scene, steps = begin(request, choice, picture_file, event)
+        for step in steps:
+            yield parts_value(scene, step)
+
+    bench.edit(
+        edit,
+        [choice, picture],
+        outcome,
+        trigger_mode="always_last",
+        show_progress="minimal",
+        show_progress_on=outcome,
+        **QUEUE,
+    )
+    running = parts.ablate(run, [choice, picture], parts, trigger_mode="once", show_progress="hidden", **QUEUE)
+    parts.stop(None, cancels=[running], api_visibility="private")
+    return Tab("laboratory", item, (bench, outcome, parts), _show, _arrays)
+
+
+def bench_value(scene: Scene) -> dict[str, Any]:
+    config, labels = scene.model.config, scene.model.labels
+    return {
+        "seq": scene.key,
+        "picture": picture_file(scene.model.preprocessing.pixels_to_picture(scene.pixels)),
+        "grid": list(config.grid),
+        "layers": config.depth,
+        "heads": config.heads,
+        "head": bool(config.classes),
+        "labels": list(labels) if len(labels) <= MAX_LABELS else None,
+        "methods": [[name, both(f"method_{name}")] for name in (OWN, *METHODS)],
+    }
+
+
+def parts_value(scene: Scene, step: Ablation | None = None) -> dict[str, Any]:
+    config = scene.model.config
+    value = {"seq": scene.key, "layers": config.depth, "heads": config.heads, "head": bool(config.classes)}
+    if step is None:
+        return value | {"ablation": None}
+    ablation = {
+        "label": scene.model.labels[step.target],
+        "logit": step.logit,
+        "probability": step.probability,
+        "logits": _listed(step.logits),
+        "probabilities": _listed(step.probabilities),
+        "done": step.done,
+        "total": step.total,
+    }
+    return value | {"ablation": ablation}
+
+
+def outcome_value(outcome: Outcome, wish: Wish, request: gr.Request | None) -> dict[str, Any]:
+    scene, edited = outcome.before, outcome.edited
+    model, logits = scene.model, (scene.trace.logits[0].float(), outcome.logits.float())
+    top, watched = [[], []], None
+    if model.config.classes:
+        top = [_top(one, model.labels) for one in logits]
+        target = int(logits[0].argmax()) if wish.target is None else wish.target
+        watched = {
+            "label": model.labels[target],
+            "logits": [float(one[target]) for one in logits],
+            "probabilities": [float(one.softmax(-1)[target]) for one in logits],
+        }
+    maps = {
+        name: {"before": _listed(before), "after": _listed(after), "difference": _listed(difference(before, after))}
+        for name, (before, after) in outcome.maps.items()
+    }
+    places = edited.grid[0] * edited.grid[1]
+    pictures = (scene.pixels, edited.canvas().cpu())
+    return {
+        "seq": f"{scene.key}-{hash(wish)}",
+        "caption": scene.name,
+        "top": top,
+        "watched": watched,
+        "pictures": [picture_file(model.preprocessing.pixels_to_picture(pixels)) for pixels in pictures],
+        "grids": [list(scene.trace.grid), list(edited.grid)],
+        "dropped": sorted(set(range(places)) - set(edited.kept)),
+        "maps": maps,
+        "note": "" if model.config.classes else say(request, "no_head"),
+    }
+
+
+def _show(scene: Scene, request: gr.Request) -> list:
+    nothing = read_wish({}, scene)
+    return [bench_value(scene), outcome_value(outcome_of(scene, nothing), nothing, request), parts_value(scene)]
+
+
+def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
+    """Both predictions, the edited pixels and all maps; the ablation too, where it was asked for, made again."""
+    told = state.get("edits", {})
+    wish = read_wish(told, scene)
+    outcome = outcome_of(scene, wish)
+    arrays = {
+        "logits_before": scene.trace.logits[0].cpu().numpy(),
+        "logits_after": outcome.logits.cpu().numpy(),
+        "pixels_after": outcome.edited.canvas()[0].cpu().numpy(),
+        "kept_patches": np.array(outcome.edited.kept),
+    }
+    for name in MAPS:
+        before, after = outcome.maps[name]
+        arrays |= {f"{name}_before": before.numpy(), f"{name}_after": after.numpy()}
+    if state.get("ablation") is True and scene.model.config.classes:
+        *_, last = ablate(scene.model, scene.trace, wish.target)
+        arrays |= {"ablation_logits": last.logits.numpy(), "ablation_probabilities": last.probabilities.numpy()}
+    return arrays, {"edits": told, "target": wish.target, "grid": list(outcome.edited.grid)}
+
+
+def _top(logits: Tensor, labels: tuple[str, ...]) -> list:
+    values, classes = logits.softmax(-1).topk(min(5, len(logits)))
+    return [[labels[index], value] for index, value in zip(classes.tolist(), values.tolist(), strict=True)]
+
+
+def _listed(values: Tensor) -> list:
+    """Rows of rounded numbers, None for NaN."""
+    rounded = torch.round(values.double(), decimals=5)
+    return [[None if value != value else value for value in row] for row in rounded.tolist()]

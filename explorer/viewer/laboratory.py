@@ -1,0 +1,79 @@
+"""The laboratory's three views: the bench where things are changed, the parts of the model, and what came of it.
+
+They talk in the browser by `vit:lab` events on `document`; Python hears of changes by the bench's `edit` event alone.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from explorer.viewer.files import cached_file
+from explorer.viewer.viewer import HERE, component_script
+
+CSS = ("viewer.css", "laboratory.css")
+TEXT = HERE / "laboratory.text.json"
+
+
+def picture_file(picture: Image.Image) -> dict[str, Any]:
+    """A picture without loss, since single patches will be looked at, as a file of the app's cache."""
+    data = io.BytesIO()
+    picture.convert("RGB").save(data, "PNG", compress_level=1)
+    return cached_file(data.getvalue(), "picture.png")
+
+
+class _View(gr.HTML):
+    html, scripts = "", ()
+
+    def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
+        super().__init__(
+            value,
+            html_template=(HERE / self.html).read_text("utf-8"),
+            css_template="".join((HERE / name).read_text("utf-8") for name in CSS),
+            js_on_load=component_script("base.js", *self.scripts, text=TEXT),
+            apply_default_css=False,
+            lang=lang,
+            **kwargs,
+        )
+
+    def postprocess(self, value: dict | None) -> dict | None:
+        return value
+
+    def preprocess(self, payload: dict | None) -> dict | None:
+        return payload
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+
+class LaboratoryBench(_View):
+    """Where patches are selected and changed, positions, resolution and class chosen, and steps undone.
+
+    Value: {"seq", "picture": file, "grid", "layers", "heads", "head": whether it has one, "labels": names or None
+    where there are too many, "methods": [[name, caption], ...]}. Event, its data to be validated: `edit` with what
+    `laboratory_edits.read_wish` reads.
+    """
+
+    html, scripts = "laboratory.html", ("laboratory.js",)
+
+
+class LaboratoryParts(_View):
+    """Every head, MLP and layer as a switch, coloured by what the class loses without it.
+
+    Value: {"seq", "layers", "heads", "head", "ablation": None or {"label", "logit", "probability", "logits",
+    "probabilities": [L][H + 2] with None where not known yet, "done", "total"}}. Events: `ablate` {"target": text}, and
+    `stop`.
+    """
+
+    html, scripts = "laboratory_parts.html", ("laboratory_parts.js",)
+
+
+class LaboratoryOutcome(_View):
+    """Prediction and maps before and after. Value: {"seq", "caption", "top": [before, after] of [label, probability],
+    "watched": None or {"label", "logits", "probabilities": [before, after]}, "pictures": two files, "grids": two,
+    "dropped": places, "maps": {name: {"before", "after", "difference"}}, "note"}; null in a map where nothing is."""
+
+    html, scripts = "laboratory_outcome.html", ("laboratory_outcome.js",)

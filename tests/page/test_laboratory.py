@@ -1,0 +1,164 @@
+"""What a browser may ask of the laboratory, hostile wishes included, and what comes of a wish."""
+
+import numpy as np
+import pytest
+import torch
+
+from explorer.edits import Edits, PatchEdit, apply_edits
+from explorer.rollout import rollout
+from explorer.session import ModelChoice, look, look_at_size
+from explorer.tabs import laboratory
+from explorer.tabs.examples import example_files
+from explorer.tabs.laboratory_edits import difference, outcome_of, read_wish
+from vit_model import VisionTransformer, ViTConfig
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return look(ModelChoice(), str(example_files()[0]))
+
+
+def test_a_wish_is_read_as_it_was_written(scene):
+    told = {
+        "steps": [
+            {"kind": "drop", "patches": [3, 4], "seed": 0},
+            {"kind": "move", "patches": [7], "by": [0, -1], "seed": 1},
+        ],
+        "grid": [12, 12],
+        "positions": "shuffled",
+        "seed": 5,
+        "heads": [[1, 2], [0, 0], [1, 2]],
+        "mlps": [7],
+        "layers": [2],
+        "size": "",
+        "method": "own",
+        "target": "Golf_Ball",
+    }
+    wish = read_wish(told, scene)
+    steps = (PatchEdit("drop", (3, 4)), PatchEdit("move", (7,), by=(0, -1), seed=1))
+    assert wish.edits == Edits(steps, "shuffled", 5, ((0, 0), (1, 2)), (7,), (2,))
+    assert wish.target == scene.model.labels.index("golf_ball")
+    assert read_wish(told | {"target": "3"}, scene).target == 3
+    assert read_wish(told | {"size": "64", "grid": [8, 8]}, scene).edits.steps == steps
+    assert read_wish(told | {"size": "64"}, scene).edits.steps == (), "patches of another grid"
+    assert read_wish({}, scene).edits == Edits()
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        None,
+        [],
+        {"evil": 1},
+        {"steps": 3},
+        {"steps": [{}]},
+        {"steps": [{"kind": "drop", "patches": [1] * 2}]},
+        {"steps": [{"kind": "drop", "patches": [True]}]},
+        {"steps": [{"kind": "drop", "patches": list(range(10**4))}]},
+        {"steps": [{"kind": "explode", "patches": [1]}]},
+        {"steps": [{"kind": ["drop"], "patches": [1]}]},
+        {"steps": [{"kind": "move", "patches": [1], "by": [1]}]},
+        {"steps": [{"kind": "drop", "patches": [1], "code": "x"}]},
+        {"steps": [{"kind": "drop", "patches": [1]}] * 101},
+        {"heads": [[0]]},
+        {"heads": [[0, 1.0]]},
+        {"heads": [[0, 0]] * 1000},
+        {"mlps": ["0"]},
+        {"positions": {"a": 1}},
+        {"seed": -1},
+        {"seed": 2**40},
+        {"size": 64},
+        {"size": "6" * 300},
+        {"method": "../../etc"},
+        {"target": {"$": 1}},
+    ],
+    ids=str,
+)
+def test_hostile_wishes_are_refused_in_one_sentence(scene, told):
+    with pytest.raises(ValueError, match="could not be read"):
+        read_wish(told, scene)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"size": "100"}, "96x96"),
+        ({"size": "9999"}, "multiple|patches"),
+        ({"target": "unicorn"}, "unicorn"),
+        ({"target": "12"}, "from 0 to 9"),
+        ({"steps": [{"kind": "drop", "patches": [144]}]}, "patch must be from 0 to 143"),
+        ({"steps": [{"kind": "drop", "patches": list(range(144))}]}, "leave at least one"),
+        ({"heads": [[8, 0]]}, "layer must be from 0 to 7"),
+        ({"layers": [9]}, "layer must be from 0 to 7"),
+    ],
+)
+def test_wishes_that_people_can_mistake_have_words_of_their_own(scene, told, words):
+    with pytest.raises(ValueError, match=words):
+        outcome_of(scene, read_wish(told, scene))
+
+
+def test_an_outcome_is_the_edited_model_on_the_edited_picture(scene):
+    told = {"steps": [{"kind": "drop", "patches": list(range(20))}], "heads": [[0, 2]], "positions": "zero"}
+    outcome = outcome_of(scene, read_wish(told, scene))
+    edits = Edits((PatchEdit("drop", tuple(range(20))),), "zero", heads=((0, 2),))
+    expected = apply_edits(scene.model, scene.pixels, edits)
+    torch.testing.assert_close(outcome.logits, expected.model(expected.pixels)[0])
+    before, after = outcome.maps["rollout"]
+    row = rollout(scene.trace)[1:]
+    torch.testing.assert_close(before.flatten(), row / row.mean())
+    assert after.flatten()[:20].isnan().all()
+    assert float(after.nanmean()) == pytest.approx(1.0)
+    assert outcome.maps["positions"][1].nan_to_num().abs().max() == 0, "they are all zero"
+
+
+def test_nothing_changed_is_no_difference(scene):
+    outcome = outcome_of(scene, read_wish({}, scene))
+    assert torch.equal(outcome.logits, scene.trace.logits[0])
+    for before, after in outcome.maps.values():
+        assert not difference(before, after).any()
+
+
+def test_another_resolution_is_seen_with_its_interpolation(scene):
+    wish = read_wish({"size": "64x128", "method": "jax", "layers": [7]}, scene)
+    outcome = outcome_of(scene, wish)
+    seen = look_at_size(scene, (64, 128), "jax")
+    expected = apply_edits(seen.model, seen.pixels, Edits(layers=(7,)))
+    torch.testing.assert_close(outcome.logits, expected.model(expected.pixels)[0])
+    before, after = outcome.maps["attention"]
+    assert after.shape == (8, 16)
+    assert difference(before, after).shape == before.shape == (12, 12)
+    value = laboratory.outcome_value(outcome, wish, None)
+    assert value["grids"] == [[12, 12], [8, 16]]
+
+
+def test_everything_switched_off_has_no_rollout_and_no_crash(scene):
+    outcome = outcome_of(scene, read_wish({"layers": list(range(8))}, scene))
+    assert outcome.maps["rollout"][1].isnan().all()
+    value = laboratory.outcome_value(outcome, read_wish({}, scene), None)
+    assert value["maps"]["rollout"]["after"][0][0] is None
+
+
+def test_what_is_taken_away(scene):
+    state = {"edits": {"heads": [[1, 1]], "target": "2"}, "ablation": True}
+    arrays, choices = laboratory._arrays(scene, state)
+    assert choices["target"] == 2
+    assert arrays["ablation_logits"].shape == (8, 5)
+    assert np.isfinite(arrays["ablation_logits"]).all()
+    np.testing.assert_array_equal(arrays["logits_before"], scene.trace.logits[0])
+    arrays, _ = laboratory._arrays(scene, {})
+    assert "ablation_logits" not in arrays
+    with pytest.raises(ValueError, match="could not be read"):
+        laboratory._arrays(scene, {"edits": 7})
+
+
+@pytest.mark.parametrize("fields", [{"classes": 0}, {"pool": "mean-patches", "class_token": False}], ids=str)
+def test_models_without_a_head_or_a_class_token(scene, fields):
+    torch.manual_seed(0)
+    shape = {"image_size": 32, "patch_size": 8, "width": 32, "depth": 2, "heads": 2, "mlp_width": 48, "classes": 3}
+    model = VisionTransformer(ViTConfig(**shape | fields)).eval()
+    pixels = torch.randn(1, 3, 32, 32)
+    other = type(scene)(model, scene.choice, scene.picture, scene.picture_hash, pixels, scene.box, model.trace(pixels))
+    wish = read_wish({"steps": [{"kind": "drop", "patches": [0]}], "grid": [4, 4], "target": "0"}, other)
+    value = laboratory.outcome_value(outcome_of(other, wish), wish, None)
+    assert (value["watched"] is None) == (not model.config.classes)
+    assert value["dropped"] == [0]

@@ -1,0 +1,164 @@
+"""The Laboratory tab in a real Chromium: select, change, undo, switch off, ablate, cancel, take away."""
+
+import re
+
+import pytest
+
+from explorer.export import load_npz
+
+
+@pytest.fixture
+def page(open_page, served):
+    page = open_page(served)
+    page.set_default_timeout(60_000)
+    page.wait_for_selector("#scene-bar [data-state=ready]")
+    page.locator("#tab-laboratory-button").click()
+    for name in ("laboratory", "laboratory-outcome", "laboratory-parts"):
+        page.wait_for_selector(f"#{name} [data-state=ready]")
+    page.wait_for_function("window.vitStates.laboratory")
+    return page
+
+
+def edits(page):
+    return page.evaluate("window.vitStates.laboratory.edits")
+
+
+def seq(page):
+    return page.locator("#laboratory-outcome [data-seq]").get_attribute("data-seq")
+
+
+def changed(page, act):
+    """Do something and wait for what comes of it: the sentence on the class that is watched."""
+    before = seq(page)
+    act()
+    page.wait_for_function(
+        "b => document.querySelector('#laboratory-outcome [data-seq]').dataset.seq !== b", arg=before
+    )
+    page.wait_for_selector("#laboratory [data-state=ready]")
+    return page.locator("#laboratory-outcome [data-part=watched]").inner_text()
+
+
+def numbers(sentence):
+    return [float(number) for number in re.findall(r"([\d.]+)%", sentence)]
+
+
+def test_patches_are_masked_with_the_mouse_and_it_is_undone(page):
+    box = page.locator("#laboratory [data-part=stage]").bounding_box()
+    page.mouse.move(box["x"] + 5, box["y"] + 5)
+    page.mouse.down()
+    for step in range(1, 7):
+        page.mouse.move(box["x"] + 5 + box["width"] * step / 12, box["y"] + 5)
+    page.mouse.up()
+    sentence = changed(page, lambda: page.locator("#laboratory [data-kind=drop]").click())
+    assert edits(page)["steps"] == [{"kind": "drop", "patches": [0, 1, 2, 3, 4, 5, 6], "seed": 0}]
+    before, after = numbers(sentence)
+    assert before == 90.4
+    assert after != before
+    sentence = changed(page, lambda: page.locator("#laboratory [data-part=undo]").click())
+    assert edits(page)["steps"] == []
+    assert numbers(sentence) == [90.4, 90.4]
+    assert page.locator("#laboratory [data-part=undo]").is_disabled()
+
+
+def test_the_keyboard_selects_moves_and_changes(page):
+    page.locator("#laboratory [data-part=stage]").focus()
+    for key in ("ArrowDown", "Shift+ArrowRight", "ArrowDown", " "):
+        page.keyboard.press(key)
+    changed(page, lambda: page.keyboard.press("Alt+ArrowDown"))
+    changed(page, lambda: page.keyboard.press("g"))
+    steps = edits(page)["steps"]
+    assert [(step["kind"], step["patches"]) for step in steps] == [("move", [12, 13, 25]), ("grey", [24, 25, 37])]
+    assert steps[0]["by"] == [1, 0]
+    changed(page, lambda: page.keyboard.press("Control+z"))
+    assert len(edits(page)["steps"]) == 1
+
+
+def test_heads_switch_off_and_a_reset_brings_all_back(page):
+    cell = page.locator("#laboratory-parts [data-cell='0,2']")
+    sentence = changed(page, cell.click)
+    assert edits(page)["heads"] == [[0, 2]]
+    assert cell.get_attribute("aria-pressed") == "true"
+    assert numbers(sentence)[1] < 90.4
+    page.keyboard.press("ArrowRight")
+    changed(page, lambda: page.keyboard.press("Enter"))
+    assert edits(page)["mlps"] == [0]
+    sentence = changed(page, lambda: page.locator("#laboratory [data-part=reset]").click())
+    assert numbers(sentence) == [90.4, 90.4]
+    assert cell.get_attribute("aria-pressed") == "false"
+
+
+def test_another_resolution_takes_other_patches_and_says_so(page):
+    page.locator("#laboratory [data-part=all]").click()
+    changed(page, lambda: page.locator("#laboratory [data-kind=blur]").click())
+    size = page.locator("#laboratory [data-part=size]")
+    size.fill("128x64")
+    changed(page, lambda: size.press("Enter"))
+    assert edits(page)["grid"] == [16, 8]
+    assert edits(page)["steps"] == []
+    shape = page.locator("#laboratory-outcome [data-side=after] canvas").evaluate("c => [c.height, c.width]")
+    assert shape == [16, 8]
+    size.fill("100")
+    size.press("Enter")
+    toast = page.locator("[data-testid=toast-text]").last
+    toast.wait_for()
+    assert "96x96" in toast.inner_text()
+    assert edits(page)["grid"] == [16, 8], "what was there stays"
+
+
+def test_the_ablation_fills_the_table_and_all_of_it_can_be_taken_away(page):
+    page.locator("#laboratory [data-part=target]").fill("church")
+    changed(page, lambda: page.locator("#laboratory [data-part=target]").press("Enter"))
+    page.locator("#laboratory-parts [data-part=run]").click()
+    page.wait_for_selector("#laboratory-parts [data-state=complete]")
+    cells = page.locator("#laboratory-parts [data-cell]")
+    assert cells.count() == 8 * 5
+    assert all(re.fullmatch(r"[+−]?\d+\.\d", text) for text in cells.all_inner_texts())
+    cells.nth(3).hover()
+    assert (
+        "MLP of layer 0: on. Without it the logit of church changes by"
+        in page.locator("#laboratory-parts [data-part=reading]").inner_text()
+    )
+    for component, name in (("parts", "ablation.png"), ("outcome", "laboratory-rollout.png")):
+        with page.expect_download() as download:
+            page.locator(f"#laboratory-{component} [data-part=save]").click()
+        assert download.value.suggested_filename == name
+    page.locator("#save-npz").click()
+    link = page.locator("#saved-npz a[href*='vit-explorer-laboratory']").first
+    link.wait_for()
+    with page.expect_download() as download:
+        link.click()
+    arrays, manifest = load_npz(download.value.path())
+    assert arrays["ablation_logits"].shape == (8, 5)
+    assert manifest["choices"]["edits"]["target"] == "church"
+
+
+def test_an_ablation_can_be_cancelled(page, monkeypatch):
+    import time
+
+    from explorer import ablation
+
+    variants = ablation._variants
+
+    def slow(*arguments):
+        time.sleep(1.5)
+        return variants(*arguments)
+
+    monkeypatch.setattr(ablation, "_variants", slow)
+    page.locator("#laboratory-parts [data-part=run]").click()
+    page.wait_for_function("document.querySelector('#laboratory-parts [data-part=progress]').value > 0")
+    page.locator("#laboratory-parts [data-part=stop]").click()
+    page.wait_for_selector("#laboratory-parts [data-state=ready]")
+    page.wait_for_timeout(4000)
+    filled = [text for text in page.locator("#laboratory-parts [data-cell]").all_inner_texts() if text]
+    assert 0 < len(filled) < 40, "what was there stays, and no more comes"
+    assert page.locator("#laboratory-parts [data-part=run]").is_visible()
+
+
+def test_on_a_phone_in_chinese_nothing_is_wider_than_the_screen(open_page, served):
+    page = open_page(served, viewport={"width": 390, "height": 844}, locale="zh-CN")
+    page.wait_for_selector("#scene-bar [data-state=ready]")
+    page.evaluate("""() => [...document.querySelectorAll('button')].filter((button) =>
+        button.textContent.trim() === '实验室').forEach((button) => button.click())""")
+    page.wait_for_selector("#laboratory [data-state=ready]", timeout=60_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.locator("#laboratory [data-kind=drop]").inner_text().startswith("遮蔽")
