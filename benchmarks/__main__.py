@@ -6,6 +6,7 @@ import importlib
 import sys
 
 NAMES = {
+    "explain": "methods of explanation against a forward pass, captum, pytorch-grad-cam and stored attention",
     "explore": "the forward pass, analyses, memory and start-up of the explorer",
     "faithfulness": "which method's maps are true: deletion and insertion over a folder of pictures",
     "hover": "the viewer in a real browser: packing, hovering, waiting times",

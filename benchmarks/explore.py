@@ -23,7 +23,7 @@ from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
 from explorer.allocator import keep_freed_memory
 from explorer.attention import layer_attention
-from explorer.gradient_rollout import gradient_rollout
+from explorer.methods import explain
 from explorer.rollout import rollout, rollout_matrices
 from explorer.statistics import attention_distance, attention_entropy
 from explorer.viewer.pack import compress, pack
@@ -95,7 +95,7 @@ def picture(rounds: int, quick: bool) -> Iterator[Result]:
             "rollout, whole matrices": partial(rollout_matrices, trace),
             "attention distance": partial(attention_distance, trace, config.patch_size),
             "attention entropy": partial(attention_entropy, trace),
-            "gradient rollout (forward and backward)": partial(gradient_rollout, model, pixels, 0),
+            "gradient rollout (forward and backward)": partial(explain, model, pixels, "gradient-rollout", 0),
         }
         everything = {
             "plain forward": partial(model, pixels),

@@ -9,15 +9,19 @@ import numpy as np
 import torch
 
 from explorer.cache import ByteCache
+from explorer.classes import Class, chosen_classes, class_index
 from explorer.device import ZERO_GPU, on_gpu
 from explorer.explanation import Explanation
 from explorer.gradients import Progress
-from explorer.methods import explain, uses_gradients
+from explorer.methods import METHODS, explain, uses_gradients
 from explorer.session import ModelChoice, Scene, gradients_of, on_best_device
 from vit_model.errors import CodedError
 
 SLOW = ("integrated-gradients", "smoothgrad", "occlusion")
 """Methods that run the model many times."""
+
+MOST = {"steps": 128, "samples": 64}
+"""Of the choices that are as many passes."""
 
 MOST_WORK = int(os.environ.get("VIT_EXPLORER_MAX_EXPLAINING", 2_000_000))
 """Passes times tokens of one map. 1,369 patches left out one at a time, a 37 x 37 grid, are just below it."""
@@ -32,6 +36,7 @@ def explained(
 
     Raises as `explain`, and CodedError where the map would take more work than this host gives to one.
     """
+    choices = choices if "against" not in choices else choices | {"against": _number(scene, choices["against"])}
     check_work(scene, method, choices)
 
     def make() -> Explanation:
@@ -39,8 +44,8 @@ def explained(
             values, *said = _on_zero_gpu(scene.choice, scene.pixels.numpy(), method, target, choices, scene.resizing)
             return Explanation(method, torch.from_numpy(values), *said)
         gradients = None
-        if uses_gradients(method) and target is not None:
-            gradients = gradients_of(scene, target, choices.get("against"))
+        if method in METHODS and uses_gradients(method) and scene.model.config.classes:
+            gradients = gradients_of(scene, *chosen_classes(scene.model, scene.trace, target, choices.get("against")))
         pixels, told = scene.pixels.to(scene.trace.logits.device), {"gradients": gradients, "progress": progress}
         return explain(scene.model, pixels, method, target, trace=scene.trace, **told, **choices)
 
@@ -61,14 +66,23 @@ def passes(scene: Scene, method: str, choices: dict) -> int:
 
 
 def check_work(scene: Scene, method: str, choices: dict) -> None:
+    """CodedError where a map takes more passes than this host gives to one."""
+    if method not in SLOW:
+        return
     count, tokens = passes(scene, method, choices), scene.trace.tokens
-    if method in SLOW and isinstance(count, int) and count * tokens > MOST_WORK:
+    most = max(MOST_WORK // tokens, 1)
+    for name in MOST.keys() & choices.keys():
+        most = min(most, MOST[name])
+    if isinstance(count, int) and count > most:
         message = (
-            f"{method} would run the model {count} times over {tokens} tokens; this host allows "
-            f"{max(MOST_WORK // tokens, 1)} times: choose fewer, or a lower resolution"
+            f"{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
+            "fewer, or a lower resolution"
         )
-        details = {"method": method, "count": count, "tokens": tokens, "most": max(MOST_WORK // tokens, 1)}
-        raise CodedError(message, "too_much_explaining", **details)
+        raise CodedError(message, "too_much_explaining", method=method, count=count, tokens=tokens, most=most)
+
+
+def _number(scene: Scene, against: Class | None) -> int | None:
+    return None if against is None else class_index(scene.model, against)
 
 
 def _key(scene: Scene, method: str, target: int | None, choices: dict) -> Hashable:

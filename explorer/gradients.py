@@ -46,8 +46,15 @@ class Gradients:
 def class_gradients(
     model: VisionTransformer, pixels: Tensor, target: Class | None = None, against: Class | None = None
 ) -> Gradients:
-    """One forward and one backward pass over pixels [1, C, h, w]; no gradient of a parameter is computed. A target of
-    None is the predicted class.
+    """`differentiated`'s gradients alone."""
+    return differentiated(model, pixels, target, against)[1]
+
+
+def differentiated(
+    model: VisionTransformer, pixels: Tensor, target: Class | None = None, against: Class | None = None
+) -> tuple[Trace, Gradients]:
+    """A plain trace and its gradients, by one forward and one backward pass over pixels [1, C, h, w]; no gradient of a
+    parameter is computed. A target of None is the predicted class.
 
     Raises CodedError for a class that the model does not have, for a model without a head, and where gradients are NaN
     or infinite.
@@ -59,7 +66,7 @@ def class_gradients(
         score = class_score(trace.logits[0], target, against)
     *outputs, of_pixels = torch.autograd.grad(score, [*trace.head_outputs, pixels])
     check_finite((*outputs, of_pixels), f"the gradients of class {target} ({model.labels[target]})")
-    return Gradients(tuple(outputs), of_pixels, target, against)
+    return trace.detached(), Gradients(tuple(outputs), of_pixels, target, against)
 
 
 def gradients_for(

@@ -18,7 +18,7 @@ from explorer.classes import Class, class_index
 from explorer.explanation import Explanation, on_grid
 from explorer.grad_cam import grad_cam
 from explorer.gradient_rollout import gradient_rollout
-from explorer.gradients import Gradients, Progress
+from explorer.gradients import Gradients, Progress, differentiated
 from explorer.input_gradient import input_gradient
 from explorer.integrated_gradients import integrated_gradients
 from explorer.legrad import legrad
@@ -61,6 +61,8 @@ def explain(
     if target is not None and not model.config.classes and not looks_at_a_class(method):
         raise ValueError(f"this model has no head, so it has no class {target}; leave target out")
     target = None if target is None else class_index(model, target)
+    if trace is None and gradients is None and uses_gradients(method) and len(pixels) == 1:
+        trace, gradients = differentiated(model, pixels, target, choices.get("against"))
     trace = model.trace(pixels) if trace is None else trace
     check_one_picture(trace)
     given = {"gradients": gradients, "progress": progress}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -89,9 +89,11 @@ class Trace:
 
     def to(self, device: torch.device | str) -> Trace:
         """The same trace on another device."""
-        names = ("residual", "queries", "keys", "values", "head_outputs")
-        moved = {name: tuple(tensor.to(device) for tensor in getattr(self, name)) for name in names}
-        return Trace(self.logits.to(device), **moved, grid=self.grid, prefix=self.prefix)
+        return self._each(lambda tensor: tensor.to(device))
+
+    def detached(self) -> Trace:
+        """The same numbers without their graph: what a plain trace holds."""
+        return self._each(Tensor.detach)
 
     @property
     def nbytes(self) -> int:
@@ -99,6 +101,11 @@ class Trace:
         tensors = [self.logits, *self.residual, *self.queries, *self.keys, *self.values, *self.head_outputs]
         storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
         return sum(storages.values())
+
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Trace:
+        names = ("residual", "queries", "keys", "values", "head_outputs")
+        changed = {name: tuple(map(function, getattr(self, name))) for name in names}
+        return replace(self, logits=function(self.logits), **changed)
 
     def _layer(self, layer: int) -> int:
         if not -self.layers <= layer < self.layers:

@@ -11,8 +11,10 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from explorer.attention import attention_columns, attention_rows
+from explorer.classes import class_index
+from explorer.explaining import explained
 from explorer.export import manifest_for, save_npz
-from explorer.methods import METHODS, explain
+from explorer.methods import METHODS
 from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
 from explorer.tabs.errors import said_plainly
@@ -69,13 +71,14 @@ def endpoints(local_paths: bool) -> None:
 
     @said_plainly
     def explain_picture(
-        request: gr.Request, model: str, picture: str, size: str, method: str, target: str, choices: str
+        request: gr.Request, model: str, picture: str, size: str, method: str, target: str, choices: str, against: str
     ) -> dict:
         """One explanation of a picture as a map over its patches.
 
-        target: a class number, a label, or empty for the predicted class; choices: a JSON object of the method's own
-        choices, such as {"head_fusion": "max", "discard_ratio": 0.9}.
-        Returns {"method", "target", "signed", "values": [rows][columns], ...}.
+        target: a class number, a label, or empty for the predicted class; against: likewise, the class that it is held
+        against ("why this and not that"), or empty for none; choices: a JSON object of the method's own choices, such
+        as {"head_fusion": "max", "discard_ratio": 0.9}.
+        Returns {"method", "target", "against", "signed", "values": [rows][columns], ...}.
         """
         seen = scene(model, picture, size, request)
         try:
@@ -84,14 +87,16 @@ def endpoints(local_paths: bool) -> None:
             raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}") from error
         if not isinstance(options, dict):
             raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}")
-        pixels = seen.pixels.to(seen.trace.logits.device)
         try:
-            found = explain(seen.model, pixels, method, target=_target(seen, target), trace=seen.trace, **options)
+            if (other := _class(seen, against)) is not None:
+                options["against"] = other
+            found = explained(seen, method, _class(seen, target), **options)
         except TypeError as error:  # a choice of the wrong kind, such as a text where a number belongs
             raise ValueError(f"choices of {method} do not fit: {error}") from error
         return _about(seen) | {
             "method": found.method,
             "target": found.target,
+            "against": found.against,
             "signed": found.signed,
             "values": found.values.tolist(),
         }
@@ -135,7 +140,13 @@ def endpoints(local_paths: bool) -> None:
         (
             explain_picture,
             "explain",
-            [*seen_as, method, gr.Textbox("", label="target", **hidden), gr.Textbox("{}", label="choices", **hidden)],
+            [
+                *seen_as,
+                method,
+                gr.Textbox("", label="target", **hidden),
+                gr.Textbox("{}", label="choices", **hidden),
+                gr.Textbox("", label="against", **hidden),
+            ],
             gr.JSON(**hidden),
         ),
         (
@@ -174,12 +185,6 @@ def _about(seen: Scene) -> dict:
     return known | {"picture_hash": seen.picture_hash, "grid": list(seen.trace.grid)}
 
 
-def _target(seen: Scene, target: str | None) -> int | None:
-    target = (target or "").strip()
-    if not target:
-        return None
-    if target in seen.model.labels:
-        return seen.model.labels.index(target)
-    if target.isascii() and target.isdigit():
-        return int(target)
-    raise ValueError(f"{target[:60]!r} is neither a class number nor a label of this model")
+def _class(seen: Scene, named: str | None) -> int | None:
+    """A class as a client names it: a label, a number in digits, or nothing."""
+    return class_index(seen.model, named) if (named or "").strip() else None

@@ -16,6 +16,7 @@ from explorer.tabs import (
     api,
     attention,
     compare,
+    explain,
     figures,
     inside,
     laboratory,
@@ -83,7 +84,8 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 card = SceneBar(elem_id="model-card")
             with gr.Column(scale=3, min_width=320, elem_id="main"):
                 with gr.Tabs(selected="attention", elem_id="tabs") as strip:
-                    tabs = [module.build() for module in (patches, attention, rollout, positions)]
+                    tabs = [patches.build(), attention.build(), rollout.build()]
+                    tabs += [explain.build(picker.choice, picture), positions.build()]
                     tabs.append(truth.build(picker.choice, picture))
                     tabs += [inside.build(), laboratory.build(picker.choice, picture)]
                     tabs += [compare.build(local_paths, checkpoints), figures.build()]

@@ -166,7 +166,7 @@ def viewer_value(
         "caption": caption,
         "shown": {"layer": shown_layer, "panel": shown_panel, "query": query},
         "data": cached_file(_packed_layer(source, shown_layer), "layer.bin") if whole else None,
-        "picture": cached_file(*_encoded(picture)) if picture is not None else None,
+        "picture": cached_file(*encoded_picture(picture)) if picture is not None else None,
     }
 
 
@@ -197,7 +197,7 @@ def _packed_layer(source: Source, layer: int) -> bytes:
     return compress(pack(np.asarray(source.matrices(layer)), source.signed))
 
 
-def _encoded(picture: Image.Image) -> tuple[bytes, str]:
+def encoded_picture(picture: Image.Image) -> tuple[bytes, str]:
     """Small pictures without loss, others as a JPEG of high quality; both within a few milliseconds."""
     small, file = picture.width * picture.height <= 128 * 128, io.BytesIO()
     if small:

@@ -151,3 +151,11 @@ def test_gradients_of_another_class_are_refused(tiny_model):
 
 def test_gradients_and_progress_are_no_choices():
     assert not {"gradients", "progress"} & {name for method in METHODS for name in choices_of(method)}
+
+
+@pytest.mark.parametrize("method", ["relevance", "gradient-rollout", "attention-gradient", "input-gradient"])
+def test_methods_of_one_backward_pass_run_the_model_once(tiny_model, method, monkeypatch):
+    model, calls, run = tiny_model(), [], VisionTransformer._run
+    monkeypatch.setattr(VisionTransformer, "_run", lambda *all: calls.append(1) or run(*all))
+    explain(model, PIXELS, method, 1)
+    assert len(calls) == 1

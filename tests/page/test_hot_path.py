@@ -183,16 +183,16 @@ def test_the_scene_at_another_size_is_what_the_model_at_that_size_sees(picture):
 
 def test_in_the_browser_a_tab_opened_again_keeps_its_value(open_page, served, forwards):
     at = open_page(served)
-    tabs = at.get_by_role("tab")
-    for number, name in enumerate(MODULES):
-        tabs.nth(number).click()
+    tabs = {name: at.get_by_role("tab", name=name.capitalize(), exact=True) for name in MODULES}
+    for name, tab in tabs.items():
+        tab.click()
         at.wait_for_selector(f"#{name} [data-state=ready], #{name} [data-state=complete]")
     at.wait_for_timeout(500)
     sequence = "[...document.querySelectorAll('#attention [data-seq], #rollout [data-seq]')].map((e) => e.dataset.seq)"
     before, ran = at.evaluate(sequence), len(forwards)
-    for number, _ in enumerate(MODULES):
+    for tab in tabs.values():
         with at.expect_response(lambda response: "queue/data" in response.url or "queue/join" in response.url):
-            tabs.nth(number).click()
+            tab.click()
         at.wait_for_timeout(300)
     assert at.evaluate(sequence) == before
     assert len(forwards) == ran

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from explorer.export import load_npz
 from vit_model import SIZES, VisionTransformer, ViTConfig, save_model
 
-TABS = {"patches": 0, "attention": 1, "rollout": 2, "positions": 3}
+TABS = {"patches": 0, "attention": 1, "rollout": 2, "explain": 3, "positions": 4}
 
 
 def ready(page, name):

@@ -1,0 +1,57 @@
+"""Peak memory of the methods of explanation, in a process of its own: `python -m benchmarks.explain_memory SIDE` prints
+JSON. Peaks come from /proc, so Linux only."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from benchmarks.memory import peak_of, resident_bytes
+from vit_model.config import ViTConfig
+
+METHODS = ("rollout", "grad-cam", "legrad", "input-gradient", "attention-gradient", "gradient-rollout", "relevance")
+ORACLE = "relevance with stored attention (oracle)"
+
+
+def measured(side: int) -> dict:
+    """B/16 over one picture of `side` pixels: {"tokens", "peaks": {name: MiB above the loaded model}}."""
+    found = subprocess.run(
+        [sys.executable, "-m", "benchmarks.explain_memory", str(side)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if found.returncode:
+        raise RuntimeError(f"measuring memory at {side} px failed:\n{found.stderr}")
+    return json.loads(found.stdout)
+
+
+def peaks(config: ViTConfig) -> dict:
+    """Each method from pixels alone; a peak holds no more than the library's buffers from before."""
+    import torch
+
+    from benchmarks.explain_oracles import with_stored_attention
+    from explorer.methods import explain
+    from vit_model import VisionTransformer
+
+    torch.manual_seed(0)
+    model = VisionTransformer(config).eval().requires_grad_(False)
+    pixels, found = torch.randn(1, config.channels, *config.image_size), {}
+    model(pixels)  # the library's own buffers are there from now on
+    base = resident_bytes("VmRSS")
+    for method in METHODS:
+        found[method] = peak_of(lambda method=method: explain(model, pixels, method, 0), base)[1]["peak_mib"]
+    oracle = with_stored_attention(config)["relevance"]
+    base = resident_bytes("VmRSS")
+    found[ORACLE] = peak_of(lambda: oracle(pixels, 0), base)[1]["peak_mib"]
+    return {"tokens": config.tokens, "peaks": found}
+
+
+if __name__ == "__main__":
+    from vit_model import SIZES
+
+    print(json.dumps(peaks(replace(SIZES["B/16"], image_size=int(sys.argv[1])))))

@@ -1,0 +1,215 @@
+"""The Explain tab: why the model names a class, or that class and not another, as every method of METHODS sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import gradio as gr
+from gradio.components import Component
+
+from explorer.classes import Class, chosen_classes
+from explorer.explaining import SLOW, explained, is_explained, passes
+from explorer.explanation import Explanation
+from explorer.methods import METHODS, choices_of, looks_at_a_class
+from explorer.session import ModelChoice, Scene, look
+from explorer.tabs import explain_choices
+from explorer.tabs.errors import reason_of, said_plainly
+from explorer.tabs.progress import followed
+from explorer.tabs.store import both
+from explorer.tabs.tab import Tab
+from explorer.tabs.text import TEXT, say, words
+from explorer.viewer.explain import ExplainViewer, explain_value
+
+
+def build(choice: Component, picture: Component) -> Tab:
+    """`choice`, `picture`: the page's own, of which the slow methods make their maps."""
+    with gr.Tab(words("tab_explain"), id="explain", elem_id="tab-explain") as item:
+        with gr.Row(elem_id="explain-classes"):
+            target, against = (
+                gr.Dropdown(
+                    [],
+                    value=None,
+                    label=words(f"explain_{role}"),
+                    info=words(f"explain_{role}_info"),
+                    allow_custom_value=True,
+                    min_width=220,
+                    elem_id=f"explain-{role}",
+                )
+                for role in ("target", "against")
+            )
+        viewer = ExplainViewer(elem_id="explain", choices_prefix="explain-of-")
+        controls = explain_choices.build()
+        with gr.Row(elem_id="explain-slow"):
+            small = {"size": "sm", "scale": 0}
+            run = gr.Button(words("explain_run"), min_width=240, elem_id="explain-run", **small)
+            stop = gr.Button(words("explain_stop"), min_width=120, visible=False, elem_id="explain-stop", **small)
+            status = gr.Markdown(elem_id="explain-status")
+        with gr.Accordion(words("what"), open=False):
+            gr.Markdown(words("about_explain"), elem_classes="about")
+    inputs = [target, against, *controls.values()]
+    keys = tuple(controls)
+
+    @said_plainly
+    def compute(request: gr.Request, choice: ModelChoice, picture_file: str | None, *inputs):
+        yield from _compute(keys, request, choice, picture_file, *inputs)
+
+    started = run.click(
+        compute,
+        [choice, picture, *inputs],
+        [viewer, status, run, stop],
+        api_visibility="private",
+        show_progress="hidden",
+    )
+    at_once = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    stop.click(_stopped, None, [status, run, stop], cancels=[started], **at_once)
+    for changed in (choice, picture, *inputs):  # what comes next would be of another picture, class or choice
+        changed.change(_idle, None, [status, run, stop], cancels=[started], **at_once)
+    return Tab("explain", item, (viewer, target, against), partial(_show, keys), partial(_arrays, keys), inputs)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor asks of one scene: two classes as numbers (None without a head), each method's choices, and why a
+    class that they named is not taken, in both languages."""
+
+    scene: Scene
+    target: int | None
+    against: int | None
+    choices: dict[str, dict]
+    notice: dict[str, str] | str = ""
+
+    @classmethod
+    def of(cls, scene: Scene, keys: Sequence, target: str | None, against: str | None, *values: object) -> Asked:
+        choices = explain_choices.chosen(keys, values, scene.trace)
+        if not scene.model.config.classes:
+            return cls(scene, None, None, choices, both("explain_no_head"))
+        try:
+            classes = chosen_classes(scene.model, scene.trace, _named(target), _named(against))
+            return cls(scene, *classes, choices)
+        except ValueError as error:  # such as a label of the model before: the predicted class is what there is to show
+            reason = {language: reason_of(error, language) for language in TEXT}
+            notice = {language: TEXT[language]["explain_instead"].format(reason=reason[language]) for language in TEXT}
+            return cls(scene, *chosen_classes(scene.model, scene.trace, None), choices, notice)
+
+    def of_method(self, method: str) -> tuple[int | None, dict]:
+        """(target, choices) for `explained`."""
+        choices = self.choices.get(method, {})
+        if not looks_at_a_class(method):
+            return None, choices
+        return self.target, choices | {"against": self.against}
+
+    def is_there(self, method: str) -> bool:
+        """Whether the method is quick, or its map made before."""
+        target, choices = self.of_method(method)
+        return method not in SLOW or is_explained(self.scene, method, target, **choices)
+
+    def maps(self) -> tuple[dict[str, Explanation], dict[str, dict[str, str]]]:
+        """(what is there, why a method is off)."""
+        found, off = {}, {}
+        for method in METHODS:
+            if looks_at_a_class(method) and self.target is None:
+                off[method] = both("explain_off")
+            elif self.is_there(method):
+                target, choices = self.of_method(method)
+                try:
+                    found[method] = explained(self.scene, method, target, **choices)
+                except ValueError as error:
+                    off[method] = {language: reason_of(error, language) for language in TEXT}
+        return found, off
+
+    def value(self, also_off: dict[str, dict[str, str]] | None = None) -> dict:
+        """The viewer's. `also_off`: methods that failed."""
+        maps, off = self.maps()
+        facts = {}
+        if made := maps.get("integrated-gradients"):
+            facts["integrated-gradients"] = both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
+        return explain_value(
+            list(METHODS),
+            maps,
+            off | (also_off or {}),
+            self.scene.trace.grid,
+            picture=self.scene.model.preprocessing.pixels_to_picture(self.scene.pixels),
+            title=self._title(),
+            caption=self.scene.name,
+            notice=self.notice,
+            facts=facts,
+        )
+
+    def _title(self) -> dict[str, str]:
+        if self.target is None:
+            return both("explain_title_no_class")
+        probabilities = self.scene.trace.logits[0].float().softmax(-1)
+        label, share = self.scene.model.labels[self.target], f"{probabilities[self.target].item():.1%}"
+        if self.against is not None:
+            other = self.scene.model.labels[self.against], f"{probabilities[self.against].item():.1%}"
+            return both("explain_title_against", label=label, share=share, other=other[0], other_share=other[1])
+        predicted = self.target == int(probabilities.argmax())
+        return both("explain_title_predicted" if predicted else "explain_title", label=label, share=share)
+
+
+def _named(text: str | None) -> Class | None:
+    """A class as the list gives it, "#7", or as it was typed."""
+    text = (text or "").strip()
+    if not text:
+        return None
+    number = text.removeprefix("#")
+    return int(number) if text != number and number.isascii() and number.isdigit() and len(number) < 10 else text
+
+
+def _show(keys: Sequence, scene: Scene, request: gr.Request, *inputs) -> list:
+    labels = scene.model.labels if scene.model.config.classes else ()
+    listed = [(label.replace("_", " "), f"#{index}") for index, label in enumerate(labels)]
+    return [Asked.of(scene, keys, *inputs).value(), gr.Dropdown(choices=listed), gr.Dropdown(choices=listed)]
+
+
+def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_file: str | None, *inputs):
+    """Makes the slow methods' maps one after another, the quickest first; what is made is kept, also on a cancel."""
+    if not picture_file:
+        raise ValueError(say(request, "need_picture"))
+    scene = look(choice, picture_file)
+    asked, failed = Asked.of(scene, keys, *inputs), {}
+    wanted = [method for method in SLOW if asked.target is not None and not asked.is_there(method)]
+    for method in sorted(wanted, key=lambda name: passes(scene, name, asked.choices[name])):
+        target, choices = asked.of_method(method)
+        with closing(followed(partial(explained, scene, method, target, **choices))) as following:
+            try:
+                for done, total in following:
+                    name = say(request, f"explain_{method}")
+                    doing = say(request, "explain_doing", method=name, done=done, total=total)
+                    yield gr.skip(), doing, gr.Button(visible=False), gr.Button(visible=True)
+            except ValueError as error:
+                failed[method] = {language: reason_of(error, language) for language in TEXT}
+        yield asked.value(failed), gr.skip(), gr.skip(), gr.skip()
+    yield gr.skip(), say(request, "explain_done"), gr.Button(visible=True), gr.Button(visible=False)
+
+
+def _stopped(request: gr.Request) -> list:
+    return [say(request, "explain_stopped"), gr.Button(visible=True), gr.Button(visible=False)]
+
+
+def _idle() -> list:
+    return ["", gr.Button(visible=True), gr.Button(visible=False)]
+
+
+def _arrays(keys: Sequence, scene: Scene, state: dict, *inputs) -> tuple[dict, dict]:
+    """Every map that is there, with the choices that it was made by; `shown` is the one that was large."""
+    asked = Asked.of(scene, keys, *inputs)
+    maps, _ = asked.maps()
+    arrays = {method.replace("-", "_"): made.values.numpy() for method, made in maps.items()}
+    if asked.target is not None:
+        arrays["logits"] = scene.trace.logits[0].float().cpu().numpy()
+    shown = state.get("method")
+    labels = scene.model.labels
+    return arrays, {
+        "shown": shown if shown in METHODS else None,
+        "target": asked.target,
+        "target_label": None if asked.target is None else labels[asked.target],
+        "against": asked.against,
+        "against_label": None if asked.against is None else labels[asked.against],
+        "methods": {method: choices_of(method) | asked.of_method(method)[1] for method in maps},
+        "signed": [method for method, made in maps.items() if made.signed],
+        "grid": list(scene.trace.grid),
+    }

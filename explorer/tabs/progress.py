@@ -1,0 +1,36 @@
+"""Long work for a generator event: its progress, and an end when the visitor stops it or closes the page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from explorer.gradients import Progress
+
+Result = TypeVar("Result")
+
+
+class StoppedError(Exception):
+    """Raised inside work whose visitor has stopped it."""
+
+
+def followed(work: Callable[[Progress], Result], seconds: float = 0.2) -> Generator[tuple[int, int], None, Result]:
+    """Runs work(progress) in a thread; yields the latest (done, of how many) every few moments and returns what it
+    returned. When the generator is closed, which is what Gradio does on a cancel, the work ends at its next report."""
+    stop, latest = threading.Event(), [(0, 1)]
+
+    def progress(done: int, total: int) -> None:
+        if stop.is_set():
+            raise StoppedError
+        latest[0] = (done, total)
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(work, progress)
+        try:
+            while not wait([future], seconds).done:
+                yield latest[0]
+        finally:
+            stop.set()
+    return future.result()

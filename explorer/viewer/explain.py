@@ -1,0 +1,88 @@
+"""ExplainViewer: maps of several methods over one picture, one of them large, with its legend and how to read it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from explorer.explanation import Explanation
+from explorer.viewer.files import cached_file
+from explorer.viewer.viewer import HERE, Caption, component_script, encoded_picture
+
+
+class ExplainViewer(gr.HTML):
+    """Value: what `explain_value` returns, or None. Which map is large is chosen in the browser, with no request; it
+    says so as `vit:state` ({viewer: elem_id, method}) and shows the element "PREFIX-METHOD" alone of those whose id
+    starts with `choices_prefix`."""
+
+    def __init__(
+        self,
+        value: dict | None = None,
+        *,
+        elem_id: str,
+        choices_prefix: str,
+        lang: str | None = None,
+        **choices: Any,
+    ):
+        super().__init__(
+            value,
+            elem_id=elem_id,
+            html_template=(HERE / "explain.html").read_text("utf-8"),
+            css_template="\n".join((HERE / name).read_text("utf-8") for name in ("viewer.css", "explain.css")),
+            js_on_load=component_script("base.js", "explain_png.js", "explain.js", text=HERE / "explain.text.json"),
+            apply_default_css=False,
+            viewer=elem_id,
+            choices_prefix=choices_prefix,
+            lang=lang,
+            **choices,
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        return {"type": "object"}
+
+
+def explain_value(
+    methods: Sequence[str],
+    maps: Mapping[str, Explanation],
+    off: Mapping[str, Caption],
+    grid: tuple[int, int],
+    *,
+    picture: Image.Image,
+    title: Caption = "",
+    caption: Caption = "",
+    notice: Caption = "",
+    facts: Mapping[str, Caption] | None = None,
+) -> dict[str, Any]:
+    """What a viewer shows: `methods` in their order, each with its map of `grid` [gh, gw], or none and `off`, why not.
+
+    - `picture`: what the model sees; `title`: of what this is an explanation; `caption`: under a saved picture;
+      `notice`: what to know first; `facts`: a sentence under a method's map.
+    """
+    facts = facts or {}
+    return {
+        "grid": list(grid),
+        "methods": [
+            {
+                "name": name,
+                "values": _float32(maps[name]) if name in maps else None,
+                "signed": name in maps and maps[name].signed,
+                "off": off.get(name, ""),
+                "fact": facts.get(name, ""),
+            }
+            for name in methods
+        ],
+        "picture": cached_file(*encoded_picture(picture)),
+        "title": title,
+        "caption": caption,
+        "notice": notice,
+    }
+
+
+def _float32(explanation: Explanation) -> str:
+    """Row by row, little-endian, base64: 7 kB for 37 x 37 patches."""
+    return base64.b64encode(np.ascontiguousarray(explanation.values.numpy(), "<f4")).decode()
