@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit_model.errors import CodedError
+from explorer.classes import class_index
 from vit_model.model import VisionTransformer
 
 VALUES = ("probability", "logit")
@@ -159,12 +159,7 @@ def order_of(values: Tensor, seed: int = 0) -> Tensor:
 
 
 def _check(model: VisionTransformer, target: int, steps: int, value: str) -> None:
-    classes = model.config.classes
-    if not classes:
-        message = "this model has no head, so there is no class whose score could fall; choose a model with a head"
-        raise CodedError(message, "truth_no_head")
-    if not 0 <= target < classes:
-        raise ValueError(f"target must be a class from 0 to {classes - 1}, got {target}")
+    class_index(model, target)
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if value not in VALUES:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from explorer.agreement import rank_agreement
 from explorer.baselines import random_maps, sobel_map
+from explorer.classes import class_index
 from explorer.faithfulness import Curves, faithfulness
-from explorer.gradients import Gradients, class_gradients
+from explorer.gradients import Gradients, Progress, class_gradients
 from explorer.methods import METHODS, explain
-from vit_model.errors import CodedError
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -62,16 +62,15 @@ def leaderboard(
     draws: int = DRAWS,
     seed: int = 0,
     value: str = "probability",
+    progress: Progress | None = None,
 ) -> Iterator[Leaderboard]:
     """Every method of METHODS (or those named) for class `target` on pixels [1, C, h, w], each with its default
     choices, measured by `faithfulness` together with `random` (the mean of `draws` random orders) and `sobel` (edges of
-    the picture). Yields before each map and after each step; the last one is complete.
+    the picture). Yields before each map and after each step; the last one is complete. `progress`: see `explain`.
 
     Raises ValueError for a model without a head, unknown methods, and what `faithfulness` refuses.
     """
-    if not model.config.classes:
-        message = "this model has no head, so there is no class whose score could fall; choose a model with a head"
-        raise CodedError(message, "truth_no_head")
+    target = class_index(model, target)
     names = tuple(METHODS) if methods is None else tuple(dict.fromkeys(methods))
     if unknown := [name for name in names if name not in METHODS]:
         raise ValueError(f"unknown method {unknown[0]!r}; the methods are {', '.join(METHODS)}")
@@ -80,7 +79,7 @@ def leaderboard(
     for index, name in enumerate(names):
         yield replace(now, doing=name, done=0.5 * index / len(names))
         try:
-            values = explain(model, pixels, name, target, trace=trace, gradients=gradients).values
+            values = explain(model, pixels, name, target, trace=trace, gradients=gradients, progress=progress).values
             now = replace(now, maps=now.maps | {name: values})
         except ValueError as error:
             now = replace(now, refused=now.refused | {name: error})

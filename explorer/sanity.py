@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from explorer.agreement import spearman
+from explorer.classes import class_index
+from explorer.gradients import Progress
 from explorer.leaderboard import shared_gradients
 from explorer.methods import METHODS, explain
-from vit_model.errors import CodedError
 from vit_model.model import VisionTransformer
 
 STAYS = 0.5
@@ -75,19 +76,19 @@ def sanity(
     methods: Sequence[str] | None = None,
     *,
     seed: int = 0,
+    progress: Progress | None = None,
 ) -> Iterator[Sanity]:
     """Maps of `methods` (None: all of METHODS) for class `target` with ever more of the weights randomised. Yields
     after every map, so that it can be stopped at any time; the last one is complete. `model` is left as it is.
 
-    Costs every method once for each block, and twice more. A method that cannot explain this model is left out.
+    `progress`: see `explain`. Costs every method once for each block, and thrice more. A method that cannot explain
+    this model is left out.
     Raises ValueError for a model without a head, and where no method is left.
     """
-    if not model.config.classes:
-        message = "this model has no head; there is no class whose maps could be compared. Choose a model with a head"
-        raise CodedError(message, "truth_no_head")
+    target = class_index(model, target)
     chosen = tuple(METHODS) if methods is None else tuple(methods)
     originals: dict[str, Tensor] = {}
-    for name, values in _maps(model, pixels, chosen, target):
+    for name, values in _maps(model, pixels, chosen, target, progress):
         yield Sanity(chosen, step_names(model), (), *2 * [np.empty((len(chosen), 0))], doing=name)
         if values is not None:
             originals[name] = values
@@ -96,7 +97,7 @@ def sanity(
     now = Sanity(tuple(originals), step_names(model), (), *2 * [np.empty((len(originals), 0))])
     for step, changed in zip(now.planned, randomisations(model, seed), strict=True):
         pairs = []
-        for index, (name, values) in enumerate(_maps(changed, pixels, now.methods, target)):
+        for index, (name, values) in enumerate(_maps(changed, pixels, now.methods, target, progress)):
             yield replace(now, doing=name, within=index / len(originals))
             pairs.append(_compared(originals[name], values))
         columns = np.array(pairs)[..., None]  # [M, 2, 1]
@@ -144,13 +145,13 @@ def _randomise(module: nn.Module, generator: torch.Generator, recurse: bool) -> 
 
 
 def _maps(
-    model: VisionTransformer, pixels: Tensor, methods: Sequence[str], target: int
+    model: VisionTransformer, pixels: Tensor, methods: Sequence[str], target: int, progress: Progress | None
 ) -> Iterator[tuple[str, Tensor | None]]:
     """Each method's map, None where it has none for this model."""
     trace, gradients = model.trace(pixels), shared_gradients(model, pixels, target)
     for name in methods:
         try:
-            yield name, explain(model, pixels, name, target, trace=trace, gradients=gradients).values
+            yield name, explain(model, pixels, name, target, trace=trace, gradients=gradients, progress=progress).values
         except ValueError:
             yield name, None
 

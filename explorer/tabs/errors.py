@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import html
+import inspect
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 
@@ -19,19 +21,34 @@ _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("
 
 def said_plainly(function: Callable) -> Callable:
     """Turn the errors that users can cause (ValueError and its kin, memory, files) into a `gr.Error`. Faults of our own
-    stay what they are. The function's positional arguments include its `request: gr.Request` (for the language)."""
+    stay what they are. The function's positional arguments include its `request: gr.Request` (for the language). A
+    generator stays one."""
+    if inspect.isgeneratorfunction(function):
+
+        @wraps(function)
+        def steps(*args, **kwargs):
+            with _in_plain_words(args):
+                yield from function(*args, **kwargs)
+
+        return steps
 
     @wraps(function)
     def wrapper(*args, **kwargs):
-        request = next((argument for argument in args if isinstance(argument, gr.Request)), None)
-        try:
+        with _in_plain_words(args):
             return function(*args, **kwargs)
-        except (ValueError, OSError) as error:
-            raise plain_error(say(request, "failed", reason=reason_of(error, language_of(request)))) from error
-        except (MemoryError, torch.OutOfMemoryError) as error:
-            raise plain_error(say(request, "memory")) from error
 
     return wrapper
+
+
+@contextmanager
+def _in_plain_words(arguments: tuple) -> Iterator[None]:
+    request = next((argument for argument in arguments if isinstance(argument, gr.Request)), None)
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise plain_error(say(request, "failed", reason=reason_of(error, language_of(request)))) from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise plain_error(say(request, "memory")) from error
 
 
 def reason_of(error: Exception, language: str) -> str:

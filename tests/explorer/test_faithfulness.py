@@ -216,4 +216,4 @@ def test_wrong_requests_say_what_is_valid(tiny_model, change, words):
 def test_a_model_without_a_head_says_why(tiny_model):
     with pytest.raises(CodedError, match="no head") as caught:
         next(faithfulness(tiny_model(classes=0), PIXELS, maps("one"), 0))
-    assert caught.value.code == "truth_no_head"
+    assert caught.value.code == "no_head"

@@ -1,0 +1,239 @@
+"""The tab "Is the map true?": all methods put to the test on the picture in sight, and against random weights."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import gradio as gr
+from gradio.components import Component
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
+
+from explorer.export import manifest_for
+from explorer.gradients import Progress
+from explorer.leaderboard import leaderboard
+from explorer.methods import METHODS
+from explorer.sanity import sanity
+from explorer.session import ModelChoice, Scene, look
+from explorer.tabs.errors import reason_of, said_plainly
+from explorer.tabs.progress import followed
+from explorer.tabs.store import both
+from explorer.tabs.tab import Tab
+from explorer.tabs.text import language_of, say, words
+from explorer.tabs.truth_values import (
+    MAX_STEPS,
+    SEED,
+    Asked,
+    Found,
+    arrays_of,
+    csv_of,
+    curve_values,
+    matrix_value,
+    sanity_value,
+    step_name,
+    table_value,
+)
+from explorer.viewer.plot import PlotlyView
+from explorer.viewer.scores import ScoreTable, scores_value
+from vit_model.errors import CodedError
+
+OFFERED = 100  # classes in the list, the most probable first; any other can be typed
+AT_ONCE = 2  # measurements of all visitors together
+METHODS_FIRST = next(iter(METHODS))
+MOMENT = 0.4  # seconds between two drawings
+
+
+def build(choice: gr.State, picture: Component) -> Tab:
+    """`choice` and `picture`: the page's own model and picture."""
+    with gr.Tab(words("tab_truth"), id="truth", elem_id="tab-truth") as item:
+        gr.Markdown(words("truth_intro"), elem_classes="about")
+        with gr.Row():
+            target = gr.Dropdown(
+                [],
+                value="",
+                label=words("truth_class"),
+                info=words("truth_class_info"),
+                allow_custom_value=True,
+                elem_id="truth-class",
+            )
+        with gr.Accordion(words("truth_settings"), open=False), gr.Row():
+            methods = gr.Dropdown(
+                list(METHODS),
+                value=[],
+                multiselect=True,
+                label=words("truth_methods"),
+                info=words("truth_methods_info"),
+                elem_id="truth-methods",
+            )
+            steps = gr.Slider(
+                4, MAX_STEPS, 20, step=1, label=words("truth_steps"), info=words("truth_steps_info"), min_width=160
+            )
+            values = [(words(f"truth_value_{name}"), name) for name in ("probability", "logit")]
+            value = gr.Radio(values, value="probability", label=words("truth_value"), min_width=160)
+        with gr.Row(elem_id="truth-buttons"):
+            measure = gr.Button(words("truth_measure"), variant="primary", scale=0, min_width=220, elem_id="measure")
+            check = gr.Button(words("truth_check"), scale=0, min_width=260, elem_id="truth-check")
+            stop = gr.Button(words("truth_stop"), visible=False, scale=0, min_width=120, elem_id="truth-stop")
+        table = ScoreTable(elem_id="truth-table")
+        gr.Markdown(words("truth_how_table"), elem_classes="subdued")
+        with gr.Row():
+            curves = []
+            for kind in ("positive", "negative"):
+                with gr.Column(min_width=300):
+                    curves.append(PlotlyView(elem_id=f"truth-{kind}"))
+                    gr.Markdown(words(f"truth_how_{kind}"), elem_classes="subdued")
+        gr.Markdown(words("truth_legend"), elem_classes="subdued")
+        matrix = ScoreTable(elem_id="truth-matrix")
+        gr.Markdown(words("truth_how_matrix"), elem_classes="subdued")
+        checked = PlotlyView(elem_id="truth-sanity")
+        gr.Markdown(words("truth_how_sanity"), elem_classes="subdued")
+        with gr.Row():
+            as_csv = gr.Button(words("truth_csv"), size="sm", scale=0, min_width=200, elem_id="truth-csv")
+            file = gr.File(visible=False, label=words("download"), elem_id="truth-file", height=60)
+    inputs = (target, methods, steps, value)
+    shown = (table, *curves, matrix, checked)
+    _wire(choice, picture, inputs, shown, (measure, check, stop, as_csv), file)
+    return Tab("truth", item, (*shown, target, measure, check, stop), _show, _arrays, inputs)
+
+
+def _wire(
+    choice: gr.State,
+    picture: Component,
+    inputs: Sequence[Component],
+    shown: Sequence[Component],
+    buttons: Sequence[gr.Button],
+    file: gr.File,
+) -> None:
+    measure, check, stop, as_csv = buttons
+    seen = [choice, picture, *inputs]
+    long = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "once"}
+    long |= {"concurrency_id": "truth", "concurrency_limit": AT_ONCE}
+    running = [
+        measure.click(_measured, seen, [*shown, stop], **long),
+        check.click(_checked, seen, [*shown, stop], **long),
+    ]
+    stop.click(_stopped, seen, [*shown, stop], cancels=running, api_visibility="private", show_progress="hidden")
+    changes = [picture.change, choice.change, *(control.change for control in inputs)]
+    gr.on(changes, None, cancels=running, api_visibility="private")
+    as_csv.click(_csv, seen, file, api_visibility="private", show_progress_on=file)
+
+
+@said_plainly
+def _measured(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> Iterator[list]:
+    """The leaderboard as it grows; what is known already is shown at once."""
+    asked = _asked(request, choice, picture, controls)
+    board = asked.found.board
+    if not (board and board.curves and board.curves.complete):
+        yield from _followed(asked, partial(_measure, asked), _measuring)
+    yield [*_shown(asked), gr.Button(visible=False)]
+
+
+@said_plainly
+def _checked(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> Iterator[list]:
+    """The weight check as it goes down."""
+    asked = _asked(request, choice, picture, controls)
+    known = asked.found.sanity
+    if not (known and known.complete):
+        yield from _followed(asked, partial(_check, asked), _checking)
+    yield [*_shown(asked), gr.Button(visible=False)]
+
+
+@said_plainly
+def _stopped(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> list:
+    asked = _asked(request, choice, picture, controls)
+    told = {"done": 0.0, "text": both("truth_stopped"), "running": False}
+    return [*_shown(asked, told), gr.Button(visible=False)]
+
+
+@said_plainly
+def _csv(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> gr.File:
+    asked = _asked(request, choice, picture, controls)
+    manifest = manifest_for(asked.scene.model, asked.scene.picture_hash, view="truth", **arrays_of(asked)[1])
+    manifest["model"] = asked.scene.name  # not its source, which may be a path on this computer
+    path = save_bytes_to_cache(csv_of(asked, manifest).encode(), "vit-explorer-truth.csv", get_upload_folder())
+    return gr.File(path, visible=True)
+
+
+def _asked(request: gr.Request, choice: ModelChoice, picture: str | None, controls: Sequence) -> Asked:
+    if not picture:
+        raise ValueError(say(request, "need_picture"))
+    return Asked.of(look(choice, picture), *controls)
+
+
+def _followed(asked: Asked, work: Callable[[Progress], None], told: Callable[[Found], dict]) -> Iterator[list]:
+    """What the page shows every moment while `work` runs; it ends soon after the visitor stops it."""
+    for _ in followed(work, MOMENT):
+        yield [*_shown(asked, told(asked.found)), gr.Button(visible=True)]
+
+
+def _measure(asked: Asked, progress: Progress) -> None:
+    model, trace = asked.scene.model, asked.scene.trace
+    pixels = asked.scene.pixels.to(trace.logits.device)
+    how = {"methods": asked.methods, "steps": asked.steps, "value": asked.value, "seed": SEED}
+    for board in leaderboard(model, pixels, asked.target, trace=trace, progress=progress, **how):
+        asked.keep(board=board)
+        progress(0, 1)  # which ends the work where it was stopped
+
+
+def _check(asked: Asked, progress: Progress) -> None:
+    pixels = asked.scene.pixels.to(asked.scene.trace.logits.device)
+    for found in sanity(asked.scene.model, pixels, asked.target, asked.methods, seed=SEED, progress=progress):
+        asked.keep(sanity=found)
+        progress(0, 1)
+
+
+def _measuring(found: Found) -> dict:
+    board = found.board
+    if board is None or board.curves is None:
+        text = both("truth_map", method=board.doing if board else METHODS_FIRST)
+    else:
+        text = both("truth_curves", done=len(board.curves.dropped), all=board.curves.points)
+    return {"done": board.done if board else 0.0, "text": text, "running": True}
+
+
+def _checking(found: Found) -> dict:
+    checked = found.sanity
+    at = checked.planned[min(len(checked.steps), len(checked.planned) - 1)] if checked else "head"
+    step, doing = step_name(at), checked.doing if checked else METHODS_FIRST
+    words = {language: both("truth_checking", step=step[language], method=doing)[language] for language in step}
+    return {"done": checked.done if checked else 0.0, "text": words, "running": True}
+
+
+def _shown(asked: Asked, progress: dict | None = None) -> list:
+    found = asked.found
+    plots = curve_values(asked, found)
+    return [table_value(asked, found, progress), *plots, matrix_value(asked, found), sanity_value(asked, found)]
+
+
+def _show(scene: Scene, request: gr.Request, named: str | None, *controls) -> list:
+    """What is known of this scene, and its classes to choose from."""
+    if not scene.model.config.classes:
+        told = {"done": 0.0, "text": both("truth_no_head"), "running": False}
+        off = gr.Button(interactive=False)
+        nothing = [scores_value(progress=told), None, None, None, None]
+        return [*nothing, gr.Dropdown([], value="", interactive=False), off, off, gr.Button(visible=False)]
+    try:
+        asked = Asked.of(scene, named, *controls)
+    except CodedError as error:  # a class of the model before, or one that was mistyped
+        gr.Warning(html.escape(reason_of(error, language_of(request)), quote=False))
+        named, asked = "", Asked.of(scene, "", *controls)
+    on = gr.Button(interactive=True)
+    classes = gr.Dropdown(_classes(scene, request), value=named or "", interactive=True)
+    return [*_shown(asked), classes, on, on, gr.Button(visible=False)]
+
+
+def _classes(scene: Scene, request: gr.Request) -> list[tuple[str, str]]:
+    """(what is shown, label or number) of the most probable classes, the predicted one first and by itself."""
+    labels, shares = scene.model.labels, scene.trace.logits[0].float().softmax(-1)
+    most = shares.topk(min(OFFERED, len(labels)))
+    found = [(say(request, "truth_predicted", label=labels[most.indices[0]]), "")]
+    for index, share in zip(most.indices.tolist(), most.values.tolist(), strict=True):
+        label = labels[index]
+        found.append((f"{label} ({100 * share:.1f} %)", label if labels.index(label) == index else str(index)))
+    return found
+
+
+def _arrays(scene: Scene, state: dict, *controls) -> tuple[dict, dict]:
+    return arrays_of(Asked.of(scene, *controls))
