@@ -12,14 +12,14 @@ import numpy as np
 
 from training.archives import ENDINGS, is_archive_path, unpack
 from training.files import as_text, files_below, files_fingerprint
-from training.hub_data import hub_pictures
+from training.hub_data import hub_pictures, is_fetched
 from training.layout import arrange
 from training.picture_set import DataError, FileStore, PictureSet, Split, Store
-from training.published import published
+from training.published import is_published, published
 from training.shapes import shapes
 from training.survey import checked_set
 
-__all__ = ["DataError", "PictureSet", "Split", "cache_folder", "hold_out", "open_dataset"]
+__all__ = ["DataError", "PictureSet", "Split", "cache_folder", "hold_out", "open_dataset", "would_download"]
 
 Progress = Callable[[int, int, str], None]
 BUILT_IN = ("shapes", "cifar10", "cifar100", "pets", "flowers102")
@@ -64,6 +64,15 @@ def open_dataset(
         unpacked = unpack(path, cache / ".unpacked", progress)
         names, folders, store, fingerprint = unpacked.names, unpacked.folders, unpacked.store, unpacked.fingerprint
     return _arranged(source, names, folders, store, fingerprint, cache, progress)
+
+
+def would_download(source: str, cache: Path | None = None) -> bool:
+    """Whether opening this data set would fetch pictures from somewhere. Asks no network, and may say so needlessly of
+    a repository whose listing is not remembered."""
+    source, cache = source.strip(), cache_folder() if cache is None else cache
+    if source.startswith(HUB):
+        return not is_fetched(source.removeprefix(HUB), cache)
+    return source in BUILT_IN and source != "shapes" and not is_published(source, cache)
 
 
 def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

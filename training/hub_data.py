@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import tqdm
@@ -71,6 +71,20 @@ def hub_pictures(name: str, cache: Path, progress: Progress | None = None, use_t
     )
 
 
+def is_fetched(name: str, cache: Path) -> bool:
+    """Whether huggingface_hub's cache holds all of what the Hub listed when it was last asked."""
+    parsed = _NAME.fullmatch(name)
+    known = parsed and _remembered(_note(cache, parsed[1], parsed[2] or "main"))
+    if not known:
+        return False
+    commit, sizes = known
+    found = (
+        try_to_load_from_cache(parsed[1], file, repo_type="dataset", revision=commit)
+        for file in _wanted(parsed[1], sizes)
+    )
+    return all(isinstance(path, str) for path in found)
+
+
 def _joined(repository: str, parts: list[tuple[str, Unpacked]]) -> Fetched:
     """One archive as it is; of several, each must be a split, and gives its own folder."""
     if len(parts) == 1:
@@ -109,7 +123,7 @@ def _wanted(repository: str, sizes: dict[str, int]) -> list[str]:
 
 def _listing(repository: str, revision: str, cache: Path, token: bool | None) -> tuple[str, dict[str, int]]:
     """(commit, {file: bytes}) as the Hub has them; as they were when it last answered, if it does not."""
-    note = cache / ".hub" / (re.sub(r"[^\w.-]", "--", f"{repository}@{revision}") + ".json")
+    note = _note(cache, repository, revision)
     try:
         info = HfApi(library_name="vit-explorer").dataset_info(
             repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS, token=token
@@ -140,6 +154,11 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
         note.parent.mkdir(parents=True, exist_ok=True)
         write_json(note, {"commit": info.sha, "files": sizes}, durable=False)
     return info.sha, sizes
+
+
+def _note(cache: Path, repository: str, revision: str) -> Path:
+    """Where the last listing of a repository is kept."""
+    return cache / ".hub" / (re.sub(r"[^\w.-]", "--", f"{repository}@{revision}") + ".json")
 
 
 def _remembered(note: Path) -> tuple[str, dict[str, int]] | None:

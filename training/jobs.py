@@ -1,8 +1,9 @@
 """Hugging Face Jobs: the same run on a machine of theirs, paid by whoever sends it, its checkpoint pushed to the Hub.
 
 A Job is a container with a command and nothing more, so the command brings everything along: the source of this project
-at a revision, its pinned packages, the data, and at the end the push. Nothing else of the container outlives it. The
-token travels as a secret of the Job (HF_TOKEN) and is part of no `Job` here.
+at a revision, its pinned packages, the data, and the pushes: of the best checkpoint every ten minutes, and at the end.
+Nothing else of the container outlives it. The token travels as a secret of the Job (HF_TOKEN) and is part of no `Job`
+here.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _TIMEOUT = re.compile(r"\d{1,6}(\.\d{1,3})?[smhd]?", re.ASCII)
 _IMAGE = re.compile(r"[A-Za-z0-9][\w./:@-]{1,255}", re.ASCII)
 _GIT = re.compile(r"(https://[A-Za-z0-9][\w.:/~%-]{1,300}?)(?:@([\w][\w./-]{0,100}))?", re.ASCII)
 _HUB = re.compile(r"(spaces|models)/([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w][\w./-]{0,100}))?", re.ASCII)
-_FOLDER, _RUN = "/tmp/vit-explorer", "/tmp/run"  # in the container
+_FOLDER, _RUN, _OVER = "/tmp/vit-explorer", "/tmp/run", "/tmp/over"  # in the container
+PUSH_SECONDS = 600  # between two pushes of a run that goes on
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def job_for(
     """The Job that trains `config` (with `rates`: after a sweep) and pushes its best checkpoint to `push_to`.
 
     `flavor`: the machine, as `hf jobs hardware` lists them; one with several GPUs trains on all. `timeout`: when
-    the Job is ended, e.g. "90m" or "2h"; what was not pushed by then is lost, so give the run less. `image`: any with
+    the Job is ended, e.g. "90m" or "2h"; what was not pushed by then is lost. `image`: any with
     Python 3.11 or newer, pip, and git or nothing of it for a source on the Hub. `source`: where this project's code is,
     "https://host/owner/repository@revision" for git, "spaces/owner/name@revision" or "models/owner/name@revision" on
     the Hub; default: VIT_EXPLORER_SOURCE, else the Space that this runs on.
@@ -87,6 +89,7 @@ def job_for(
             raise ConfigError(f"{name} expects something like {example}, got {str(value)[:60]!r}")
     if config.device == "auto" and not flavor.startswith("cpu"):
         config = config.having(device="cuda")  # where torch finds no GPU, fail at once, not train on a CPU at its price
+    push = shlex.join(["python3", "-m", "training", "push", _RUN, "--repo", push_to, "--overwrite"])
     script = "\n".join(
         [
             "set -eu",
@@ -95,9 +98,14 @@ def job_for(
             # the page's packages are not needed to train
             "grep -v -E '^(gradio|plotly)' requirements.txt > /tmp/requirements.txt",
             "python3 -m pip install -q -r /tmp/requirements.txt",
+            # while it trains, so that a Job that is ended from outside leaves what it had reached
+            f"(n=1; until [ -e {_OVER} ]; do sleep 1; [ $((n % {PUSH_SECONDS})) = 0 ] && {push} || true; "
+            "n=$((n + 1)); done) &",
             "ended=0",
             f"{_train(config, rates, flavor)} || ended=$?",
-            shlex.join(["python3", "-m", "training", "push", _RUN, "--repo", push_to, "--overwrite"]),
+            f"touch {_OVER}",
+            "wait",
+            push,
             "exit $ended",  # a run that failed has still pushed what it had reached
         ]
     )

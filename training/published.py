@@ -32,6 +32,17 @@ def published(name: str, cache: Path, progress: Progress | None = None) -> Pictu
     return {"cifar10": cifar10, "cifar100": cifar100, "pets": pets, "flowers102": flowers102}[name](cache, progress)
 
 
+def is_published(name: str, cache: Path) -> bool:
+    """Whether its pictures are in the folder `cache` already."""
+    folders = {
+        "cifar10": (CIFAR10.base_folder,),
+        "cifar100": (CIFAR100.base_folder,),
+        "pets": ("oxford-iiit-pet/images", "oxford-iiit-pet/annotations"),
+        "flowers102": ("flowers-102/jpg",),
+    }
+    return all((cache / folder).is_dir() for folder in folders[name])
+
+
 def cifar10(cache: Path, progress: Progress | None = None) -> PictureSet:
     """50,000 pictures to train on, 10,000 to test on, 32 x 32, ten classes; decoded already."""
     return _cifar("cifar10", CIFAR10, cache, progress)

@@ -13,6 +13,7 @@ from pathlib import Path
 import gradio as gr
 import torch
 
+from explorer.tabs.said import said
 from explorer.tabs.text import language_of, say
 
 _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("utf-8"))}
@@ -52,12 +53,13 @@ def _in_plain_words(arguments: tuple) -> Iterator[None]:
 
 
 def reason_of(error: Exception, language: str) -> str:
-    """What went wrong, in the visitor's language where errors.LANGUAGE.json says it, else in English."""
-    said = _SAID.get(language)
-    if said is None or getattr(error, "code", "") not in said["reasons"]:
-        return str(error)
-    return said["reasons"][error.code].format(
-        **{name: said["names"].get(value, value) if name == "kind" else value for name, value in error.details.items()}
+    """What went wrong, in the visitor's language where errors.LANGUAGE.json or said.LANGUAGE.json says it, else in
+    English."""
+    known = _SAID.get(language)
+    if known is None or getattr(error, "code", "") not in known["reasons"]:
+        return said(str(error), language)
+    return known["reasons"][error.code].format(
+        **{name: known["names"].get(value, value) if name == "kind" else value for name, value in error.details.items()}
     )
 
 

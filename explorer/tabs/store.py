@@ -11,8 +11,15 @@ STORE = ViewerStore(max_bytes=int(os.environ.get("VIT_EXPLORER_VIEWER_BYTES", 2 
 
 
 def both(key: str, **values: object) -> dict[str, str]:
-    """One text in both languages, for components that choose in the browser."""
-    return {language: TEXT[language][key].format(**values) for language in TEXT}
+    """One text in both languages, for components that choose in the browser. A value may itself be in both."""
+
+    def of(value: object, language: str) -> object:
+        return value[language] if isinstance(value, dict) else value
+
+    return {
+        language: TEXT[language][key].format(**{name: of(value, language) for name, value in values.items()})
+        for language in TEXT
+    }
 
 
 def chosen_layer(state: dict, layers: int) -> int:

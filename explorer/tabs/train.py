@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, replace
 
 import gradio as gr
 from gradio.events import Dependency
 
-from explorer.device import best_device, on_space
-from explorer.tabs import train_api, train_history, train_results
+from explorer.device import ZERO_GPU, best_device, on_space
+from explorer.tabs import train_api, train_history, train_jobs, train_results
 from explorer.tabs.errors import said_plainly
-from explorer.tabs.text import words
+from explorer.tabs.text import say, words
 from explorer.tabs.train_boxes import build_form
 from explorer.tabs.train_check import Check, build_check, wire_check
-from explorer.tabs.train_form import Form, in_words, wire_form
+from explorer.tabs.train_form import Filled, Form, in_words, wire_form
 from explorer.tabs.train_owner import NOBODY, Door, owner_of
 from explorer.tabs.train_results import Explorer
+from explorer.tabs.train_slices import SliceButtons, build_slices, cost_of, digest, trained
 from explorer.tabs.train_sources import UPLOAD, kept
 from explorer.tabs.train_watch import Watch, build_watch, wire_watch
 from training.config import ConfigError
 from training.runs import Dispatcher, Run, Runs
+from training.slices import SECONDS
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class TrainTab:
     inner: gr.Tabs
     form: Form
     check: Check
-    start: gr.Button
+    start: gr.Button | SliceButtons  # the latter on ZeroGPU
     watch: Watch
     opened: Dependency  # of a run, in the history
 
@@ -56,10 +59,55 @@ class TrainTab:
             run = self.watch.find(asked["run"], request, asked.get("ticket", ""))
             return [gr.Tabs(selected="train"), gr.Tabs(selected="watch"), *self.watch.show(run, request)]
 
-        self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
+        if isinstance(self.start, SliceButtons):
+            self._wire_slices(self.start, shown)
+        else:
+            self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
         self.opened.success(lambda: gr.Tabs(selected="watch"), None, self.inner, queue=False, **quiet)
         train_api.endpoints(self.door)
         demo.load(permalink, None, [tabs, *shown], **quiet)  # queued, or its error would not be shown
+
+    def _wire_slices(self, buttons: SliceButtons, shown: list) -> None:
+        """On ZeroGPU: the cost first, then the run, for as long as its visitor stays."""
+        form, watch = self.form, self.watch
+
+        def filled_by(request: gr.Request, values: tuple) -> Filled:
+            form.door.check_start(request)
+            try:
+                return form.read(request, values)
+            except ConfigError as error:
+                raise ValueError(in_words(request, error)) from error
+
+        @said_plainly
+        def measure_cost(request: gr.Request, *values):
+            filled = filled_by(request, values)
+            slices, seconds = cost_of(filled.config, filled.rates)
+            told = say(request, "slices_cost", slices=slices, each=SECONDS, seconds=math.ceil(seconds))
+            return told, gr.Button(interactive=True), digest(filled.config, filled.rates)
+
+        @said_plainly
+        def begin_in_slices(request: gr.Request, seen: str, *values):
+            filled = filled_by(request, values)
+            if digest(filled.config, filled.rates) != seen:
+                raise ValueError(say(request, "slices_changed"))
+            yield from followed(create(form, request, values, queue=False), request)
+
+        @said_plainly
+        def go_on_in_slices(request: gr.Request, run_id: str | None):
+            form.door.check_start(request)
+            yield from followed(watch.find(run_id, request), request)
+
+        def followed(run: Run, request: gr.Request):
+            opening = [gr.Tabs(selected="watch"), *watch.show(run, request)]
+            for told in trained(run, request):
+                yield [*opening, told]
+                opening = [gr.skip() for _ in opening]
+
+        told = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 16, "trigger_mode": "once"}
+        found = [buttons.cost, buttons.start, buttons.seen]
+        buttons.measure.click(measure_cost, form.inputs, found, api_visibility="private", concurrency_limit=2)
+        buttons.start.click(begin_in_slices, [buttons.seen, *form.inputs], [*shown, watch.told], **told)
+        watch.go_on.click(go_on_in_slices, watch.selected, [*shown, watch.told], **told)
 
 
 def build(loopback: bool, explorer: Explorer) -> TrainTab:
@@ -73,8 +121,8 @@ def build(loopback: bool, explorer: Explorer) -> TrainTab:
             with gr.Tab(words("train_new"), id="new", elem_id="tab-new"):
                 form = build_form(door)
                 check = build_check()
-                with gr.Row():
-                    start = gr.Button(words("train_start"), variant="primary", scale=0, min_width=220, elem_id="start")
+                start = build_slices() if ZERO_GPU else _start_button()
+                train_jobs.build(form)
                 with gr.Accordion(words("what"), open=False):
                     gr.Markdown(words("about_train"), elem_classes="about")
             watch = build_watch(door, selected)
@@ -85,7 +133,12 @@ def build(loopback: bool, explorer: Explorer) -> TrainTab:
     return TrainTab(door, item, inner, form, check, start, watch, opened)
 
 
-def create(form: Form, request: gr.Request | None, values: tuple) -> Run:
+def _start_button() -> gr.Button:
+    with gr.Row():
+        return gr.Button(words("train_start"), variant="primary", scale=0, min_width=220, elem_id="start")
+
+
+def create(form: Form, request: gr.Request | None, values: tuple, queue: bool = True) -> Run:
     """A queued run as the form says, of who asks. ValueError in the visitor's language where that cannot be."""
     form.door.check_start(request)
     try:
@@ -104,6 +157,7 @@ def create(form: Form, request: gr.Request | None, values: tuple) -> Run:
         name=filled.name or None,
         sweep=filled.rates,
         guest=not form.door.is_open(request),
+        queue=queue,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from explorer.tabs.said import said_in_both
 from explorer.tabs.store import both
 from explorer.tabs.text import say
 from explorer.tabs.train_checkpoints import is_resnet, run_of, shown_source
@@ -17,7 +18,7 @@ from explorer.tabs.train_owner import Door
 from explorer.tabs.train_pictures import PAGE, fits, split_of, thumbnails
 from explorer.tabs.train_published import published_value, sweep_value
 from explorer.viewer.results_matrix import confusion_value
-from training.datasets import cache_folder
+from training.datasets import cache_folder, would_download
 from training.run import Run
 
 
@@ -39,7 +40,7 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
     try:
         found = read_evaluation(run.path, split)
     except ValueError as error:
-        message = both("results_damaged", name=name, reason=str(error))
+        message = both("results_damaged", name=name, reason=said_in_both(str(error)))
         return [{"stamp": now, "message": message}, *beside, None]
     if found is None:
         key = "results_nothing_held_out" if split == "val" and _holds_nothing_out(run) else "results_not_yet"
@@ -54,9 +55,10 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
         split=split,
         title=title,
         pictures=found.answers is not None,
-        note=both("results_no_single", reason=found.missing) if found.missing else "",
+        note=both("results_no_single", reason=said_in_both(found.missing)) if found.missing else "",
     )
-    query = {"run": run.id, "split": split, "true": None, "predicted": None, "offset": 0, "asked": False, "of": now}
+    query = {"run": run.id, "split": split, "true": None, "predicted": None, "offset": 0, "asked": False}
+    query |= {"fetch": False, "of": now}
     return [value, *beside, query if found.answers is not None else None]
 
 
@@ -86,13 +88,20 @@ def pictures_value(
         title = _title(found, true, predicted)
         positions = found.answers.where(true, predicted) if found.answers is not None else np.zeros(0, np.int64)
         offset = min(query["offset"], max(len(positions) - 1, 0)) // PAGE * PAGE
+        missing = len(positions) > 0 and not query["fetch"] and would_download(run.config.data)
+        if missing:  # a look at results should not fetch gigabytes unasked
+            note = both("results_not_here", data=shown_source(run.config.data))
+            return empty | {"title": title, "note": note, "fetch": True}
         if not len(positions):
             return empty | {"title": both("results_no_mistakes") if true is None else title, "note": ""}
         try:
             pictures = split_of(run, found, progress)
         except (ValueError, OSError) as error:
             reason = str(error).replace(str(run.path), run.id)
-            return empty | {"title": title, "note": both("results_no_data", reason=_without_paths(reason, run))}
+            return empty | {
+                "title": title,
+                "note": both("results_no_data", reason=said_in_both(_without_paths(reason, run))),
+            }
     except ValueError as error:
         return empty | {"title": title, "note": str(error)}
     note = "" if fits(pictures, found.answers) else both("results_data_changed")

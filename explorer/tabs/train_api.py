@@ -7,7 +7,9 @@ from typing import Any
 
 import gradio as gr
 
+from explorer.device import ZERO_GPU
 from explorer.tabs.errors import said_plainly
+from explorer.tabs.text import say
 from explorer.tabs.train_owner import Door, owner_of, owner_of_secret
 from explorer.tabs.train_sources import data_source, model_source
 from explorer.tabs.train_values import read_rates
@@ -29,6 +31,8 @@ def endpoints(door: Door) -> None:
         or more, by which the run is yours (not needed on the server's own computer, or when logged in).
         Returns {"run": id, "name", "state"}; watch it with /run_status.
         """
+        if ZERO_GPU:
+            raise ValueError(say(request, "slices_only"))
         owner = _owner(request, key)
         door.check_start(request, owner)
         config, rates = _config(door, request, recipe, fields)

@@ -10,7 +10,8 @@ import gradio as gr
 
 from explorer.tabs import train_probe
 from explorer.tabs.errors import said_plainly
-from explorer.tabs.text import say, words
+from explorer.tabs.said import said
+from explorer.tabs.text import language_of, say, words
 from explorer.tabs.train_form import Filled, Form, in_words
 from explorer.tabs.train_probe import LIMIT_SECONDS, ProbeError, Progress
 from explorer.viewer.train_check import TrainCheckView, picture_files
@@ -45,6 +46,9 @@ def wire_check(check: Check, form: Form) -> None:
     def look(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
         config = _config(form, request, values)
         found = _asked("data", config, form, request, progress)
+        language = language_of(request)
+        found["notes"] = [said(note, language) for note in found["notes"]]
+        found["unreadable"]["reasons"] = [said(reason, language) for reason in found["unreadable"]["reasons"]]
         for sample, file in zip(found["samples"], _files(found["samples"]), strict=True):
             sample["file"] = file
             del sample["picture"]
@@ -87,7 +91,7 @@ def _asked(
     kind: train_probe.Kind, config: dict, form: Form, request: gr.Request, progress: gr.Progress
 ) -> dict[str, Any]:
     """The answer of a process of its own, whose progress the page shows on the way."""
-    doing = say(request, f"train_checking_{kind}")
+    doing, language = say(request, f"train_checking_{kind}"), language_of(request)
     progress(None, desc=doing)
     asked: Iterator = train_probe.ask(kind, config, guest=not form.door.is_open(request))
     try:
@@ -95,11 +99,11 @@ def _asked(
             if not isinstance(told, Progress):
                 return told
             part = told.done / told.total if told.total > 0 else None
-            progress(part, desc=f"{doing}: {told.text}" if told.text else doing)
+            progress(part, desc=f"{doing}: {said(told.text, language)}" if told.text else doing)
     except ProbeError as error:
         if error.long:
             raise ValueError(say(request, "train_check_long", minutes=LIMIT_SECONDS // 60)) from error
-        raise ValueError(say(request, "train_check_failed", reason=str(error))) from error
+        raise ValueError(say(request, "train_check_failed", reason=said(str(error), language_of(request)))) from error
     finally:
         asked.close()
     raise AssertionError("a probe ends with an answer or an error")

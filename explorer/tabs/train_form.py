@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from explorer.tabs.errors import reason_of
 from explorer.tabs.text import TEXT, language_of, say
 from explorer.tabs.train_command import command_line
 from explorer.tabs.train_owner import Door
@@ -163,11 +164,11 @@ def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:
 
 def in_words(request: gr.Request | None, error: Exception) -> str:
     """An error of the form, with the field's name as the visitor reads it."""
-    field = getattr(error, "field", "")
+    field, reason = getattr(error, "field", ""), reason_of(error, language_of(request))
     if not field:
-        return str(error)
+        return reason
     key = f"field_{field}" if f"field_{field}" in TEXT["en"] else f"train_{field}"
-    return say(request, "train_field_wrong", field=say(request, key), reason=str(error))
+    return say(request, "train_field_wrong", field=say(request, key), reason=reason)
 
 
 def about_recipe(request: gr.Request | None, recipe: Recipe) -> str:

@@ -11,8 +11,10 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from explorer.tabs import train_slices
 from explorer.tabs.api import saved_npz
 from explorer.tabs.errors import said_plainly
+from explorer.tabs.said import said_in_both
 from explorer.tabs.store import both
 from explorer.tabs.text import TEXT, words
 from explorer.tabs.train_checkpoints import run_of, shown_source
@@ -83,7 +85,7 @@ def build(door: Door, selected: gr.State) -> Dependency:
     def resume(request: gr.Request, selected: str | None, event: gr.EventData):
         run = run_of(_told(event, "run"), door, request)
         door.check_start(request)
-        run.resume()
+        train_slices.resume(run)
         return table_value(door, request, selected)
 
     @said_plainly
@@ -151,7 +153,7 @@ def row_of(run: Run) -> dict[str, Any]:
         "data": "–",
         "model": "–",
         "state": status.state,
-        "reason": plain_reason(run, status.reason),
+        "reason": {code: plain_reason(run, text) for code, text in said_in_both(status.reason).items()},
         "step": progress.get("step"),
         "steps": progress.get("steps"),
         "best": run.best_accuracy,

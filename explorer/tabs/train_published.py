@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.tabs.said import said_in_both
 from explorer.tabs.store import both
 from explorer.tabs.text import TEXT
 from explorer.tabs.train_checkpoints import shown_source
@@ -99,7 +100,7 @@ def sweep_value(run: Run) -> dict[str, Any] | None:
     try:
         trials = trials_of(run)
     except ValueError as error:
-        note = both("sweep_reading", reason=str(error))
+        note = both("sweep_reading", reason=said_in_both(str(error)))
         return {"trials": [_trial(Trial(rate)) for rate in run.sweep], "note": note}
     if not trials:
         return None

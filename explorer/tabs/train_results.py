@@ -55,7 +55,8 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         save = gr.Button(words("results_npz"), size="sm", scale=0, min_width=220, elem_id="results-npz")
         saved = gr.File(visible=False, label=words("download"), height=60, elem_id="results-file")
     matrix = ConfusionView({"stamp": "", "message": both("results_none")}, elem_id="results-matrix")
-    query = gr.State(None)  # which pictures are shown: {"run", "split", "true", "predicted", "offset", "asked"}
+    query = gr.State(None)  # which pictures are shown: {"run", "split", "true", "predicted", "offset", "asked",
+    # "fetch": whether its data may be downloaded for them}
     grid = PictureGrid(elem_id="results-pictures")
     published = FactTable(elem_id="results-published")
     sweep = SweepView(elem_id="results-sweep")
@@ -87,6 +88,10 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         offset = whole(event._data.get("offset")) if isinstance(event._data, dict) else None
         return query | {"offset": max(offset or 0, 0), "asked": True} if query else gr.skip()
 
+    @said_plainly
+    def fetch(query: dict | None):
+        return query | {"fetch": True, "asked": True} if query else gr.skip()
+
     def pictures(request: gr.Request, query: dict | None, progress=gr.Progress()):  # noqa: B008 - gradio's way
         return pictures_value(door, request, query, explorer is not None, _reporter(request, progress))
 
@@ -106,6 +111,7 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     selected.change(opened_run, [selected, split], [split, *shown], **QUIET)
     matrix.cell(cell, query, query, trigger_mode="always_last", **QUIET)
     grid.more(more, query, query, trigger_mode="always_last", **QUIET)
+    grid.fetch(fetch, query, query, trigger_mode="once", **QUIET)
     query.change(pictures, query, grid, api_visibility="private", show_progress="minimal", trigger_mode="always_last")
     save.click(take_numbers, [selected, split], saved, api_visibility="private", show_progress_on=saved)
     sweep.npz(take_sweep, selected, saved_sweep, api_visibility="private", show_progress_on=saved_sweep)

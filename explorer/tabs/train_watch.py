@@ -8,9 +8,12 @@ from typing import Any
 
 import gradio as gr
 
+from explorer.device import ZERO_GPU
 from explorer.tabs.errors import said_plainly
+from explorer.tabs.said import said_in_both
 from explorer.tabs.text import say, words
 from explorer.tabs.train_owner import Door
+from explorer.tabs.train_slices import resume
 from explorer.viewer.train_live import TrainLiveView
 from training.runs import Run
 
@@ -25,6 +28,8 @@ class Watch:
     choice: gr.Dropdown
     refresh: gr.Button
     view: TrainLiveView
+    go_on: gr.Button  # in slices, on ZeroGPU alone
+    told: gr.Markdown  # how that goes
 
     def show(self, run: Run, request: gr.Request | None) -> list:
         """Values for `choice`, `view` and `selected` that open this run."""
@@ -56,8 +61,10 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
                 elem_id="watch-run",
             )
             refresh = gr.Button(words("train_refresh"), size="sm", scale=0, min_width=150, elem_id="watch-refresh")
-        view = TrainLiveView(find=door.find, elem_id="live")
-    return Watch(door, item, selected, choice, refresh, view)
+        go_on = gr.Button(words("slices_go_on"), visible=ZERO_GPU, size="sm", elem_id="slices-go-on")
+        told = gr.Markdown(elem_id="slices-status")
+        view = TrainLiveView(find=door.find, resume=resume, told=said_in_both, elem_id="live")
+    return Watch(door, item, selected, choice, refresh, view, go_on, told)
 
 
 def wire_watch(watch: Watch) -> None:

@@ -32,6 +32,7 @@ function show() {
   vit.setText(find(".title"), vit.localise(value.title, lang));
   vit.setText(find(".note"), vit.localise(value.note, lang) || (value.openable && items.length ? t("hint") : ""));
   find("ul").replaceChildren(...items.map((item) => tile(item, value.openable)));
+  find(".fetch").hidden = !value.fetch;
   find(".pages").hidden = total <= items.length;
   vit.setText(find(".place"), t("place", { first: offset + 1, last: offset + items.length, total }));
   find(".back").disabled = offset === 0;
@@ -42,6 +43,7 @@ function show() {
     find(".title").focus({ preventScroll: true });
   }
 }
+find(".fetch").addEventListener("click", () => trigger("fetch", {}));
 find(".back").addEventListener("click", () => trigger("more", { offset: Math.max(0, props.value.offset - props.value.page) }));
 find(".on").addEventListener("click", () => trigger("more", { offset: props.value.offset + props.value.page }));
 watch("value", show);

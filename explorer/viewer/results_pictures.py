@@ -14,7 +14,8 @@ class PictureGrid(gr.HTML):
     "file" (or None with "error"), "name", "true", "predicted", "probability", "right"}, ...]} or None; all names are
     shown as text.
 
-    Events, their data to be validated by who listens: `show` {"position"} for a picture, `more` {"offset"}.
+    Events, their data to be validated by who listens: `show` {"position"} for a picture, `more` {"offset"}, `fetch` for
+    the button that a value with "fetch" has: its pictures have to be downloaded first.
     """
 
     def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):

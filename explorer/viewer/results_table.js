@@ -71,7 +71,7 @@ function fill(entry, row) {
   entry.row = row;
   vit.setText(parts.open, name);
   parts.open.setAttribute("aria-label", t("open", { name }));
-  vit.setText(parts.reason, row.reason);
+  vit.setText(parts.reason, vit.localise(row.reason, lang));
   vit.setText(parts.state, t(row.state));
   parts.state.dataset.kind = row.state;
   for (const key of ["recipe", "data", "model"]) {

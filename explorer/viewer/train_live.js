@@ -1,5 +1,6 @@
 // A run as it goes: asks for what is new once a second, keeps the rows, and draws in place.
-// In scope: TEXT, base.js's `vit`, Series, Chart; from Gradio: element, props, watch, server, trigger.
+// In scope: TEXT, base.js's `vit`, Series, Chart, train_words.js, train_address.js; from
+// Gradio: element, props, watch, server, trigger.
 const TICK = 1000, LOG_CHARACTERS = 60000, ENDED = new Set(["stopped", "finished", "failed"]);
 const root = element.querySelector(".live"), $ = (selector) => root.querySelector(selector);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
@@ -116,7 +117,7 @@ async function act(action) {
   try {
     const answer = await server.act({ run: run.run, ticket: run.ticket, action });
     if (asked !== mine) return;
-    if (answer.error) reason(answer.error);
+    if (answer.error) reason(vit.localise(answer.error, lang));
     else {
       head = { ...head, state: answer.state, reason: "" };
       showHead();
@@ -130,13 +131,6 @@ async function act(action) {
 }
 
 // ---- words and numbers -----------------------------------------------------------------------------------------------
-/** 75 -> "1 min 15 s", as short as it may be. */
-function duration(seconds) {
-  if (!Number.isFinite(seconds)) return "–";
-  const whole = Math.round(seconds), [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
-  return h ? t("hours", { h, m }) : m ? t("minutes", { m, s }) : t("seconds", { s });
-}
-
 function reason(text) {
   $(".reason").hidden = !text;
   vit.setText($(".reason"), text);
@@ -147,7 +141,7 @@ function showHead() {
   vit.setText($(".name"), head.name);
   vit.setText($(".state"), t(state));
   vit.setText($(".meta"), [known.recipe, known.data, known.model, progress.device ?? known.device].filter(Boolean).join(" · "));
-  reason(head.reason || { queued: t("queued_why"), stopping: t("stopping_why"), running: doing(progress) }[state] || "");
+  reason(vit.localise(head.reason, lang) || { queued: t("queued_why"), stopping: t("stopping_why"), running: doing(progress) }[state] || "");
   $(".stop").hidden = over || state === "stopping";
   $(".resume").hidden = state !== "stopped" && state !== "failed";
   const part = state === "finished" ? 1 : share(progress);
@@ -166,23 +160,6 @@ function showHead() {
   if (series.test.length) fact("test_accuracy", `${(100 * series.test.last("accuracy")).toFixed(2)}%`);
   else if (facts.test_accuracy) fact("test_accuracy", "–");
 }
-
-/** What the worker does besides training; "" while it trains. */
-function doing({ phase, note }) {
-  const known = ["loading", "evaluating", "testing", "saving"].includes(phase) ? t(`phase_${phase}`) : "";
-  return known && note ? `${known}: ${note}` : phase === "loading" ? known : note || "";
-}
-
-/** How much of the run is behind us, 0 to 1: by steps, else by time. */
-function share({ step, steps, seconds, seconds_left: left }) {
-  if (steps > 0) return Math.min(1, step / steps);
-  return seconds >= 0 && left >= 0 && seconds + left > 0 ? seconds / (seconds + left) : 0;
-}
-const of = (value, all) => (Number.isFinite(Number(value)) ? (all ? t("of", { value, all }) : String(value)) : "–");
-const decimals = (value) => (Number.isFinite(value) ? Number(value.toFixed(value < 10 ? 2 : 1)) : NaN);
-const number = (value) => (Number.isFinite(value) ? String(Number(value.toPrecision(3))) : "–");
-const bytes = (value) => (value > 0 ? (value >= 2 ** 30 ? `${number(value / 2 ** 30)} GiB` : `${number(value / 2 ** 20)} MiB`) : "–");
-const batch = (size, parts) => (!size ? "–" : parts > 1 ? `${size} = ${parts} × ${size / parts}` : String(size));
 
 function fact(name, text) {
   if (!facts[name]) {
@@ -282,32 +259,6 @@ function key(event) {
   else if (to === undefined || !steps.length) return;
   else point(steps[Math.min(Math.max(to, 0), steps.length - 1)]);
   event.preventDefault();
-}
-
-/** The address names the run while it is in sight, so that a reload shows it again. */
-function showAddress() {
-  const address = new URL(location.href), wanted = run && root.offsetParent !== null ? run.run : null;
-  if (address.searchParams.get("run") === wanted) return;
-  if (wanted) address.searchParams.set("run", wanted);
-  else if (run) address.searchParams.delete("run");
-  else return;
-  address.searchParams.delete("ticket");
-  history.replaceState(history.state, "", address);
-}
-
-async function copyLink() {
-  const address = new URL(location.href);
-  address.search = "";
-  address.searchParams.set("run", run.run);
-  if (run.secret) address.searchParams.set("ticket", run.ticket);
-  try {
-    await navigator.clipboard.writeText(address.href);
-    spoken.textContent = t("copied");
-    $(".copy").textContent = t("copied");
-    setTimeout(() => ($(".copy").textContent = t("copy")), 2000);
-  } catch { // no permission: the link is there to be copied by hand
-    reason(address.href);
-  }
 }
 
 // ---- wiring ----------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 from gradio.components.base import server
 
-from explorer.viewer.viewer import HERE, component_script
+from explorer.viewer.viewer import HERE, Caption, component_script
 from training.config import ConfigError
 from training.metrics import CHUNK, MetricEvent
 from training.runs import Run
@@ -18,6 +18,7 @@ from training.runs import Run
 LOG_BYTES = 20_000  # of the output that a browser gets at once
 MAX_OFFSET = 2**53
 
+Told = Callable[[str], Caption]
 FindRun = Callable[[str, str], Run | None]
 """(run id, ticket), both from anyone -> the run, or None where there is none or the ticket does not open it."""
 
@@ -26,19 +27,36 @@ class TrainLiveView(gr.HTML):
     """One run, live. Value: {"run": id, "ticket": str, "secret": bool, "state": its state, "seq": any} or None. Its
     event `moved` {"run"}: the run is in another state than the value said, or than it was.
 
-    `find` decides at every call what a ticket opens. `secret`: whether a link to the run has to carry its ticket.
-    The page asks for rows from the byte that it has reached, so it makes no difference to this server whether it is
-    new, was reloaded, or saw the server restart.
+    `find` decides at every call what a ticket opens; `told` translates what the trainer says of itself. `secret`:
+    whether a link to the run has to carry its ticket. The page asks for rows from the byte that it has reached, so it
+    makes no difference to this server whether it is new, was reloaded, or saw the server restart.
     """
 
-    def __init__(self, value: dict | None = None, *, find: FindRun, lang: str | None = None, **kwargs: Any):
-        self.find = find
+    def __init__(
+        self,
+        value: dict | None = None,
+        *,
+        find: FindRun,
+        told: Told,
+        resume: Callable[[Run], None] = Run.resume,
+        lang: str | None = None,
+        **kwargs: Any,
+    ):
+        self.find, self.told, self.resume = find, told, resume
         super().__init__(
             value,
             html_template=(HERE / "train_live.html").read_text("utf-8"),
             css_template=(HERE / "train_live.css").read_text("utf-8"),
             js_on_load=component_script(
-                "base.js", "train_series.js", "train_chart.js", "train_live.js", text=HERE / "train_live.text.json"
+                *(
+                    "base.js",
+                    "train_series.js",
+                    "train_chart.js",
+                    "train_words.js",
+                    "train_address.js",
+                    "train_live.js",
+                ),
+                text=HERE / "train_live.text.json",
             ),
             apply_default_css=False,
             lang=lang,
@@ -63,12 +81,15 @@ class TrainLiveView(gr.HTML):
             return {"error": str(error)}
         status = run.status()  # before the events: what an ended run wrote last is then among them
         events, reached = run.events(offset or 0)
+        progress = run.progress
+        if note := progress.get("note"):
+            progress["note"] = self.told(note)
         text, log_reached = run.log(log_offset, limit=LOG_BYTES)
         return {
             "name": run.name,
             "state": status.state,
-            "reason": status.reason,
-            "progress": run.progress,
+            "reason": self.told(status.reason),
+            "progress": progress,
             "rows": [row(event) for event in events],
             "offset": reached,
             "more": reached - (offset or 0) > CHUNK // 2,
@@ -85,13 +106,13 @@ class TrainLiveView(gr.HTML):
             if request["action"] == "stop":
                 run.ask_stop()  # the server's Dispatcher sees it through
             elif request["action"] == "resume":
-                run.resume()
+                self.resume(run)
             else:
                 raise ValueError("action must be 'stop' or 'resume'")
         except LookupError:
             return {"error": "no such run, or not yours", "gone": True}
         except (ValueError, OSError) as error:
-            return {"error": str(error)}
+            return {"error": self.told(str(error))}
         return {"state": run.state}
 
     def _run(self, request: Any, fields: set[str]) -> Run:

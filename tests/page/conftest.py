@@ -2,11 +2,13 @@
 
 import io
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 import app
+from explorer.tabs import train
 from explorer.tabs.page import build_page
 from training.runs import Runs
 
@@ -24,6 +26,21 @@ def runs(tmp_path_factory):
 def served(runs):
     """Address of the page as `python app.py` serves it, on loopback."""
     demo = build_page(local_paths=True)
+    _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    yield url
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def trainer(runs):
+    """Address of a page with the Train tab and next to nothing beside it: it opens in a fraction of the whole page's
+    time."""
+    with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
+        with gr.Tabs(selected="train", elem_id="tabs") as strip:
+            training = train.build(True, None)
+            with gr.Tab("Elsewhere", id="elsewhere", elem_id="tab-elsewhere"):
+                gr.Markdown("Nothing")
+        training.wire(demo, strip)
     _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     yield url
     demo.close()

@@ -117,8 +117,7 @@ def picture(page, chart):
 def train_tab(open_page, served, **choices):
     page = open_page(served, **choices)
     page.set_default_timeout(PATIENCE)
-    page.wait_for_selector("#attention [data-state=ready]")
-    page.get_by_role("tab").nth(4).click()
+    page.locator("#tab-train-button").click()
     page.wait_for_selector("#train-command [data-state=ready]")
     return page
 
@@ -154,8 +153,8 @@ def test_the_form_keeps_its_place_among_the_tabs(open_page, served):
     page.locator("#save-npz").wait_for()
 
 
-def test_a_recipe_fills_the_form_and_the_command_follows(open_page, served):
-    page = train_tab(open_page, served)
+def test_a_recipe_fills_the_form_and_the_command_follows(open_page, trainer):
+    page = train_tab(open_page, trainer)
     assert (
         command(page)
         == "python -m training run --recipe scratch-tiny \\\n  --data shapes \\\n  --out runs/scratch-tiny"
@@ -175,8 +174,8 @@ def test_a_recipe_fills_the_form_and_the_command_follows(open_page, served):
     assert "2 of the settings" in page.locator("#train-command").inner_text()
 
 
-def test_a_fault_is_said_beside_the_form_and_nothing_typed_is_lost(open_page, served, runs):
-    page = train_tab(open_page, served)
+def test_a_fault_is_said_beside_the_form_and_nothing_typed_is_lost(open_page, trainer, runs):
+    page = train_tab(open_page, trainer)
     before = len(runs.list())
     page.locator("#group-optimiser button").first.click()
     box(page, "weight_decay").fill("lots")
@@ -192,8 +191,8 @@ def test_a_fault_is_said_beside_the_form_and_nothing_typed_is_lost(open_page, se
     wait_for_command(page, "--weight-decay 0.1")
 
 
-def test_hostile_words_are_text(open_page, served):
-    page = train_tab(open_page, served)
+def test_hostile_words_are_text(open_page, trainer):
+    page = train_tab(open_page, trainer)
     choose(page, "field-data", HOSTILE)
     page.wait_for_selector("#train-command [data-state=error]")
     assert HOSTILE in page.locator("#train-command .problem").inner_text()
@@ -201,7 +200,7 @@ def test_hostile_words_are_text(open_page, served):
     assert page.title() == "ViT Explorer"
 
 
-def test_what_a_look_ahead_finds(open_page, served, monkeypatch, photograph):
+def test_what_a_look_ahead_finds(open_page, trainer, monkeypatch, photograph):
     small = io.BytesIO()
     Image.open(io.BytesIO(photograph)).resize((32, 32)).save(small, "PNG")
     encoded = base64.b64encode(small.getvalue()).decode()
@@ -240,7 +239,7 @@ def test_what_a_look_ahead_finds(open_page, served, monkeypatch, photograph):
         yield {"data": report, "batch": batch, "step": dry}[kind]
 
     monkeypatch.setattr(train_probe, "ask", ask)
-    page = train_tab(open_page, served)
+    page = train_tab(open_page, trainer)
     page.locator("#look-at-data").click()
     page.wait_for_selector("#train-check .batch canvas")
     said = page.locator("#train-check").inner_text()
@@ -264,10 +263,10 @@ def test_what_a_look_ahead_finds(open_page, served, monkeypatch, photograph):
 # ---- watching --------------------------------------------------------------------------------------------------------
 
 
-def test_curves_move_while_a_run_goes_and_stand_still_when_it_has_ended(open_page, served, fake):
+def test_curves_move_while_a_run_goes_and_stand_still_when_it_has_ended(open_page, trainer, fake):
     one = fake(HOSTILE)
     one.train(5)
-    page = watch(open_page, served, one.run)
+    page = watch(open_page, trainer, one.run)
     wait_for_step(page, 5)
     before = picture(page, "loss")
     one.train(20, val=True)
@@ -284,16 +283,17 @@ def test_curves_move_while_a_run_goes_and_stand_still_when_it_has_ended(open_pag
     one.end("failed", f"no luck {HOSTILE}")
     wait_for_state(page, "failed")
     assert "no luck <img" in page.locator("#live .reason").inner_text()
+    page.wait_for_function("document.querySelector('#watch-run input').value.includes('failed')")  # by itself
     still = asked(page)
     page.wait_for_timeout(2500)
     assert asked(page) == still, "an ended run is asked for no more"
     assert page.title() == "ViT Explorer"
 
 
-def test_a_reload_a_second_browser_and_the_link_show_the_same(open_page, served, fake):
+def test_a_reload_a_second_browser_and_the_link_show_the_same(open_page, trainer, fake):
     one = fake()
     one.train(30, val=True)
-    page = watch(open_page, served, one.run)
+    page = watch(open_page, trainer, one.run)
     wait_for_step(page, 30)
     first = picture(page, "loss")
     page.reload()
@@ -302,9 +302,7 @@ def test_a_reload_a_second_browser_and_the_link_show_the_same(open_page, served,
     page.wait_for_timeout(300)
     assert picture(page, "loss") == first
     assert f"run={one.run.id}" in page.url
-    second = open_page(served, viewport={"width": 1100, "height": 800})
-    second.wait_for_selector("#attention [data-state=ready]")
-    second.get_by_role("tab").nth(4).click()
+    second = open_page(trainer, viewport={"width": 1100, "height": 800})
     second.get_by_role("tab", name="Watch").click()
     wait_for_step(second, 30)
     one.train(10)
@@ -312,10 +310,10 @@ def test_a_reload_a_second_browser_and_the_link_show_the_same(open_page, served,
     wait_for_step(second, 40)
 
 
-def test_half_a_line_waits_and_a_resume_replaces_what_it_measures_again(open_page, served, fake):
+def test_half_a_line_waits_and_a_resume_replaces_what_it_measures_again(open_page, trainer, fake):
     one = fake()
     one.train(50)
-    page = watch(open_page, served, one.run)
+    page = watch(open_page, trainer, one.run)
     wait_for_step(page, 50)
     line = one.event("train", loss=9.0).to_line()
     with open(one.run.path / "events.jsonl", "a", encoding="utf-8") as file:
@@ -330,10 +328,10 @@ def test_half_a_line_waits_and_a_resume_replaces_what_it_measures_again(open_pag
     assert "training Loss 0." in page.locator("#live .spoken").inner_text()
 
 
-def test_stop_asks_the_worker_and_resume_queues_it_again(open_page, served, fake):
+def test_stop_asks_the_worker_and_resume_queues_it_again(open_page, trainer, fake):
     one = fake()
     one.train(3)
-    page = watch(open_page, served, one.run)
+    page = watch(open_page, trainer, one.run)
     page.get_by_role("button", name="Stop").click()
     wait_for_state(page, "stopping")
     assert one.run.stop_requested()
@@ -343,13 +341,13 @@ def test_stop_asks_the_worker_and_resume_queues_it_again(open_page, served, fake
     assert page.locator("#live .resume").is_visible()
 
 
-def test_a_page_that_nobody_looks_at_asks_for_nothing(open_page, served, fake):
+def test_a_page_that_nobody_looks_at_asks_for_nothing(open_page, trainer, fake):
     one = fake()
     one.train(3)
-    page = watch(open_page, served, one.run)
+    page = watch(open_page, trainer, one.run)
     wait_for_step(page, 3)
-    page.get_by_role("tab", name="Patches").click()
-    page.wait_for_selector("#patches [data-state=ready], #patches [data-state=complete]")
+    page.get_by_role("tab", name="Elsewhere").click()
+    page.get_by_text("Nothing").wait_for()
     page.wait_for_timeout(1200)
     still = asked(page)
     one.train(4)
@@ -360,11 +358,11 @@ def test_a_page_that_nobody_looks_at_asks_for_nothing(open_page, served, fake):
     wait_for_step(page, 7)
 
 
-def test_hovering_reads_every_chart_and_asks_for_nothing(open_page, served, fake):
+def test_hovering_reads_every_chart_and_asks_for_nothing(open_page, trainer, fake):
     one = fake()
     one.train(100, val=True)
     one.end()
-    page = watch(open_page, served, one.run)
+    page = watch(open_page, trainer, one.run)
     wait_for_state(page, "finished")
     page.wait_for_timeout(300)
     still, canvas = asked(page), page.locator("#live [data-chart=lr] canvas")
@@ -375,29 +373,32 @@ def test_hovering_reads_every_chart_and_asks_for_nothing(open_page, served, fake
     assert asked(page) == still
 
 
-def test_memory_does_not_grow_with_the_run(open_page, served, fake):
-    one = fake(steps=70_000)
-    one.train(70_000)
+def test_memory_does_not_grow_with_the_run(open_page, trainer, fake):
+    one = fake(steps=45_000)
+    one.train(45_000)
     one.end()
-    page = watch(open_page, served, one.run)
+    page = watch(open_page, trainer, one.run)
     wait_for_state(page, "finished")
-    wait_for_step(page, 70000)
+    wait_for_step(page, 45000)
     assert drawn(page, "loss") > 500
 
 
-def test_a_run_that_is_not_there_is_said_so(open_page, served):
-    page = open_page(f"{served}?run=20260101-000000-nothing-abcdef")
+def test_a_run_that_is_not_there_is_said_so(open_page, trainer):
+    page = open_page(f"{trainer}?run=20260101-000000-nothing-abcdef")
     toast = page.locator("[data-testid=toast-text]").last
     toast.wait_for()
     assert TEXT["en"]["train_gone"] in toast.inner_text()
-    page.wait_for_selector("#attention [data-state=ready]")
+    page.wait_for_selector("#train-command [data-state=ready]")
 
 
-def test_chinese(open_page, served, fake):
+def test_chinese(open_page, trainer, fake):
     one = fake("实验")
     one.train(3)
-    page = watch(open_page, served, one.run, locale="zh-CN")
+    page = watch(open_page, trainer, one.run, locale="zh-CN")
     assert page.locator("#live .state").inner_text() == "训练中"
+    one.end("failed", "the disk is full; make room and resume the run from its last checkpoint")
+    wait_for_state(page, "failed")
+    assert page.locator("#live .reason").inner_text().startswith("磁盘已满")
     assert "步数" in page.locator("#live .facts").inner_text()
     page.get_by_role("tab", name="新建训练").click()
     page.wait_for_selector("#train-command [data-state=ready]")
@@ -407,10 +408,10 @@ def test_chinese(open_page, served, fake):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_never_scrolls_sideways(open_page, served, fake, scheme):
+def test_a_phone_never_scrolls_sideways(open_page, trainer, fake, scheme):
     one = fake()
     one.train(40, val=True)
-    page = watch(open_page, served, one.run, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = watch(open_page, trainer, one.run, viewport={"width": 390, "height": 844}, color_scheme=scheme)
     wait_for_step(page, 40)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.get_by_role("tab", name="New run").click()
@@ -423,8 +424,8 @@ def test_a_phone_never_scrolls_sideways(open_page, served, fake, scheme):
 # ---- training --------------------------------------------------------------------------------------------------------
 
 
-def test_shapes_are_trained_from_the_page(open_page, served, runs):
-    page = train_tab(open_page, served)
+def test_shapes_are_trained_from_the_page(open_page, trainer, runs):
+    page = train_tab(open_page, trainer)
     page.set_default_timeout(240_000)
     box(page, "length").fill("12")
     page.locator("#group-measuring button").first.click()

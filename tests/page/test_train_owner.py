@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from explorer.tabs.said import said_in_both
 from explorer.tabs.train_owner import ALLOW, OWNER_COOKIE, Door, owner_of, owner_of_secret
 from explorer.tabs.train_sources import data_source, kept, model_source, upload_name
 from explorer.tabs.train_values import FieldError
@@ -108,7 +109,7 @@ def test_a_ticket_opens_one_run_and_outlives_the_server(door, run):
 
 @pytest.fixture
 def view(door):
-    return TrainLiveView(find=door.find)
+    return TrainLiveView(find=door.find, told=said_in_both)
 
 
 def ask(view, door, run, **changes):
@@ -161,7 +162,7 @@ def test_a_damaged_run_is_told_as_failed(view, door, run):
     (run.path / "run.json").write_text(json.dumps(about))
     told = view.tail({"run": run.id, "ticket": ticket, "offset": 0, "log_offset": None})
     assert told["state"] == "failed"
-    assert "run.json" in told["reason"]
+    assert "run.json" in told["reason"]["en"] and "无法读取 run.json" in told["reason"]["zh"]
 
 
 @pytest.mark.parametrize(
@@ -205,8 +206,8 @@ def test_act_stops_and_resumes_with_a_ticket_only(view, door, run):
     assert act("stop", door.ticket(run)[::-1])["gone"]
     assert run.state == "queued"
     assert act("stop", door.ticket(run)) == {"state": "stopped"}
-    assert "not running" in act("stop", door.ticket(run))["error"]
-    assert "action" in act("delete", door.ticket(run))["error"]
+    assert "not running" in act("stop", door.ticket(run))["error"]["en"]
+    assert "action" in act("delete", door.ticket(run))["error"]["en"]
     assert act("resume", door.ticket(run)) == {"state": "queued"}
 
 

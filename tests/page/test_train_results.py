@@ -49,7 +49,15 @@ def values(door, run, split="test", request=None, told=None):
 
 
 def query(run, split="test", **more):
-    plain = {"run": run.id, "split": split, "true": None, "predicted": None, "offset": 0, "asked": False}
+    plain = {
+        "run": run.id,
+        "split": split,
+        "true": None,
+        "predicted": None,
+        "offset": 0,
+        "asked": False,
+        "fetch": False,
+    }
     return plain | more
 
 
@@ -133,6 +141,20 @@ def test_a_picture_that_vanished_says_so_in_its_place(runs, run, data):
     items = pictures_value(door, visitor(), query(run), True)["items"]
     assert (items[0]["file"], items[0]["error"]) == (None, "could not be read")
     assert all(item["file"] for item in items[1:])
+
+
+def test_data_that_would_be_downloaded_again_is_asked_for_first(runs, tmp_path, monkeypatch):
+    """Opening the results of a run on CIFAR-10 began to download it."""
+    monkeypatch.setenv("VIT_EXPLORER_DATA", str(tmp_path / "empty"))
+    opened = []
+    monkeypatch.setattr(train_pictures, "open_dataset", lambda source, **_: opened.append(source))
+    run = write_run(runs, "cifar", classes=("ant", "bee", "cat"), pictures=4, data="cifar10")
+    found = pictures_value(Door(runs, True), visitor(), query(run), True)
+    assert found["fetch"] and found["items"] == [] and not opened
+    assert "cifar10" in found["note"]["en"] and "下载" in found["note"]["zh"]
+    with pytest.raises(AttributeError):  # the stand-in returns nothing to show
+        pictures_value(Door(runs, True), visitor(), query(run, fetch=True), True)
+    assert opened == ["cifar10"]
 
 
 def test_data_that_changed_since_is_said(runs, data):

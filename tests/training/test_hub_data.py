@@ -7,7 +7,7 @@ import pytest
 from tests.training.data_files import animals, split_animals, write_tar, write_zip
 from tests.vit_model.hub_server import HubServer, keep_to, point_to
 from training import hub_data
-from training.datasets import DataError, open_dataset
+from training.datasets import DataError, open_dataset, would_download
 
 EXTRA = {"README.md": b"# Pets", ".gitattributes": b"", "data.parquet": b"PAR1", "cat/.DS_Store": b"x"}
 
@@ -51,6 +51,17 @@ def test_it_opens_again_without_a_network(server, opened, monkeypatch):
     again = opened("hf:owner/pets")
     assert again.fingerprint == first.fingerprint
     assert again.splits["train"].names == first.splits["train"].names
+
+
+def test_it_is_known_without_a_network_what_would_be_fetched(server, opened, tmp_path, monkeypatch):
+    cache = tmp_path / "data"
+    assert would_download("hf:owner/pets", cache) and server.requests == []
+    opened("hf:owner/pets")
+    server.requests.clear()
+    assert not would_download("hf:owner/pets", cache) and server.requests == []
+    one = next((tmp_path).rglob("snapshots/*/*/*/*.png"))
+    one.unlink()
+    assert would_download("hf:owner/pets", cache)
 
 
 def test_nothing_is_fetched_twice(server, opened):

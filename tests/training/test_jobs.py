@@ -70,10 +70,12 @@ def test_the_command_line_of_the_job_is_the_same_run(hub):
 
 
 def test_the_push_at_the_end_is_one_that_the_command_line_knows(hub):
-    (line,) = [line for line in lines(job_for(config(), "ann/model", source=GIT)) if " push " in line]
+    line = lines(job_for(config(), "ann/model", source=GIT))[-2]
     options = cli._parser().parse_args(shlex.split(line)[3:])
     assert (options.command, options.repo, options.overwrite) == (cli._push, "ann/model", True)
     assert str(options.run) == "/tmp/run"
+    (meanwhile,) = [one for one in lines(job_for(config(), "ann/model", source=GIT)) if one.startswith("(")]
+    assert f"&& {line} || true" in meanwhile and "600" in meanwhile
 
 
 @pytest.mark.parametrize(
@@ -114,17 +116,21 @@ def test_the_script_runs_from_the_source_to_the_push(tmp_path, hub, code):
     python = tmp_path / "bin" / "python3"
     python.write_text(
         f'#!/bin/bash\necho "$@" >> {tmp_path}/asked\n[ "$2" = pip ] && cat "${{@: -1}}" >> {tmp_path}/asked\n'
-        f'[ "$3" = run ] && exit {code}\nexit 0\n'
+        f'if [ "$3" = run ]; then until grep -q "training push" {tmp_path}/asked; do sleep 0.1; done; exit {code}; fi\n'
+        f'[ "$3" != push ] || [ -e {tmp_path}/home/over ] || exit 1\n'  # a push on the way that fails ends nothing
     )
     python.chmod(0o755)
     job = job_for(config(), "ann/model", source=GIT)
-    script = job.command[2].replace("/tmp/", f"{home}/")
+    script = job.command[2].replace("/tmp/", f"{home}/").replace("600", "1")
     script = script.replace("https://code.example/ann/vit-explorer", f"file://{origin}")
     home.mkdir()
     environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "HOME": str(home)}
     done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
-    pip, torch, numpy, run, push = (tmp_path / "asked").read_text().splitlines()
+    pip, torch, numpy, *rest = (tmp_path / "asked").read_text().splitlines()
+    (run,), pushes = ([one for one in rest if word in one] for word in ("training run", "training push"))
+    assert len(pushes) > 1, "once or more while it trains, and at the end"
+    push = pushes[-1]
     assert pip.startswith("-m pip install") and (torch, numpy) == ("torch==2.11.0", "numpy==2.4.6")
     assert run.startswith("-m training run --recipe adamw --data hf:ann/birds")
     assert push == f"-m training push {home}/run --repo ann/model --overwrite"

@@ -283,12 +283,12 @@ def test_declared_marks_read_the_test_set_on_the_way(tmp_path):
 
 
 def test_a_resnet_trains_through_the_same_loop_and_stays_resumable(tmp_path):
-    settings = config(model="resnet18", width=None, depth=None, heads=None, patch_size=None, resolution=32, steps=4)
+    settings = config(model="resnet18", width=None, depth=None, heads=None, patch_size=None, resolution=32, steps=2)
     whole, _ = go(tmp_path / "whole", settings)
-    go(tmp_path / "parts", settings, should_stop=after(2))
+    go(tmp_path / "parts", settings, should_stop=after(1))
     parts, _ = go(tmp_path / "parts", settings)
     assert parts == whole
-    saved = json.loads((tmp_path / "whole/checkpoints/step-00000004/config.json").read_text())
+    saved = json.loads((tmp_path / "whole/checkpoints/step-00000002/config.json").read_text())
     assert saved["model_type"] == "resnet18"
 
 
