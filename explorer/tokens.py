@@ -52,20 +52,24 @@ def token_components(model: VisionTransformer, trace: Trace, joint: bool = True,
     Raises ValueError for a trace of several pictures and for a count out of range.
     """
     check_one_picture(trace)
-    patches = torch.cat([model.norm(state[:, trace.prefix :]) for state in trace.residual]).double()  # [L+1, n, D]
-    if not 1 <= count <= patches.shape[2]:
-        raise ValueError(f"count must be from 1 to {patches.shape[2]}, the width of a token; got {count}")
+    if not 1 <= count <= model.config.width:
+        raise ValueError(f"count must be from 1 to {model.config.width}, the width of a token; got {count}")
+    states = [model.norm(state[0, trace.prefix :]) for state in trace.residual]  # each [n, D]
+    means = [state.double().mean(0) for state in states]
+    mean = torch.stack(means).mean(0)
+    axes = None  # [D, count], of all states together; one state at a time, as all in float64 would be large
     if joint:
-        centred = patches - patches.mean((0, 1))
-        axes = _principal_axes(centred.flatten(0, 1), count)[None]  # [1, D, count]
-        own = centred - centred.mean(1, keepdim=True)
-    else:
-        own = centred = patches - patches.mean(1, keepdim=True)
-        axes = torch.stack([_principal_axes(state, count) for state in centred])  # [L+1, D, count]
-    total = own.square().sum((1, 2)).clamp_min(torch.finfo(torch.float64).tiny)
-    explained = (own @ axes).square().sum(1) / total[:, None]
-    scores = (centred @ axes).reshape(len(patches), *trace.grid, count)
-    return Components(scores.float(), explained.float())
+        centred = (state.double() - mean for state in states)
+        axes = _leading(sum(one.T @ one for one in centred), count)
+    scores, explained = [], []
+    for state, own_mean in zip(states, means, strict=True):
+        own = state.double() - own_mean
+        directions = _principal_axes(own, count) if axes is None else axes
+        along = own @ directions
+        scores.append(along if axes is None else along + (own_mean - mean) @ directions)
+        explained.append(along.square().sum(0) / own.square().sum().clamp_min(torch.finfo(torch.float64).tiny))
+    placed = torch.stack(scores).reshape(len(states), *trace.grid, count)
+    return Components(placed.float(), torch.stack(explained).float())
 
 
 def token_similarity(trace: Trace, state: int, token: int) -> Tensor:
@@ -147,14 +151,21 @@ def _principal_axes(centred: Tensor, count: int) -> Tensor:
     """[n, D] -> the leading right singular vectors [D, count], by the smaller of the two products with itself."""
     n, D = centred.shape
     if n >= D:
-        axes = torch.linalg.eigh(centred.T @ centred).eigenvectors[:, -count:].flip(1)
-    else:
-        values, left = torch.linalg.eigh(centred @ centred.T)
-        kept = min(count, n)
-        lengths = values[-kept:].flip(0).clamp_min(0).sqrt()
-        axes = centred.T @ left[:, -kept:].flip(1)
-        axes = torch.where(lengths > 1e-9 * lengths.max().clamp_min(1e-30), axes / lengths.clamp_min(1e-30), 0.0)
-        axes = F.pad(axes, (0, count - kept))  # fewer tokens than components: the rest have no variance
+        return _leading(centred.T @ centred, count)
+    values, left = torch.linalg.eigh(centred @ centred.T)
+    kept = min(count, n)
+    lengths = values[-kept:].flip(0).clamp_min(0).sqrt()
+    axes = centred.T @ left[:, -kept:].flip(1)
+    axes = torch.where(lengths > 1e-9 * lengths.max().clamp_min(1e-30), axes / lengths.clamp_min(1e-30), 0.0)
+    return _with_sign(F.pad(axes, (0, count - kept)))  # fewer tokens than components: the rest have no variance
+
+
+def _leading(covariance: Tensor, count: int) -> Tensor:
+    """The eigenvectors of the largest eigenvalues, [D, count]."""
+    return _with_sign(torch.linalg.eigh(covariance).eigenvectors[:, -count:].flip(1))
+
+
+def _with_sign(axes: Tensor) -> Tensor:
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     return axes * torch.where(largest < 0, -1.0, 1.0)
 

@@ -120,6 +120,7 @@ def outcome_value(outcome: Outcome, wish: Wish, request: gr.Request | None) -> d
     pictures = (scene.pixels, edited.canvas().cpu())
     return {
         "seq": f"{scene.key}-{hash(wish)}",
+        "scene": scene.key,
         "caption": scene.name,
         "top": top,
         "watched": watched,
@@ -133,7 +134,8 @@ def outcome_value(outcome: Outcome, wish: Wish, request: gr.Request | None) -> d
 
 def _show(scene: Scene, request: gr.Request) -> list:
     nothing = read_wish({}, scene)
-    return [bench_value(scene), outcome_value(outcome_of(scene, nothing), nothing, request), parts_value(scene)]
+    unchanged = outcome_value(outcome_of(scene, nothing), nothing, request) | {"new": True}
+    return [bench_value(scene), unchanged, parts_value(scene)]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:

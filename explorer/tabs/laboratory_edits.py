@@ -91,7 +91,7 @@ def outcome_of(scene: Scene, wish: Wish) -> Outcome:
     seen = scene if wish.size is None else look_at_size(scene, wish.size, wish.method)
     device = scene.trace.logits.device
     edited = apply_edits(seen.model, seen.pixels.to(device), wish.edits)
-    trace = edited.model.trace(edited.pixels)
+    trace = scene.trace if seen is scene and wish.edits == Edits() else edited.model.trace(edited.pixels)
     plain = apply_edits(scene.model, scene.pixels.to(device), Edits())
     before, after = _maps(plain, scene.trace), _maps(edited, trace)
     return Outcome(scene, edited, trace.logits[0], {name: (before[name], after[name]) for name in MAPS})

@@ -72,8 +72,12 @@ class LaboratoryParts(_View):
 
 
 class LaboratoryOutcome(_View):
-    """Prediction and maps before and after. Value: {"seq", "caption", "top": [before, after] of [label, probability],
-    "watched": None or {"label", "logits", "probabilities": [before, after]}, "pictures": two files, "grids": two,
-    "dropped": places, "maps": {name: {"before", "after", "difference"}}, "note"}; null in a map where nothing is."""
+    """Prediction and maps before and after.
+
+    Value: {"seq", "scene": its key, "new": true where the scene is (else an outcome of another scene is left aside),
+    "caption", "top": [before, after] of [label, probability], "watched": None or {"label", "logits", "probabilities":
+    [before, after]}, "pictures": two files, "grids": two, "dropped": places, "maps": {name: {"before", "after",
+    "difference"}}, "note"}; null in a map where nothing is.
+    """
 
     html, scripts = "laboratory_outcome.html", ("laboratory_outcome.js",)

@@ -20,6 +20,7 @@ load();
 
 function load() {
   const value = props.value?.seq ? props.value : null;
+  if (value && view && !value.new && value.scene !== view.scene) return; // of a picture that is no longer there
   root.dataset.seq = Number(root.dataset.seq) + 1;
   root.dataset.state = value ? "ready" : "empty";
   view = value;

@@ -30,6 +30,7 @@ load();
 
 function load() {
   const value = props.value?.seq ? props.value : null;
+  if (value?.ablation && view && view.seq !== value.seq) return; // of a picture or model that is no longer there
   const rebuild = value && (!view || view.seq !== value.seq);
   root.dataset.seq = Number(root.dataset.seq) + 1;
   if (rebuild) running = stopped = false;

@@ -1,10 +1,11 @@
 """The Inside tab in a real Chromium: one slider for every map, hovered without a request, and what the numbers say."""
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
 
-from explorer.export import load_npz
+import app
 from explorer.lens import read_tokens, top_by_layer
 from explorer.session import ModelChoice, look
 from explorer.tabs import inside
@@ -22,14 +23,33 @@ def scene():
     return look(ModelChoice(), str(example_files()[0]))
 
 
-@pytest.fixture
-def page(open_page, served):
-    page = open_page(served)
+@pytest.fixture(scope="module")
+def alone():
+    """Address of a page with this tab and no other, which opens in a fraction of the whole page's time."""
+    with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
+        choice, picture = gr.State(ModelChoice()), gr.Textbox(str(example_files()[0]), visible=False)
+        with gr.Tabs():
+            tab = inside.build()
+
+        def fill(request: gr.Request, choice, file):
+            return tab.show(look(choice, file), request)[0]
+
+        demo.load(fill, [choice, picture], list(tab.outputs))
+    _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    yield url
+    demo.close()
+
+
+def opened(open_page, url, **choices):
+    page = open_page(url, **choices)
     page.set_default_timeout(60_000)
-    page.wait_for_selector("#scene-bar [data-state=ready]")
-    page.locator("#tab-inside-button").click()
     page.wait_for_selector("#inside [data-state=ready]")
     return page
+
+
+@pytest.fixture
+def page(open_page, alone):
+    return opened(open_page, alone)
 
 
 def quiet(page):
@@ -90,8 +110,7 @@ def test_the_table_is_the_lens_and_a_row_leads_to_its_layer(page, scene):
     for layer in (0, 5, scene.trace.layers):
         expected = [scene.model.labels[index] for index in top.classes[layer].tolist()]
         assert rows.nth(layer).locator(".label").all_inner_texts() == expected
-    bar = page.locator("#scene-bar .label").all_inner_texts()
-    assert rows.last.locator(".label").all_inner_texts() == bar
+    assert rows.last.locator(".label").all_inner_texts() == [label for label, _ in scene.top()]
     rows.nth(3).locator("button").click()
     page.wait_for_function("window.vitStates.inside?.layer === 3")
 
@@ -114,7 +133,7 @@ def test_keys_reach_every_layer_map_and_token(page):
     assert spoken.startswith("after the last layer. Attention. Token CLS")
 
 
-def test_colours_can_be_fitted_layer_by_layer_and_all_of_it_taken_away(page, scene):
+def test_colours_can_be_fitted_layer_by_layer_and_drawn_as_a_png(page):
     page.locator("#inside [data-map=colours]").click()
     joint = canvas(page, "colours")
     page.locator("#inside [data-joint=false]").click()
@@ -123,24 +142,21 @@ def test_colours_can_be_fitted_layer_by_layer_and_all_of_it_taken_away(page, sce
     with page.expect_download() as download:
         page.locator("#inside [data-part=save]").click()
     assert download.value.suggested_filename == "inside-colours-state7.png"
-    page.locator("#save-npz").click()
-    link = page.locator("#saved-npz a[href*='vit-explorer-inside']").first
-    link.wait_for()
-    with page.expect_download() as download:
-        link.click()
-    arrays, manifest = load_npz(download.value.path())
-    assert manifest["choices"]["state"] == 7
+
+
+def test_what_is_taken_away_as_numbers(scene):
+    arrays, choices = inside._arrays(scene, {"layer": 8, "query": 3})
+    assert (choices["state"], choices["query"]) == (8, 3)
     assert arrays["layer_logits"].shape == (9, 10)
     np.testing.assert_array_equal(arrays["layer_logits"][-1], scene.trace.logits[0])
     assert arrays["components_own"].shape == (9, 12, 12, 3)
+    assert "attention" not in arrays, "none follows the last layer"
+    attention = inside._arrays(scene, {"layer": 2, "query": 3})[0]["attention"]
+    np.testing.assert_allclose(attention, scene.trace.attention(2)[0, :, 3], rtol=1e-4, atol=1e-6)
 
 
-def test_on_a_phone_in_chinese_nothing_is_wider_than_the_screen(open_page, served):
-    page = open_page(served, viewport={"width": 390, "height": 844}, locale="zh-CN")
-    page.wait_for_selector("#scene-bar [data-state=ready]")
-    page.evaluate("""() => [...document.querySelectorAll('button')].filter((button) =>
-        button.textContent.trim() === '模型内部').forEach((button) => button.click())""")
-    page.wait_for_selector("#inside [data-state=ready]", timeout=60_000)
+def test_on_a_phone_in_chinese_nothing_is_wider_than_the_screen(open_page, alone):
+    page = opened(open_page, alone, viewport={"width": 390, "height": 844}, locale="zh-CN")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert page.locator("#inside [data-part=how]").inner_text().startswith("所选 token")
 
