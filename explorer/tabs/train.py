@@ -110,8 +110,9 @@ class TrainTab:
         watch.go_on.click(go_on_in_slices, watch.selected, [*shown, watch.told], **told)
 
 
-def build(loopback: bool, explorer: Explorer) -> TrainTab:
-    """`loopback`: whether the server listens to this computer alone."""
+def build(loopback: bool, explorer: Explorer | None) -> TrainTab:
+    """`loopback`: whether the server listens to this computer alone. `explorer`: where a picture of the results opens; None
+    where nothing beside this tab shows pictures."""
     door = Door(Runs(), loopback)
     with gr.Tab(words("tab_train"), id="train", elem_id="tab-train") as item:
         selected = gr.State(None)  # the id of the run that all parts show; in here, as Gradio's tabs may hold only tabs
