@@ -111,8 +111,8 @@ class TrainTab:
 
 
 def build(loopback: bool, explorer: Explorer | None) -> TrainTab:
-    """`loopback`: whether the server listens to this computer alone. `explorer`: where a picture of the results opens; None
-    where nothing beside this tab shows pictures."""
+    """`loopback`: whether the server listens to this computer alone. `explorer`: where a picture of the results opens;
+    None where nothing beside this tab shows pictures."""
     door = Door(Runs(), loopback)
     with gr.Tab(words("tab_train"), id="train", elem_id="tab-train") as item:
         selected = gr.State(None)  # the id of the run that all parts show; in here, as Gradio's tabs may hold only tabs
