@@ -50,8 +50,8 @@ def predicted_class(model: VisionTransformer, trace: Trace) -> int:
 
 
 def class_index(model: VisionTransformer, named: Class, role: str = "target") -> int:
-    """The class of a number or a label. A label is found as it is written, else whatever its capitals, else as one of
-    the names between commas in one label only ("tabby" of "tabby, tabby cat").
+    """The class of a number or a label. A label is found as it is written, else whatever its capitals and underscores,
+    else as one of the names between commas in one label only ("tabby" of "tabby, tabby cat").
 
     Raises CodedError naming the valid numbers, or the labels nearest to an unknown one.
     """
@@ -84,18 +84,22 @@ def _check_head(model: VisionTransformer) -> None:
 def _labelled(labels: tuple[str, ...], text: str) -> int | None:
     if text in labels:
         return labels.index(text)
-    text = text.casefold()
+    text = _plain(text)
     for names in (lambda label: [label], lambda label: label.split(",")):
-        found = [at for at, label in enumerate(labels) if text in [name.strip().casefold() for name in names(label)]]
+        found = [at for at, label in enumerate(labels) if text in map(_plain, names(label))]
         if len(found) == 1:
             return found[0]
     return None
 
 
+def _plain(text: str) -> str:
+    return text.strip().casefold().replace("_", " ")
+
+
 def _near(labels: tuple[str, ...], text: str) -> list[str]:
     """The labels most like a text, those that contain it first."""
-    text = text.casefold()[:LONGEST_LABEL]
-    names = {label.casefold()[:LONGEST_LABEL]: label for label in reversed(labels)}
+    text = _plain(text)[:LONGEST_LABEL]
+    names = {_plain(label)[:LONGEST_LABEL]: label for label in reversed(labels)}
     within = [label for name, label in names.items() if len(text) > 2 and text in name]
     alike = [names[name] for name in get_close_matches(text, names, SUGGESTIONS, cutoff=0.5)]
     return list(dict.fromkeys([*reversed(within), *alike]))[:SUGGESTIONS]

@@ -50,7 +50,7 @@ def build(choice: Component, picture: Component) -> Tab:
         with gr.Accordion(words("what"), open=False):
             gr.Markdown(words("about_explain"), elem_classes="about")
     inputs = [target, against, *controls.values()]
-    keys = tuple(controls)
+    keys, private = tuple(controls), {"api_visibility": "private"}
 
     @said_plainly
     def compute(request: gr.Request, choice: ModelChoice, picture_file: str | None, *inputs):
@@ -60,13 +60,14 @@ def build(choice: Component, picture: Component) -> Tab:
         compute,
         [choice, picture, *inputs],
         [viewer, status, run, stop],
-        api_visibility="private",
         show_progress="hidden",
+        **private,
     )
-    at_once = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
-    stop.click(_stopped, None, [status, run, stop], cancels=[started], **at_once)
-    for changed in (choice, picture, *inputs):  # what comes next would be of another picture, class or choice
-        changed.change(_idle, None, [status, run, stop], cancels=[started], **at_once)
+    # What comes next would be of another picture, class or choice. Gradio loses what an event answers that cancels too.
+    changes = gr.on([each.change for each in (choice, picture, *inputs)], None, cancels=[started], **private)
+    stopped = stop.click(None, cancels=[started], **private)
+    for event, said in ((changes, _idle), (stopped, _stopped)):
+        event.then(said, None, [status, run, stop], show_progress="hidden", **private)
     return Tab("explain", item, (viewer, target, against), partial(_show, keys), partial(_arrays, keys), inputs)
 
 
@@ -204,7 +205,7 @@ def _arrays(keys: Sequence, scene: Scene, state: dict, *inputs) -> tuple[dict, d
     shown = state.get("method")
     labels = scene.model.labels
     return arrays, {
-        "shown": shown if shown in METHODS else None,
+        "shown": shown if shown in tuple(METHODS) else None,
         "target": asked.target,
         "target_label": None if asked.target is None else labels[asked.target],
         "against": asked.against,

@@ -42,6 +42,14 @@ def test_attention(client, example, direction):
     np.testing.assert_allclose(answer["heads"], expected.numpy(), rtol=1e-4, atol=1e-7)
 
 
+def test_explain_holds_one_class_against_another(client, example):
+    sent = ["bundled", handle_file(example), "native"]
+    found = client.predict(*sent, "input-gradient", "church", "{}", "gas_pump", api_name="/explain")
+    turned = client.predict(*sent, "input-gradient", "gas_pump", '{"against": "church"}', api_name="/explain")
+    assert (found["target"], found["against"], found["signed"]) == (turned["against"], turned["target"], True)
+    np.testing.assert_allclose(found["values"], -np.array(turned["values"]), rtol=1e-4, atol=1e-6)
+
+
 def test_explain_takes_choices_and_labels(client, example):
     plain = client.predict("bundled", handle_file(example), "native", "rollout", "", "{}", api_name="/explain")
     chosen = '{"head_fusion": "max", "discard_ratio": 0.9}'
@@ -81,6 +89,9 @@ def test_positions(client):
         ("/explain", ["bundled", "PICTURE", "native", "magic", "", "{}"], "rollout"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "", "[1]"], "JSON object"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"wrong": 1}'], "head_fusion"),
+        ("/explain", ["bundled", "PICTURE", "native", "relevance", "chruch", "{}"], "did you mean 'church'"),
+        ("/explain", ["bundled", "PICTURE", "native", "relevance", "3", "{}", "3"], "against itself"),
+        ("/explain", ["bundled", "PICTURE", "native", "smoothgrad", "", '{"samples": 5000}'], "allows 64 times"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "99", "{}"], "99"),
         ("/positions", ["bundled", "native", "magic", "cosine"], "magic"),
         ("/positions", ["bundled", "native", "", "magic"], "magic"),
