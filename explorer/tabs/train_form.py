@@ -131,19 +131,19 @@ def wire_form(form: Form, demo: gr.Blocks) -> None:
 
     def follow(request: gr.Request, *values):
         given = Filled.of(values)
-        moved = moved_along(given.chosen, given.data, given.boxes)
+        moved = moved_along(given.chosen, given.data, given.model, given.boxes)
         return [moved.get(key, gr.skip()) for key in FILLED]
 
     chosen = form.recipe.input(choose, form.recipe, [form.about, *form.typed], **QUIET)
     form.recheck(chosen)
-    moved = form.data.input(follow, form.inputs, form.filled, **QUIET)
-    form.recheck(moved)
+    for source in (form.data, form.model):
+        form.recheck(source.input(follow, form.inputs, form.filled, **QUIET))
     # A text box tells of its input only when a key is pressed: of a paste, its change has to tell
-    edits = [box.change if isinstance(box, gr.Textbox) else box.input for box in form.typed if box is not form.data]
+    edits = [box.change if isinstance(box, gr.Textbox) else box.input for box in form.filled]
     gr.on(edits, check, form.inputs, form.command, **QUIET)
     for file, box, kinds in ((form.archive, form.data, ()), (form.weights, form.model, WEIGHTS)):
         named = file.upload(lambda files, kinds=kinds: upload_name(files, kinds), file, box, **QUIET)
-        form.recheck(named)
+        form.recheck(named.then(follow, form.inputs, form.filled, **QUIET))
     opened = demo.load(_about_first, form.recipe, form.about, **QUIET)
     form.recheck(opened)
 

@@ -27,6 +27,7 @@ GROUPS = {
     ),
     "machine": ("precision", "seed", "workers", "compile"),
 }
+SHAPE = ("width", "depth", "heads", "patch_size")  # of a model with random weights alone
 FIELDS = (*MAIN, *(name for group in GROUPS.values() for name in group))
 """Every field of a run with a box of its own; recipe, data, model and the length have theirs above."""
 
@@ -111,11 +112,15 @@ def changed_fields(recipe: Recipe, data: str, model: str, values: Mapping[str, A
     return own + changed
 
 
-def moved_along(recipe: Recipe, data: str, values: Mapping[str, Any]) -> dict[str, str | bool]:
-    """What changes in the boxes when the data set does, since the recipe differs by it: only where a box still holds
-    what the recipe says for some data set. A box that somebody has changed stays."""
+def moved_along(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]) -> dict[str, str | bool]:
+    """What changes in the boxes when the data set or the model does: the recipe differs by data set, and the shape that
+    it gives its own new model is none for another. Only where a box still holds what the recipe says for some data set
+    and model: one that somebody has changed stays."""
     others = [recipe_values(recipe, other) for other in (recipe.fields["data"], *recipe.by_data)]
+    others += [other | dict.fromkeys(SHAPE, "") for other in others]
     wanted = recipe_values(recipe, data)
+    if model != recipe.fields["model"]:
+        wanted |= dict.fromkeys(SHAPE, "")
     untouched = [name for name in wanted if any(_same(values[name]) == _same(other[name]) for other in others)]
     return {name: wanted[name] for name in untouched if _same(values[name]) != _same(wanted[name])}
 

@@ -66,9 +66,12 @@ def test_changes_are_found_by_their_meaning():
 
 def test_another_data_set_moves_what_the_recipe_says_of_it_and_nothing_that_was_typed():
     paper = RECIPES["paper"]
-    assert moved_along(paper, "pets", filled(paper)) == {"length": "500", "warmup": "100"}
-    assert moved_along(paper, "pets", filled(paper, length="777")) == {"warmup": "100"}
-    assert moved_along(paper, "cifar10", filled(paper, "pets")) == {"length": "10000", "warmup": "500"}
+    assert moved_along(paper, "pets", paper.fields["model"], filled(paper)) == {"length": "500", "warmup": "100"}
+    assert moved_along(paper, "pets", paper.fields["model"], filled(paper, length="777")) == {"warmup": "100"}
+    assert moved_along(paper, "cifar10", paper.fields["model"], filled(paper, "pets")) == {
+        "length": "10000",
+        "warmup": "500",
+    }
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,20 @@ def test_the_command_is_short_and_quoted():
     assert shlex.split(command.replace("\\\n", " "))[6:8] == ["--data", "my pets; rm -rf $HOME.zip"]
     assert "--lr 0.5" in command
     assert "--batch" not in command
+
+
+def test_the_shape_of_the_recipes_own_model_is_none_for_another():
+    """A checkpoint that was uploaded under the first recipe failed in its worker: width, depth and heads were the
+    recipe's own."""
+    moved = moved_along(TINY, "shapes", "upload:mine.safetensors", filled())
+    assert moved == {"width": "", "depth": "", "heads": ""}
+    assert read_values(TINY, "shapes", "/mine.safetensors", filled() | moved).width is None
+    assert moved_along(TINY, "shapes", TINY.fields["model"], filled() | moved) == {
+        "width": "96",
+        "depth": "4",
+        "heads": "3",
+    }
+    assert moved_along(TINY, "shapes", "bundled", filled(width="64")) == {"depth": "", "heads": ""}, "typed: it stays"
 
 
 def test_values_arrive_in_the_order_of_the_boxes():

@@ -97,8 +97,10 @@ def test_an_uploaded_checkpoint_is_what_a_dry_step_trains(open_page, trainer, tm
     files = sorted(save_model(model, tmp_path / "mine").iterdir())
     page = train_tab(open_page, trainer)
     upload(page, "own-weights", "model", *((file.name, file.read_bytes()) for file in files))
-    box(page, "batch").fill("8")
     wait_for_command(page, "--model model.safetensors")
+    wait_for_command(page, "--width none")  # which was the recipe's, for a new model
+    box(page, "batch").fill("8")
+    wait_for_command(page, "--batch 8")
     page.set_default_timeout(SLOW)
     page.locator("#try-step").click()
     page.wait_for_selector("#train-check .step dd")
