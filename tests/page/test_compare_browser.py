@@ -63,7 +63,8 @@ def test_two_pictures_and_what_is_saved(page, photograph):
         page.locator("#save-npz").click()
         page.locator("#saved-npz a").first.click()
     arrays, manifest = load_npz(download.value.path())
-    assert arrays["map_a"].shape == arrays["map_b"].shape == (8, 12, 12)
+    assert arrays["map_a"].shape == arrays["map_b"].shape
+    assert arrays["map_a"].shape[1:] == (12, 12)
     assert not np.allclose(arrays["map_a"], arrays["map_b"])
     choices = manifest["choices"]
     assert choices["A"]["picture_sha256"] != choices["B"]["picture_sha256"]
