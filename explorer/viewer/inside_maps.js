@@ -34,13 +34,14 @@ class Numbers {
     return start < this[name].length ? this[name].subarray(start, start + this.tokens) : null;
   }
 
-  /** class -> colour, the classes that most patches are read as first: the same in every state. */
+  /** class -> colour, the same in every state: first the classes that most patches are read as, then those of the table. */
   paletteByFrequency() {
     const counts = new Map();
     for (let state = 0; state < this.states; state++) {
       for (const index of this.of("classes", state).subarray(this.prefix)) counts.set(index, (counts.get(index) ?? 0) + 1);
     }
-    const ranked = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([index]) => index);
+    const frequent = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([index]) => index);
+    const ranked = [...new Set([...frequent, ...(this.value.lens?.top ?? []).flat().map(([index]) => index)])];
     return new Map(ranked.slice(0, PALETTE.length).map((index, rank) => [index, PALETTE[rank]]));
   }
 

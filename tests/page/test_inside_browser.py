@@ -25,16 +25,18 @@ def scene():
 
 @pytest.fixture(scope="module")
 def alone():
-    """Address of a page with this tab and no other, which opens in a fraction of the whole page's time."""
+    """Address of a page with this tab and an empty one, which opens in a fraction of the whole page's time."""
     with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
         choice, picture = gr.State(ModelChoice()), gr.Textbox(str(example_files()[0]), visible=False)
         with gr.Tabs():
+            with gr.Tab("First"):
+                gr.Markdown("The other one is mounted late, as on the page")
             tab = inside.build()
 
         def fill(request: gr.Request, choice, file):
             return tab.show(look(choice, file), request)[0]
 
-        demo.load(fill, [choice, picture], list(tab.outputs))
+        tab.item.select(fill, [choice, picture], list(tab.outputs))
     _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     yield url
     demo.close()
@@ -43,7 +45,9 @@ def alone():
 def opened(open_page, url, **choices):
     page = open_page(url, **choices)
     page.set_default_timeout(60_000)
+    page.locator("#tab-inside-button").click()
     page.wait_for_selector("#inside [data-state=ready]")
+    page.wait_for_function("window.vitStates.inside")
     return page
 
 
