@@ -74,7 +74,7 @@ def build(choice: gr.State, picture: Component) -> Tab:
             value = gr.Radio(values, value="probability", label=words("truth_value"), min_width=160)
         with gr.Row(elem_id="truth-buttons"):
             measure = gr.Button(words("truth_measure"), variant="primary", scale=0, min_width=220, elem_id="measure")
-            check = gr.Button(words("truth_check"), scale=0, min_width=260, elem_id="truth-check")
+            check = gr.Button(words("truth_check"), scale=0, min_width=310, elem_id="truth-check")
             stop = gr.Button(words("truth_stop"), visible=False, scale=0, min_width=120, elem_id="truth-stop")
         table = ScoreTable(elem_id="truth-table")
         gr.Markdown(words("truth_how_table"), elem_classes="subdued")
@@ -114,7 +114,9 @@ def _wire(
         measure.click(_measured, seen, [*shown, stop], **long),
         check.click(_checked, seen, [*shown, stop], **long),
     ]
-    stop.click(_stopped, seen, [*shown, stop], cancels=running, api_visibility="private", show_progress="hidden")
+    # Two events, since Gradio loses the answer of one that cancels.
+    ended = stop.click(None, cancels=running, api_visibility="private")
+    ended.then(_stopped, seen, [*shown, stop], api_visibility="private", show_progress="hidden")
     changes = [picture.change, choice.change, *(control.change for control in inputs)]
     gr.on(changes, None, cancels=running, api_visibility="private")
     as_csv.click(_csv, seen, file, api_visibility="private", show_progress_on=file)
@@ -213,14 +215,20 @@ def _show(scene: Scene, request: gr.Request, named: str | None, *controls) -> li
         told = {"done": 0.0, "text": both("truth_no_head"), "running": False}
         off = gr.Button(interactive=False)
         nothing = [scores_value(progress=told), None, None, None, None]
-        return [*nothing, gr.Dropdown([], value="", interactive=False), off, off, gr.Button(visible=False)]
+        return [
+            *nothing,
+            gr.Dropdown([], value="", interactive=False, allow_custom_value=True),
+            off,
+            off,
+            gr.Button(visible=False),
+        ]
     try:
         asked = Asked.of(scene, named, *controls)
     except CodedError as error:  # a class of the model before, or one that was mistyped
         gr.Warning(html.escape(reason_of(error, language_of(request)), quote=False))
         named, asked = "", Asked.of(scene, "", *controls)
     on = gr.Button(interactive=True)
-    classes = gr.Dropdown(_classes(scene, request), value=named or "", interactive=True)
+    classes = gr.Dropdown(_classes(scene, request), value=named or "", interactive=True, allow_custom_value=True)
     return [*_shown(asked), classes, on, on, gr.Button(visible=False)]
 
 

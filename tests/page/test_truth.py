@@ -1,0 +1,149 @@
+"""What the tab "Is the map true?" makes of a scene: a class that is typed, results that are kept, tables and files."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from explorer.leaderboard import leaderboard
+from explorer.sanity import sanity
+from explorer.session import ModelChoice, look
+from explorer.tabs import truth, truth_values
+from explorer.tabs.truth_values import Asked
+from vit_model import VisionTransformer, ViTConfig, save_model
+from vit_model.errors import CodedError
+
+LABELS = ["tabby, tabby cat", "crane", "crane", "<b>bold</b>"]
+SOME = ["rollout", "attention"]
+CONTROLS = (SOME, 4, "probability")
+
+
+@pytest.fixture
+def scene_of(tmp_path):
+    """fields of a config -> the scene of a random picture seen by a tiny model that no other test has."""
+
+    def make(**fields):
+        shape = {"image_size": 32, "patch_size": 8, "width": 32, "depth": 2, "heads": 2, "mlp_width": 48, "classes": 4}
+        config = ViTConfig(**shape | fields)
+        model = VisionTransformer(config, labels=LABELS if config.classes else ()).eval().requires_grad_(False)
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.3)
+        save_model(model, tmp_path / "model")
+        noise = np.random.default_rng().integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "picture.png")
+        return look(ModelChoice(str(tmp_path / "model"), "tiny"), tmp_path / "picture.png")
+
+    return make
+
+
+def measured(asked):
+    for board in leaderboard(asked.scene.model, asked.scene.pixels, asked.target, methods=asked.methods, steps=4):
+        asked.keep(board=board)
+    return asked
+
+
+def test_a_class_by_label_by_one_of_its_names_by_number_and_the_predicted_one(scene_of):
+    scene = scene_of()
+    for named, target in (("tabby", 0), ("crane", 1), ("2", 2), ("<b>bold</b>", 3)):
+        assert Asked.of(scene, named, *CONTROLS).target == target
+    for nothing in ("", None, "  "):
+        assert Asked.of(scene, nothing, *CONTROLS).target == int(scene.trace.logits[0].argmax())
+    with pytest.raises(CodedError, match="no class 'zebra'"):
+        Asked.of(scene, "zebra", *CONTROLS)
+
+
+@pytest.mark.parametrize(
+    "controls", [(SOME, 0, "probability"), (SOME, 10**9, "logit"), (SOME, 4, "loss"), (SOME, "x", "logit")]
+)
+def test_settings_from_outside_are_bounded(scene_of, controls):
+    with pytest.raises(ValueError, match="1 to 40 steps"):
+        Asked.of(scene_of(), "", *controls)
+
+
+def test_unknown_methods_from_outside_take_no_part(scene_of):
+    assert Asked.of(scene_of(), "", ["magic", "rollout"], 4, "logit").methods == ("rollout",)
+
+
+def test_every_class_can_be_chosen_also_where_two_share_a_label(scene_of):
+    scene = scene_of()
+    offered = [value for _, value in truth._classes(scene, None)]
+    assert offered[0] == ""
+    assert {Asked.of(scene, value, *CONTROLS).target for value in offered[1:]} == {0, 1, 2, 3}
+
+
+def test_the_table_ranks_methods_between_baselines_and_marks_those_no_better_than_chance(scene_of):
+    asked = measured(Asked.of(scene_of(), "", *CONTROLS))
+    value = truth_values.table_value(asked, asked.found)
+    json.dumps(value)  # no numpy in it
+    assert [row["quiet"] for row in value["rows"]].count(True) == 2
+    assert {row["head"][3:] for row in value["rows"] if not row["quiet"]} == set(SOME)
+    gaps = [float(row["cells"][2]["text"]) for row in value["rows"]]
+    assert gaps == sorted(gaps, reverse=True)
+    chance = next(
+        float(row["cells"][2]["text"]) for row in value["rows"] if row["head"] == truth_values.name_of("random")
+    )
+    for row, gap in zip(value["rows"], gaps, strict=True):
+        if not row["quiet"] and abs(gap - chance) > 0.002:
+            assert row["cells"][2]["mark"] is (gap < chance)
+
+
+def test_what_is_known_is_shown_again_and_belongs_to_its_class_and_settings(scene_of):
+    scene = scene_of()
+    asked = measured(Asked.of(scene, "0", *CONTROLS))
+    again = Asked.of(scene, "tabby", *CONTROLS)
+    assert again.found.board is asked.found.board is not None
+    assert Asked.of(scene, "1", *CONTROLS).found.board is None
+    assert Asked.of(scene, "0", SOME, 5, "probability").found.board is None
+    shown = truth._show(scene, None, "0", *CONTROLS)
+    assert len(shown[0]["rows"]) == 4
+    assert shown[0]["progress"] is None
+    assert truth._show(scene, None, "1", *CONTROLS)[0]["rows"] == []
+
+
+def test_the_weight_check_fills_the_last_column_once_it_is_complete(scene_of):
+    asked = measured(Asked.of(scene_of(), "", *CONTROLS))
+    *_, before, last = sanity(asked.scene.model, asked.scene.pixels, asked.target, asked.methods)
+    for found, known in ((before, False), (last, True)):
+        asked.keep(sanity=found)
+        rows = [row for row in truth_values.table_value(asked, asked.found)["rows"] if not row["quiet"]]
+        cells = {row["head"][3:]: row["cells"][-1] for row in rows}
+        assert (cells["rollout"]["text"] != "–") is known
+    assert truth_values.sanity_value(asked, asked.found)["figure"]["data"][0]["y"][0] == 1.0
+
+
+def test_csv_and_arrays_carry_everything_and_a_manifest(scene_of):
+    asked = Asked.of(scene_of(), "", *CONTROLS)
+    with pytest.raises(CodedError, match="nothing has been measured"):
+        truth_values.arrays_of(asked)
+    arrays, choices = truth_values.arrays_of(measured(asked))
+    assert arrays["positive"].shape == arrays["negative"].shape == (4, 5)
+    assert arrays["map_random"].shape == (5, 4, 4)
+    assert choices["complete"]
+    assert choices["label"] == asked.label
+    first, *rest = truth_values.csv_of(asked, {"model": "tiny", "label": "画"}).splitlines()
+    assert json.loads(first.removeprefix("# ")) == {"model": "tiny", "label": "画"}
+    rows = list(csv.DictReader(io.StringIO("\n".join(rest))))
+    assert {row["method"] for row in rows} == {*SOME, "random", "sobel"}
+    for row in rows:
+        area = arrays["area_gap"][list(arrays["methods"]).index(row["method"])]
+        assert float(row["gap"]) == pytest.approx(area, abs=1e-6)
+
+
+def test_a_model_without_a_head_says_why_it_is_off_and_what_works(scene_of):
+    table, *_, measure, check, _ = truth._show(scene_of(classes=0), None, "", *CONTROLS)
+    assert "no classification head" in table["progress"]["text"]["en"]
+    assert "rollout" in table["progress"]["text"]["en"]
+    assert not measure.interactive
+    assert not check.interactive
+
+
+def test_a_class_that_the_next_model_does_not_have_is_told_and_left(scene_of, monkeypatch):
+    told = []
+    monkeypatch.setattr(truth.gr, "Warning", told.append)
+    shown = truth._show(scene_of(), None, "<i>parachute</i>", *CONTROLS)
+    assert "&lt;i&gt;parachute" in told[0]
+    assert shown[5].value == ""
