@@ -35,7 +35,7 @@ def served(runs):
 def trainer(runs):
     """Address of a page with the Train tab and next to nothing beside it: it opens in a fraction of the whole page's
     time."""
-    with gr.Blocks(analytics_enabled=False, fill_width=True) as demo:
+    with gr.Blocks(title="ViT Explorer", analytics_enabled=False, fill_width=True) as demo:
         with gr.Tabs(selected="train", elem_id="tabs") as strip:
             training = train.build(True, None)
             with gr.Tab("Elsewhere", id="elsewhere", elem_id="tab-elsewhere"):
