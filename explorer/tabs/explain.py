@@ -184,7 +184,8 @@ def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_f
             except ValueError as error:
                 failed[method] = {language: reason_of(error, language) for language in TEXT}
         yield asked.value(failed), gr.skip(), gr.skip(), gr.skip()
-    yield gr.skip(), say(request, "explain_done"), gr.Button(visible=True), gr.Button(visible=False)
+    ended = "explain_off" if asked.target is None else "explain_failed" if failed else "explain_done"
+    yield gr.skip(), say(request, ended), gr.Button(visible=True), gr.Button(visible=False)
 
 
 def _stopped(request: gr.Request) -> list:

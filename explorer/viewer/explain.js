@@ -8,8 +8,9 @@ const chosen = { method: "relevance", cell: -1, pinned: false, colours: "viridis
 let view = null; // {value, gh, gw, picture, methods: [{name, map, limit, strongest, ...}]} of the value now shown
 let sequence = 0, said = "";
 const heat = new vit.HeatMap(part.heat);
-const schedule = vit.painter(draw);
+const schedule = vit.painter(draw), others = vit.element("style");
 
+root.append(others);
 vit.fillText(root, t);
 connect();
 watch("value", load);
@@ -185,8 +186,7 @@ const amount = (value) => (value === 0 ? "0" : Math.abs(value) >= 0.001 && Math.
 function announce() {
   if (said === `${sequence} ${chosen.method}`) return;
   said = `${sequence} ${chosen.method}`;
-  for (const node of document.querySelectorAll(`[id^="${props.choices_prefix}"]`)) {
-    node.style.display = node.id === props.choices_prefix + chosen.method ? "" : "none";
-  }
+  const prefix = props.choices_prefix; // a rule, since Gradio may yet put the groups on the page, or put them there again
+  others.textContent = `[id^="${prefix}"]:not([id="${prefix}${chosen.method}"]) { display: none !important; }`;
   document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: props.viewer, method: chosen.method } }));
 }

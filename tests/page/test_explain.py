@@ -149,6 +149,18 @@ def test_slow_maps_are_made_one_by_one_kept_and_shown(keys, plain, scene, tmp_pa
     assert tab._arrays(keys, scene, {"method": ["x"]}, "#1", None, *plain)[1]["shown"] is None
 
 
+def test_a_slow_method_that_fails_says_so_and_leaves_the_others(keys, plain, scene, tmp_path, monkeypatch):
+    def failing(model, pixels, trace, target, *, against=None, noise=0.1, samples=1, seed=0, progress=None):
+        raise CodedError("the gradients are NaN", "gradients_not_finite")
+
+    monkeypatch.setitem(METHODS, "smoothgrad", failing)
+    scene.picture.save(tmp_path / "again.png")
+    sent = list(tab._compute(keys, None, scene.choice, str(tmp_path / "again.png"), "#3", None, *plain))
+    last = [each[0] for each in sent if "methods" in each[0]][-1]
+    assert [method["name"] for method in last["methods"] if not method["values"]] == ["smoothgrad"]
+    assert "could not be made" in sent[-1][1]
+
+
 def test_work_that_a_host_does_not_give_is_refused(scene, monkeypatch):
     with pytest.raises(CodedError, match="integrated-gradients would run the model 500 times over 17 tokens") as raised:
         explained(scene, "integrated-gradients", 1, steps=500)
@@ -156,6 +168,8 @@ def test_work_that_a_host_does_not_give_is_refused(scene, monkeypatch):
     monkeypatch.setattr(explaining, "MOST_WORK", 100)
     with pytest.raises(CodedError, match="this host allows 5 times"):
         explained(scene, "occlusion", 2, against=0)
+    with pytest.raises(ValueError, match="window must be a whole number from 1 to 3, got 100"):
+        explained(scene, "occlusion", 2, against=0, window=100)
 
 
 def test_work_is_followed_and_ends_when_nobody_follows():
