@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-import explorer.session
+import explorer
 import vit_model
 from explorer.session import ModelChoice, get_model, parse_size, resized
 from explorer.tabs import errors
@@ -29,7 +29,8 @@ SAID = json.loads(Path(errors.__file__).with_name("errors.zh.json").read_text("u
 def codes() -> dict[str, set[str]]:
     """code -> names of details ("*" where they are passed as a dict), of every error that is raised with one."""
     found = {}
-    files = [*Path(vit_model.__file__).parent.glob("*.py"), Path(explorer.session.__file__)]
+    pages = Path(explorer.__file__).parent
+    files = [*Path(vit_model.__file__).parent.glob("*.py"), *pages.glob("*.py"), *pages.glob("tabs/*.py")]
     for call in (
         node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
     ):

@@ -1,5 +1,7 @@
 """The Inside tab in a real Chromium: one slider for every map, hovered without a request, and what the numbers say."""
 
+from dataclasses import replace
+
 import gradio as gr
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from explorer.lens import read_tokens, top_by_layer
 from explorer.session import ModelChoice, look
 from explorer.tabs import inside
 from explorer.tabs.examples import example_files
+from explorer.tabs.store import STORE
 from explorer.tokens import token_norms, token_similarity
-from explorer.viewer.inside import InsideSource, inside_value
+from explorer.viewer.inside import InsideSource, InsideView, inside_value
 from explorer.viewer.store import ViewerStore
 from vit_model import VisionTransformer, ViTConfig
 
@@ -32,6 +35,8 @@ def alone():
             with gr.Tab("First"):
                 gr.Markdown("The other one is mounted late, as on the page")
             tab = inside.build()
+            with gr.Tab("Planted", elem_id="tab-planted"):
+                InsideView(planted(), store=STORE, elem_id="planted")
 
         def fill(request: gr.Request, choice, file):
             return tab.show(look(choice, file), request)[0]
@@ -40,6 +45,16 @@ def alone():
     _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
     yield url
     demo.close()
+
+
+def planted():
+    """The value of a picture with one artefact: patch 6 before layer 1."""
+    model, pixels = tiny(), torch.randn(1, 3, 32, 32)
+    trace = model.trace(pixels)
+    states = [state.clone() for state in trace.residual]
+    states[1][0, 7] *= 12
+    picture = model.preprocessing.pixels_to_picture(pixels)
+    return inside_value(model, replace(trace, residual=tuple(states)), STORE, picture)
 
 
 def opened(open_page, url, **choices):
@@ -146,6 +161,25 @@ def test_colours_can_be_fitted_layer_by_layer_and_drawn_as_a_png(page):
     with page.expect_download() as download:
         page.locator("#inside [data-part=save]").click()
     assert download.value.suggested_filename == "inside-colours-state7.png"
+
+
+def test_an_artefact_is_framed_and_attention_can_be_shown_without_it(page):
+    page.locator("#tab-planted-button").click()
+    page.wait_for_selector("#planted [data-state=ready]")
+    sentence = page.locator("#planted [data-part=artefacts]")
+    page.wait_for_function("document.querySelector('#planted [data-part=artefacts]').textContent")
+    assert "Patches that stand out: 1 (framed)." in sentence.inner_text()
+    assert "by their number alone it would be 5.9%" in sentence.inner_text(), "one of 17 tokens"
+    assert page.locator("#planted [data-part=marks]").evaluate("canvas => canvas.width") == 4 * 16
+    small = page.locator("#planted [data-map=attention] canvas")
+    before = small.evaluate("canvas => canvas.toDataURL()")
+    page.locator("#planted [data-part=without]").check()
+    page.wait_for_function("window.vitStates.planted?.without === true")
+    assert small.evaluate("canvas => canvas.toDataURL()") != before
+    pixel = small.evaluate("canvas => [...canvas.getContext('2d').getImageData(2, 1, 1, 1).data].slice(0, 3)")
+    assert pixel == [0x44, 0x01, 0x54], "the lowest colour: it gets nothing"
+    page.locator("#planted [data-part=layer]").fill("0")
+    page.wait_for_function("document.querySelector('#planted [data-part=artefacts]').textContent === ''")
 
 
 def test_what_is_taken_away_as_numbers(scene):
