@@ -21,7 +21,8 @@ from explorer.viewer.laboratory import LaboratoryBench, LaboratoryOutcome, Labor
 from vit_model.positions import METHODS
 
 MAX_LABELS = 2000
-QUEUE = {"concurrency_id": "laboratory", "concurrency_limit": 2, "api_visibility": "private"}
+EDIT = {"concurrency_id": "laboratory", "concurrency_limit": 2, "api_visibility": "private"}
+ABLATE = EDIT | {"concurrency_id": "ablation"}  # a queue of its own: an edit does not wait for somebody's ablation
 
 
 def build(choice: gr.State, picture: gr.components.Component) -> Tab:
@@ -62,9 +63,9 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         trigger_mode="always_last",
         show_progress="minimal",
         show_progress_on=outcome,
-        **QUEUE,
+        **EDIT,
     )
-    running = parts.ablate(run, [choice, picture], parts, trigger_mode="once", show_progress="hidden", **QUEUE)
+    running = parts.ablate(run, [choice, picture], parts, trigger_mode="once", show_progress="hidden", **ABLATE)
     parts.stop(None, cancels=[running], api_visibility="private")
     return Tab("laboratory", item, (bench, outcome, parts), _show, _arrays)
 
