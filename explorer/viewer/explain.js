@@ -186,7 +186,7 @@ const amount = (value) => (value === 0 ? "0" : Math.abs(value) >= 0.001 && Math.
 function announce() {
   if (said === `${sequence} ${chosen.method}`) return;
   said = `${sequence} ${chosen.method}`;
-  const prefix = props.choices_prefix; // a rule, since Gradio may yet put the groups on the page, or put them there again
-  others.textContent = `[id^="${prefix}"]:not([id="${prefix}${chosen.method}"]) { display: none !important; }`;
-  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: props.viewer, method: chosen.method } }));
+  // a rule, since Gradio may yet put the groups on the page, or put them there again
+  others.textContent = `[id^="${GROUPS}"]:not([id="${GROUPS}${chosen.method}"]) { display: none !important; }`;
+  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: VIEWER, method: chosen.method } }));
 }

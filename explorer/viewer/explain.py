@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,10 +35,9 @@ class ExplainViewer(gr.HTML):
             elem_id=elem_id,
             html_template=(HERE / "explain.html").read_text("utf-8"),
             css_template="\n".join((HERE / name).read_text("utf-8") for name in ("viewer.css", "explain.css")),
-            js_on_load=component_script("base.js", "explain_png.js", "explain.js", text=HERE / "explain.text.json"),
+            js_on_load=f"const VIEWER = {json.dumps(elem_id)}, GROUPS = {json.dumps(choices_prefix)};\n"
+            + component_script("base.js", "explain_png.js", "explain.js", text=HERE / "explain.text.json"),
             apply_default_css=False,
-            viewer=elem_id,
-            choices_prefix=choices_prefix,
             lang=lang,
             **choices,
         )

@@ -41,5 +41,5 @@ function exportExplanation() {
   context.fillText([vit.localise(value.caption, lang), part.reading.textContent].filter(Boolean).join(" · "), 0, bottom + 98, room);
   context.fillText(part["scale-note"].textContent, 0, bottom + 124, room);
   context.fillText(t(`paper_${one.name}`), 0, bottom + 150, room);
-  vit.savePng(canvas, `${props.viewer}-${one.name}.png`);
+  vit.savePng(canvas, `${VIEWER}-${one.name}.png`);
 }
