@@ -192,9 +192,7 @@ def _gradients(
     return _map_tensors(lambda tensor: tensor.cpu().numpy(), (found.outputs, found.pixels))
 
 
-def on_best_device(
-    choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None
-) -> tuple[VisionTransformer, Tensor]:
+def on_best_device(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None) -> tuple[VisionTransformer, Tensor]:
     """The chosen model, and pixels that came as an array, where forwards run."""
     model, device = get_model(choice), best_device()
     if resizing is not None:

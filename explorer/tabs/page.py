@@ -84,9 +84,8 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 card = SceneBar(elem_id="model-card")
             with gr.Column(scale=3, min_width=320, elem_id="main"):
                 with gr.Tabs(selected="attention", elem_id="tabs") as strip:
-                    tabs = [patches.build(), attention.build(), rollout.build()]
-                    tabs += [explain.build(picker.choice, picture), positions.build()]
-                    tabs.append(truth.build(picker.choice, picture))
+                    tabs = [patches.build(), attention.build(), rollout.build(), positions.build()]
+                    tabs += [module.build(picker.choice, picture) for module in (explain, truth)]
                     tabs += [inside.build(), laboratory.build(picker.choice, picture)]
                     tabs += [compare.build(local_paths, checkpoints), figures.build()]
                     training = train.build(local_paths, Explorer(picture, picker, strip, active))

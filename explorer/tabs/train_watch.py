@@ -63,7 +63,7 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
             refresh = gr.Button(words("train_refresh"), size="sm", scale=0, min_width=150, elem_id="watch-refresh")
         go_on = gr.Button(words("slices_go_on"), visible=ZERO_GPU, size="sm", elem_id="slices-go-on")
         told = gr.Markdown(elem_id="slices-status")
-        view = TrainLiveView(find=door.find, resume=resume, told=said_in_both, elem_id="live")
+        view = TrainLiveView(find=door.find, go_on=resume, told=said_in_both, elem_id="live")
     return Watch(door, item, selected, choice, refresh, view, go_on, told)
 
 

@@ -145,6 +145,9 @@ const vit = (() => {
   /** "zh" or "en": what the component was told, or the browser's language. */
   const language = (told) => told || ((navigator.language || "").toLowerCase().startsWith("zh") ? "zh" : "en");
 
+  /** The component's elem_id. Its props say it, but not where Gradio mounts it late, in a tab that opens first now. */
+  const nameOf = (element, props) => props.viewer || element.closest("[id]:not([id^='html-'])").id;
+
   /** A caption that Python sent: one string, or {"en": ..., "zh": ...}. */
   const localise = (caption, lang) =>
     caption && typeof caption === "object" ? caption[lang] ?? caption.en ?? "" : String(caption ?? "");
@@ -223,6 +226,6 @@ const vit = (() => {
     });
   }
 
-  return { colours, faded, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, localise, translator,
+  return { colours, faded, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,
     fillText, number, setText, element, cellAt, arrowStep, painter, listen, savePng };
 })();

@@ -1,6 +1,7 @@
 // Two sides and their difference in one element: hovered, pinned and layered together, with no request on a hover.
 const MEAN = "mean";
 const root = element.querySelector("[data-part=root]");
+const name = vit.nameOf(element, props);
 const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 

@@ -38,5 +38,5 @@ function exportComparison() {
   let line = 3 * gap + height + 92;
   write([part.reading.textContent, part.rule.textContent].join("  "), gap, line);
   for (const [key, text] of Object.entries(view.facts)) write(`${t(key)}: ${text}`, gap, (line += 24));
-  vit.savePng(canvas, `${props.viewer}.png`);
+  vit.savePng(canvas, `${name}.png`);
 }

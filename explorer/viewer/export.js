@@ -52,5 +52,5 @@ function exportPng() {
   context.fillText(where.filter(Boolean).join(" · "), 0, height + gap + 98, size + side);
   context.fillText(part["scale-note"].textContent, 0, height + gap + 124, size + side);
   const token = chosen.query < prefix ? value.prefix[chosen.query] : `patch${chosen.query - prefix}`;
-  vit.savePng(canvas, `${props.viewer}-layer${chosen.layer}-${chosen.panel}-${token.replace(/\W/g, "")}.png`);
+  vit.savePng(canvas, `${name}-layer${chosen.layer}-${chosen.panel}-${token.replace(/\W/g, "")}.png`);
 }

@@ -3,7 +3,7 @@
 const root = element.querySelector("[data-part=root]");
 const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
-const viewer = props.viewer || element.closest("[id]:not([id^='html-'])").id; // mounted late, it lacks its props
+const viewer = vit.nameOf(element, props);
 const ATTENTION = 0, SIMILARITY = 1; // panels of the stack
 const MARK = 16; // pixels of a cell on the canvas of marks
 

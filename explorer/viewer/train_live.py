@@ -38,11 +38,12 @@ class TrainLiveView(gr.HTML):
         *,
         find: FindRun,
         told: Told,
-        resume: Callable[[Run], None] = Run.resume,
+        go_on: Callable[[Run], None] = Run.resume,
         lang: str | None = None,
         **kwargs: Any,
     ):
-        self.find, self.told, self.resume = find, told, resume
+        # Private, as Gradio sends attributes named like parameters to the browser
+        self._find, self._told, self._go_on, self.lang = find, told, go_on, lang
         super().__init__(
             value,
             html_template=(HERE / "train_live.html").read_text("utf-8"),
@@ -83,12 +84,12 @@ class TrainLiveView(gr.HTML):
         events, reached = run.events(offset or 0)
         progress = run.progress
         if note := progress.get("note"):
-            progress["note"] = self.told(note)
+            progress["note"] = self._told(note)
         text, log_reached = run.log(log_offset, limit=LOG_BYTES)
         return {
             "name": run.name,
             "state": status.state,
-            "reason": self.told(status.reason),
+            "reason": self._told(status.reason),
             "progress": progress,
             "rows": [row(event) for event in events],
             "offset": reached,
@@ -106,13 +107,13 @@ class TrainLiveView(gr.HTML):
             if request["action"] == "stop":
                 run.ask_stop()  # the server's Dispatcher sees it through
             elif request["action"] == "resume":
-                self.resume(run)
+                self._go_on(run)
             else:
                 raise ValueError("action must be 'stop' or 'resume'")
         except LookupError:
             return {"error": "no such run, or not yours", "gone": True}
         except (ValueError, OSError) as error:
-            return {"error": self.told(str(error))}
+            return {"error": self._told(str(error))}
         return {"state": run.state}
 
     def _run(self, request: Any, fields: set[str]) -> Run:
@@ -123,7 +124,7 @@ class TrainLiveView(gr.HTML):
         for name in ("run", "ticket"):
             if not isinstance(request[name], str) or len(request[name]) > 200:
                 raise ValueError(f"{name} must be a short string")
-        run = self.find(request["run"], request["ticket"])
+        run = self._find(request["run"], request["ticket"])
         if run is None:
             raise LookupError(request["run"])
         return run

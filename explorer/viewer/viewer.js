@@ -1,6 +1,7 @@
 // The viewer in one page's element. Data in, one drawing a frame out; nothing here asks the server on a hover.
 const MEAN = "mean";
 const root = element.querySelector("[data-part=root]");
+const name = vit.nameOf(element, props);
 const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 
@@ -219,7 +220,7 @@ function connect() {
   });
   part.save.addEventListener("click", () => { if (view && view.ready) exportPng(); });
   vit.listen(root, "vit:select", ({ detail }) => {
-    if (!view || !detail || detail.viewer !== props.viewer) return;
+    if (!view || !detail || detail.viewer !== name) return;
     const inside = (number, limit) => Number.isInteger(number) && number >= 0 && number < limit;
     if (inside(detail.layer, view.value.layers)) choose({ layer: detail.layer });
     if (inside(detail.panel, view.panels) || (detail.panel === MEAN && view.value.mean)) choose({ panel: detail.panel });
@@ -427,5 +428,5 @@ function announce() {
   const { layer, panel, query, direction } = chosen, now = [sequence, layer, panel, query, direction].join();
   if (now === said) return;
   said = now;
-  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: props.viewer, layer, panel, query, direction } }));
+  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: name, layer, panel, query, direction } }));
 }

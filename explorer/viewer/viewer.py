@@ -51,7 +51,7 @@ class AttentionViewer(gr.HTML):
         lang: str | None = None,
         **choices: Any,
     ):
-        self.store = store
+        self._store = store  # private, as Gradio sends attributes named like parameters to the browser
         super().__init__(
             value,
             elem_id=elem_id,
@@ -106,7 +106,7 @@ class AttentionViewer(gr.HTML):
         token = request["token"]
         if not isinstance(token, str) or len(token) > 64:
             raise ValueError("token must be a short string")
-        source = self.store.get(token)
+        source = self._store.get(token)
         if source is None:
             raise LookupError(token)
         return source, _whole_number(request, "layer", source.layers)

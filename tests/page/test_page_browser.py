@@ -10,9 +10,10 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from explorer.export import load_npz
+from explorer.tabs.text import TEXT
 from vit_model import SIZES, VisionTransformer, ViTConfig, save_model
 
-TABS = {"patches": 0, "attention": 1, "rollout": 2, "explain": 3, "positions": 4}
+TABS = ("patches", "attention", "rollout", "positions", "explain", "inside", "laboratory", "compare", "figures")
 
 
 def ready(page, name):
@@ -27,7 +28,11 @@ def opened(open_page, url, **choices):
 
 
 def go_to(page, tab):
-    page.get_by_role("tab").nth(TABS[tab]).click()
+    if not page.locator(f"#tab-{tab}-button").count():  # a narrow screen has the others in a menu
+        page.get_by_label("More tabs").first.click()
+        page.locator("#tabs .overflow-dropdown button").get_by_text(TEXT["en"][f"tab_{tab}"], exact=True).click()
+    else:
+        page.locator(f"#tab-{tab}-button").click()
     ready(page, tab)
 
 
@@ -217,6 +222,22 @@ def test_what_a_tab_shows_can_be_taken_away(open_page, served):
         assert manifest["model"] == "bundled"
         assert len(manifest["checksum_sha256"]) == 64
         assert manifest["choices"]["view"] == tab
+
+
+def test_what_is_in_sight_is_saved_in_a_tab_that_opened_late_too(open_page, served):
+    page = opened(open_page, served)
+    go_to(page, "rollout")
+    page.locator("#rollout [data-part=stage]").focus()
+    page.keyboard.press("[")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("window.vitStates.rollout && window.vitStates.rollout.query > 0")
+    layer = page.evaluate("window.vitStates.rollout.layer")
+    assert "undefined" not in page.evaluate("Object.keys(window.vitStates)")
+    page.locator("#save-npz").click()
+    with page.expect_download() as download:
+        page.locator("#saved-npz a[href*='vit-explorer-rollout']").first.click()
+    choices = load_npz(download.value.path())[1]["choices"]
+    assert (choices["layer"], choices["query"]) == (layer, page.evaluate("window.vitStates.rollout.query"))
 
 
 def test_two_visitors_see_only_their_own(open_page, served, photograph):

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from gradio.i18n import I18nData
 
 import app
 from explorer.tabs.models import is_local, public_source
@@ -192,3 +193,19 @@ def test_names_that_visitors_type_are_never_paths():
     assert public_source("bundled") == "bundled"
     assert public_source(" google/vit-base-patch16-224 ") == "hf-hub:google/vit-base-patch16-224"
     assert public_source("/etc/passwd") == "hf-hub:/etc/passwd"
+
+
+def test_what_every_visit_copies_is_plain_data():
+    """Gradio copies the page's config at each visit. An object of ours in it, or an event that it takes a parameter's
+    name for, would be copied with all that hangs from it."""
+
+    def strange(value, path):
+        if isinstance(value, dict):
+            return [found for key, item in value.items() for found in strange(item, f"{path}.{key}")]
+        if isinstance(value, list | tuple):
+            return [found for item in value for found in strange(item, path)]
+        plain = isinstance(value, str | int | float | bool | I18nData | None)
+        return [] if plain or path.endswith(".delete_callback") else [f"{path}: {type(value).__name__}"]
+
+    components = build_page(local_paths=True).get_config_file()["components"]
+    assert [found for each in components for found in strange(each["props"], each["type"])] == []
