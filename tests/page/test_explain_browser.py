@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 
 from explorer.methods import METHODS
+from explorer.session import ModelChoice, look
+from explorer.tabs.examples import example_files
 
 PATIENCE = 60_000
 
@@ -37,7 +39,8 @@ def page(open_page, served):
 
 
 def test_every_method_is_there_for_the_predicted_class_and_opens_large_without_a_request(page):
-    assert title(page) == "Why “parachute”, the predicted class (90.4%)"
+    share = look(ModelChoice(), str(example_files()[0])).top()[0][1]
+    assert title(page) == f"Why “parachute”, the predicted class ({100 * share:.1f}%)"
     assert page.locator("#explain .vit-thumb").count() == len(METHODS)
     page.wait_for_timeout(1500)
     asked = len(page.asked)

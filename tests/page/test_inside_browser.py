@@ -126,7 +126,7 @@ def test_the_table_is_the_lens_and_a_row_leads_to_its_layer(page, scene):
     rows = page.locator("#inside [data-part=rows] tr")
     top = top_by_layer(scene.model, scene.trace)
     assert rows.count() == len(top.classes) == scene.trace.layers + 1
-    for layer in (0, 5, scene.trace.layers):
+    for layer in (0, scene.trace.layers // 2, scene.trace.layers):
         expected = [scene.model.labels[index] for index in top.classes[layer].tolist()]
         assert rows.nth(layer).locator(".label").all_inner_texts() == expected
     assert rows.last.locator(".label").all_inner_texts() == [label for label, _ in scene.top()]
@@ -134,17 +134,18 @@ def test_the_table_is_the_lens_and_a_row_leads_to_its_layer(page, scene):
     page.wait_for_function("window.vitStates.inside?.layer === 3")
 
 
-def test_keys_reach_every_layer_map_and_token(page):
+def test_keys_reach_every_layer_map_and_token(page, scene):
+    last = scene.trace.layers
     page.locator("#inside [data-part=stage]").focus()
     for key in ("[", ".", "ArrowRight"):
         page.keyboard.press(key)
     page.wait_for_function("window.vitStates.inside?.map === 'similarity'")
-    assert state(page)["layer"] == 6
+    assert state(page)["layer"] == last - 2
     assert state(page)["query"] == 1
     page.keyboard.press("]")
     page.keyboard.press("]")
     page.keyboard.press("c")
-    page.wait_for_function("window.vitStates.inside?.layer === 8 && window.vitStates.inside?.query === 0")
+    page.wait_for_function(f"window.vitStates.inside?.layer === {last} && window.vitStates.inside?.query === 0")
     page.keyboard.press(",")
     page.wait_for_function("window.vitStates.inside?.map === 'attention'")
     assert "No attention follows" in page.locator("#inside [data-part=how]").inner_text()
@@ -152,7 +153,7 @@ def test_keys_reach_every_layer_map_and_token(page):
     assert spoken.startswith("after the last layer. Attention. Token CLS")
 
 
-def test_colours_can_be_fitted_layer_by_layer_and_drawn_as_a_png(page):
+def test_colours_can_be_fitted_layer_by_layer_and_drawn_as_a_png(page, scene):
     page.locator("#inside [data-map=colours]").click()
     joint = canvas(page, "colours")
     page.locator("#inside [data-joint=false]").click()
@@ -160,7 +161,7 @@ def test_colours_can_be_fitted_layer_by_layer_and_drawn_as_a_png(page):
     assert canvas(page, "colours") != joint
     with page.expect_download() as download:
         page.locator("#inside [data-part=save]").click()
-    assert download.value.suggested_filename == "inside-colours-state7.png"
+    assert download.value.suggested_filename == f"inside-colours-state{scene.trace.layers - 1}.png"
 
 
 def test_an_artefact_is_framed_and_attention_can_be_shown_without_it(page):
@@ -183,11 +184,12 @@ def test_an_artefact_is_framed_and_attention_can_be_shown_without_it(page):
 
 
 def test_what_is_taken_away_as_numbers(scene):
-    arrays, choices = inside._arrays(scene, {"layer": 8, "query": 3})
-    assert (choices["state"], choices["query"]) == (8, 3)
-    assert arrays["layer_logits"].shape == (9, 10)
+    last = scene.trace.layers
+    arrays, choices = inside._arrays(scene, {"layer": last, "query": 3})
+    assert (choices["state"], choices["query"]) == (last, 3)
+    assert arrays["layer_logits"].shape == (last + 1, 10)
     np.testing.assert_array_equal(arrays["layer_logits"][-1], scene.trace.logits[0])
-    assert arrays["components_own"].shape == (9, 12, 12, 3)
+    assert arrays["components_own"].shape == (last + 1, 12, 12, 3)
     assert "attention" not in arrays, "none follows the last layer"
     attention = inside._arrays(scene, {"layer": 2, "query": 3})[0]["attention"]
     np.testing.assert_allclose(attention, scene.trace.attention(2)[0, :, 3], rtol=1e-4, atol=1e-6)
@@ -228,5 +230,5 @@ def test_models_without_a_head_or_a_class_token_have_values(fields):
 def test_hostile_states_fall_back(scene):
     for hostile in ({"layer": 99, "query": -1}, {"layer": "1", "query": None}, {"layer": True}):
         arrays, choices = inside._arrays(scene, hostile)
-        assert (choices["state"], choices["query"]) == (7, 0)
+        assert (choices["state"], choices["query"]) == (scene.trace.layers - 1, 0)
     assert arrays["similarity"].shape == (145,)
