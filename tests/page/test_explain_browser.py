@@ -119,7 +119,9 @@ def test_a_map_is_taken_away_as_png(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_never_scrolls_sideways(open_page, served, scheme):
-    page = explain_tab(open_page, served, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page = explain_tab(open_page, served, color_scheme=scheme)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

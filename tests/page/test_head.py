@@ -1,12 +1,19 @@
 """Our script in the page's head, and nothing else touched."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from explorer.tabs.head import SCRIPT, EarlyHead
 
 PAGE = b"<html><head><title>x</title></head></html>"
+
+
+def finish(coroutine):
+    """Run it to its end, in a thread: this one may have a browser's event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def answer(status=200, body=PAGE, method="GET", chunks=1, **headers):
@@ -25,7 +32,7 @@ def answer(status=200, body=PAGE, method="GET", chunks=1, **headers):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(EarlyHead(app)({"type": "http", "method": method, "headers": []}, None, send))
+    finish(EarlyHead(app)({"type": "http", "method": method, "headers": []}, None, send))
     got = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     assert [message["type"] for message in sent] == ["http.response.start"] + ["http.response.body"] * (len(sent) - 1)
     return sent[0]["status"], got, b"".join(message["body"] for message in sent[1:])
@@ -75,5 +82,5 @@ def test_an_answer_that_breaks_off_promises_nothing():
         sent.append(message)
 
     with pytest.raises(RuntimeError, match="in the middle"):
-        asyncio.run(EarlyHead(app)({"type": "http", "method": "GET", "headers": []}, None, send))
+        finish(EarlyHead(app)({"type": "http", "method": "GET", "headers": []}, None, send))
     assert sent == [], "so that the server can still answer with an error"
