@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from explorer.export import load_npz
 from explorer.tabs.text import TEXT
-from vit_model import SIZES, VisionTransformer, ViTConfig, save_model
+from vit_model import SIZES, VisionTransformer, ViTConfig, load_model, save_model
 
 TABS = ("patches", "attention", "rollout", "positions", "explain", "inside", "laboratory", "compare", "figures")
 
@@ -93,8 +93,9 @@ def test_a_point_of_the_distance_plot_selects_its_head(open_page, served):
     page = opened(open_page, served)
     ready(page, "distance-plot")
     points = page.locator("#distance-plot .points path.point")
-    points.nth(4).scroll_into_view_if_needed()  # layer 1, head 1 of three heads
-    points.nth(4).click(force=True)
+    point = points.nth(load_model("bundled").config.heads + 1)  # layer 1, head 1
+    point.scroll_into_view_if_needed()
+    point.click(force=True)
     page.wait_for_function("window.vitStates.attention.layer === 1 && window.vitStates.attention.panel === 1")
 
 
