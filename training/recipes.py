@@ -275,7 +275,7 @@ _ALL = (
     Recipe(
         "bundled",
         "How the model that comes with this project was trained; see its model card",
-        "see the card of the bundled model",
+        "82.88 % on Imagenette's val split after 125 minutes on 1 to 2 CPU cores; see the bundled model's card",
         {
             "data": "imagenette128",
             "model": "new:Ti/8",
@@ -291,7 +291,7 @@ _ALL = (
             "weight_decay": 0.05,
             "schedule": "cosine",
             "warmup": 200,
-            "minutes": 110,
+            "minutes": 125,
             "batch": 128,
             "clip": 1.0,
             "label_smoothing": 0.1,
