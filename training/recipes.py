@@ -275,7 +275,7 @@ _ALL = (
     Recipe(
         "bundled",
         "How the model that comes with this project was trained; see its model card",
-        "82.88 % on Imagenette's val split after 125 minutes on 1 to 2 CPU cores; see the bundled model's card",
+        "82.88 % on Imagenette's val split after 125 minutes on one to two CPU cores; see the bundled model's card",
         {
             "data": "imagenette128",
             "model": "new:Ti/8",
