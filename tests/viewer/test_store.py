@@ -134,8 +134,8 @@ def viewer(tmp_path, monkeypatch):
 
 def test_value_is_small_and_its_file_holds_the_shown_layer(viewer):
     source = stack()
-    value = viewer_value(source, viewer.store, shown_layer=1)
-    assert viewer.store.get(value["token"]) is source
+    value = viewer_value(source, viewer._store, shown_layer=1)
+    assert viewer._store.get(value["token"]) is source
     assert len(str(value)) < 2000
     packed = gzip.decompress(Path(value["data"]["path"]).read_bytes())
     np.testing.assert_allclose(unpack(packed, 4, 4, source.signed), 2.0)
@@ -151,12 +151,12 @@ def test_value_is_small_and_its_file_holds_the_shown_layer(viewer):
 )
 def test_value_refuses_what_does_not_fit(viewer, choices, message):
     with pytest.raises(ValueError, match=message):
-        viewer_value(stack(), viewer.store, **choices)
+        viewer_value(stack(), viewer._store, **choices)
 
 
 def test_layer_and_rows_answer_with_what_the_source_holds(viewer):
     source = stack()
-    token = viewer.store.put(source)
+    token = viewer._store.put(source)
     answer = viewer.layer({"token": token, "layer": 0})
     path = next(iter(viewer.temp_files))
     assert answer == {"file": f"file={path}"}
@@ -181,12 +181,12 @@ def test_nonsense_is_answered_with_an_error_not_an_exception(viewer, request_):
 
 @pytest.mark.parametrize("layer", [-1, 2, 0.0, True, "0", None, [0], 10**30])
 def test_layers_out_of_range_or_of_another_type(viewer, layer):
-    token = viewer.store.put(stack())
+    token = viewer._store.put(stack())
     assert viewer.layer({"token": token, "layer": layer}) == {"error": "layer must be a whole number from 0 to 1"}
 
 
 def test_queries_and_directions_are_checked(viewer):
-    request = {"token": viewer.store.put(stack()), "layer": 0, "query": 0, "direction": "to"}
+    request = {"token": viewer._store.put(stack()), "layer": 0, "query": 0, "direction": "to"}
     assert viewer.rows(request | {"query": 4}) == {"error": "query must be a whole number from 0 to 3"}
     assert viewer.rows(request | {"direction": "sideways"}) == {"error": "direction must be 'to' or 'by'"}
     assert viewer.rows(request | {"direction": ["to"]}) == {"error": "direction must be 'to' or 'by'"}
@@ -196,7 +196,7 @@ def test_whole_layers_of_long_sequences_are_refused(viewer):
     class Long:
         layers, grid, prefix, signed, nbytes = 1, (100, 100), 1, (False,), 1
 
-    answer = viewer.layer({"token": viewer.store.put(Long()), "layer": 0})
+    answer = viewer.layer({"token": viewer._store.put(Long()), "layer": 0})
     assert answer == {"error": "10001 tokens: ask for rows"}
 
 

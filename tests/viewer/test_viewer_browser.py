@@ -566,4 +566,4 @@ def test_save_png(viewer):
     assert saved.width > 960
     row, column, cell = 1, 2, 960 / GW  # patch 6, the strongest: the bright end of viridis over the picture
     red, green, blue = saved.getpixel((24 + int((column + 0.5) * cell), 24 + int((row + 0.5) * cell)))
-    assert red > 150 and green > 150 and blue < 120
+    assert min(red, green) > 120 and min(red, green) - blue > 30  # over a picture of random noise
