@@ -93,4 +93,4 @@ def test_a_bad_second_picture_is_refused_in_words(page):
     file = {"name": "broken.png", "mimeType": "image/png", "buffer": buffer.getvalue()[:40]}
     page.locator("#compare-picture input[type=file]").first.set_input_files(file)
     page.locator("[data-testid=toast-text]").last.wait_for()
-    assert page.locator("#compare [data-state=ready]").count() == 1
+    page.locator("#compare [data-state=ready]").wait_for()
