@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks import explain_memory
+from benchmarks import memory
 from benchmarks.explain_oracles import captums, grad_cams, with_stored_attention
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
@@ -81,11 +81,12 @@ def single(config: ViTConfig, rounds: int, rollout_share: float) -> Iterator[Res
 
 
 def many(config: ViTConfig, rounds: int) -> Iterator[Result]:
-    """Methods of many passes against captum, each with the same number of them."""
+    """Methods of many passes over a picture whose trace is there, against captum, each with the same number of them."""
     group = f"Many passes (8 each): {_named(config)}"
     model, pixels = _model(config), torch.randn(1, config.channels, *config.image_size)
     oracles = captums(model)
-    functions = {name: partial(explain, model, pixels, name, TARGET, **own) for name, own in MANY.items()}
+    trace = model.trace(pixels)
+    functions = {name: partial(explain, model, pixels, name, TARGET, trace=trace, **own) for name, own in MANY.items()}
     functions |= {_oracle(name): partial(oracles[name], pixels, TARGET, **own) for name, own in MANY.items()}
     times = interleaved(functions, rounds)
     yield from (Result(group, name, seconds * 1e3, "ms") for name, seconds in medians(times).items())
@@ -111,15 +112,17 @@ def deleting(config: ViTConfig, rounds: int) -> Iterator[Result]:
     group = f"Deletion curve of 20 steps: {_named(config)}"
     model, pixels = _model(config), torch.randn(1, config.channels, *config.image_size)
     values = torch.rand(config.grid)
-    curve = partial(deletion_curve, model, pixels, values, TARGET, steps=20)
-    times = interleaved({"plain forward": partial(_plain, model, pixels), "curve": curve}, rounds)
+    curve, trace = partial(deletion_curve, model, pixels, values, TARGET, steps=20), model.trace(pixels)
+    functions = {"plain forward": partial(_plain, model, pixels), "curve": partial(curve, trace=trace)}
+    times = interleaved(functions | {"curve without a trace": curve}, rounds)
     yield from (Result(group, name, seconds * 1e3, "ms") for name, seconds in medians(times).items())
     yield _ratio(group, "curve / plain forward", times, "curve", "plain forward", 12.0)
+    yield _ratio(group, "curve without a trace / plain forward", times, "curve without a trace", "plain forward", 12.0)
 
 
 def peaks(side: int) -> Iterator[Result]:
     """Peak memory above the loaded model, ours and the oracle that stores attention."""
-    found = explain_memory.measured(side)
+    found = memory.measured(side, "benchmarks.explain_memory")
     group = f"Peak memory above the loaded model: B/16 at {side} px ({found['tokens']} tokens)"
     yield from (Result(group, name, peak, "MiB") for name, peak in found["peaks"].items())
 

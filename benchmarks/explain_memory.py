@@ -4,10 +4,8 @@ JSON. Peaks come from /proc, so Linux only."""
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.memory import peak_of, resident_bytes
 from vit_model.config import ViTConfig
@@ -16,22 +14,9 @@ METHODS = ("rollout", "grad-cam", "legrad", "input-gradient", "attention-gradien
 ORACLE = "relevance with stored attention (oracle)"
 
 
-def measured(side: int) -> dict:
-    """B/16 over one picture of `side` pixels: {"tokens", "peaks": {name: MiB above the loaded model}}."""
-    found = subprocess.run(
-        [sys.executable, "-m", "benchmarks.explain_memory", str(side)],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if found.returncode:
-        raise RuntimeError(f"measuring memory at {side} px failed:\n{found.stderr}")
-    return json.loads(found.stdout)
-
-
 def peaks(config: ViTConfig) -> dict:
-    """Each method from pixels alone; a peak holds no more than the library's buffers from before."""
+    """{"tokens", "peaks": {name: MiB above the loaded model}}. Each method begins with pixels
+    alone; a peak holds no more than the library's buffers from before."""
     import torch
 
     from benchmarks.explain_oracles import with_stored_attention

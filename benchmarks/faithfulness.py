@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.bootstrap import Interval, mean_interval
-from benchmarks.pictures import Pictures, class_of, pictures_of
 from benchmarks.report import machine, versions
 from explorer.device import best_device
 from explorer.faithfulness import VALUES
 from explorer.leaderboard import BASELINES, DRAWS, RANDOM, Leaderboard, leaderboard
 from explorer.methods import METHODS
+from training.pictures import Pictures, class_of, pictures_of
 from vit_model import VisionTransformer, load_model
 from vit_model.picture import PictureError
 

@@ -17,11 +17,12 @@ REPEATS = 3
 STEPS = ("prediction", "rollout", "a head's map", "attended by")
 
 
-def measured(side: int) -> dict:
-    """B/16 over one picture of `side` pixels: {"tokens", "steps": {name: {"seconds", "peak_mib"}}}. Peaks are above the
-    loaded model, and hold everything that earlier steps left, the trace before all."""
+def measured(side: int, module: str = "benchmarks.memory") -> dict:
+    """What `python -m MODULE SIDE` measures in a process of its own. Here, B/16 over one picture of `side` pixels:
+    {"tokens", "steps": {name: {"seconds", "peak_mib"}}}. Peaks are above the loaded model, and hold everything that
+    earlier steps left, the trace before all."""
     found = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory", str(side)],
+        [sys.executable, "-m", module, str(side)],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

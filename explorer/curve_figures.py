@@ -47,12 +47,14 @@ def curves_figure(
     return {"data": data, "layout": layout}
 
 
-def sanity_figure(found: Sanity, steps: Sequence[Text], *, title: Text = "", x: Text = "", y: Text = "") -> dict:
+def sanity_figure(
+    found: Sanity, names: Sequence[Text], steps: Sequence[Text], *, title: Text = "", x: Text = "", y: Text = ""
+) -> dict:
     """Rank correlation with the map of the trained weights after each step, a line a method; the threshold dashed.
-    `steps`: what to call the trained weights, then each step of `found.planned`."""
+    `names`: of `found.methods`; `steps`: what to call the trained weights, then each step of `found.planned`."""
     places = list(range(len(found.steps) + 1))
     data = []
-    for index, name in enumerate(found.methods):
+    for index, name in enumerate(names):
         values = np.concatenate([[1.0], found.correlation[index]])
         data.append(_line(np.array(places), values, name, style_of(index)))
     layout = _layout(title, x, y)

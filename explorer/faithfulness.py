@@ -24,6 +24,7 @@ from torch import Tensor
 
 from explorer.classes import class_index
 from vit_model.model import VisionTransformer
+from vit_model.trace import Trace
 
 VALUES = ("probability", "logit")
 ACTIVATION_BYTES = 64 * 2**20  # of the widest activation of one batch of kept sets
@@ -135,14 +136,20 @@ def deletion_curve(
     steps: int = 20,
     value: str = "probability",
     seed: int = 0,
+    trace: Trace | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One curve of `faithfulness` by itself: (share left out [P], score [P]). See there for the choices and errors."""
+    """One curve of `faithfulness` by itself: (share left out [P], score [P]). See there for the choices and errors.
+
+    `trace`: of these pixels, such as the one that the map was made of: where nothing is left out is then known.
+    """
     _check(model, target, steps, value)
     order = order_of(values, seed)
     order = order if most_relevant_first else order.flip(0)
-    tokens, drops = _tokens(model, pixels), _drops(model, steps)
-    scores = [_scores(model, tokens, order[None, dropped:], target, value)[0][0] for dropped in drops]
-    return torch.tensor(drops) / len(order), torch.tensor(scores)
+    tokens, drops = _tokens(model, pixels) if trace is None else trace.residual[0], _drops(model, steps)
+    scores = [] if trace is None else [_judged(trace.logits.float().cpu(), target, value)[0].item()]
+    for dropped in drops[len(scores) :]:
+        scores.append(_scores(model, tokens, order[None, dropped:], target, value)[0].item())
+    return torch.tensor(drops) / len(order), torch.tensor(scores, dtype=torch.float64)
 
 
 def area(share: np.ndarray, curve: np.ndarray) -> np.ndarray:
@@ -223,9 +230,14 @@ def _scores(
     distinct = torch.from_numpy(sets[list(found.values())]).to(tokens.device)
     place = {key: index for index, key in enumerate(found)}
     logits = _logits(model, tokens, distinct)
-    scores = logits.softmax(-1)[:, target] if value == "probability" else logits[:, target]
+    scores = _judged(logits, target, value)
     back = [place[row.tobytes()] for row in sets]
     return scores.double().numpy()[back], (logits.argmax(-1) == target).double().numpy()[back]
+
+
+def _judged(logits: Tensor, target: int, value: str) -> Tensor:
+    """The class's score [S] of logits [S, K]."""
+    return logits.softmax(-1)[:, target] if value == "probability" else logits[:, target]
 
 
 def _logits(model: VisionTransformer, tokens: Tensor, kept: Tensor) -> Tensor:

@@ -30,17 +30,18 @@ class Gradients:
     They hold no graph, so unlike a differentiable trace they can be kept.
 
     - `outputs`: of the head outputs, L of [1, H, N, d]
-    - `pixels`: of the model's input, [1, C, h, w]
+    - `pixels`: of the model's input, [1, C, h, w]; None where they were not asked for
     """
 
     outputs: tuple[Tensor, ...]
-    pixels: Tensor
+    pixels: Tensor | None
     target: int
     against: int | None = None
 
     @property
     def nbytes(self) -> int:
-        return sum(tensor.untyped_storage().nbytes() for tensor in (*self.outputs, self.pixels))
+        tensors = (*self.outputs, *(() if self.pixels is None else (self.pixels,)))
+        return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
 
 
 def class_gradients(
@@ -51,10 +52,16 @@ def class_gradients(
 
 
 def differentiated(
-    model: VisionTransformer, pixels: Tensor, target: Class | None = None, against: Class | None = None
+    model: VisionTransformer,
+    pixels: Tensor,
+    target: Class | None = None,
+    against: Class | None = None,
+    *,
+    of_pixels: bool = True,
 ) -> tuple[Trace, Gradients]:
     """A plain trace and its gradients, by one forward and one backward pass over pixels [1, C, h, w]; no gradient of a
-    parameter is computed. A target of None is the predicted class.
+    parameter is computed. A target of None is the predicted class. Without `of_pixels` the backward pass ends at the
+    first layer's head outputs, and so before that layer's attention and the patch projection.
 
     Raises CodedError for a class that the model does not have, for a model without a head, and where gradients are NaN
     or infinite.
@@ -64,9 +71,10 @@ def differentiated(
     target, against = chosen_classes(model, trace, target, against)
     with torch.enable_grad():  # the caller may have switched it off
         score = class_score(trace.logits[0], target, against)
-    *outputs, of_pixels = torch.autograd.grad(score, [*trace.head_outputs, pixels])
-    check_finite((*outputs, of_pixels), f"the gradients of class {target} ({model.labels[target]})")
-    return trace.detached(), Gradients(tuple(outputs), of_pixels, target, against)
+    found = torch.autograd.grad(score, [*trace.head_outputs, *([pixels] if of_pixels else [])])
+    check_finite(found, f"the gradients of class {target} ({model.labels[target]})")
+    outputs, rest = found[: trace.layers], found[trace.layers :]
+    return trace.detached(), Gradients(outputs, rest[0] if of_pixels else None, target, against)
 
 
 def gradients_for(

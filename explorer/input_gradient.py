@@ -27,9 +27,11 @@ def input_gradient(
     """Input x gradient of every patch: signed, in units of the score (logits). It is noisy, being the slope at one
     point; see integrated gradients and SmoothGrad.
 
-    `gradients`: of these classes, where the caller has them. Raises CodedError for a class that the model does not
+    `gradients`: of these classes and with those of the pixels, where the caller has them. Raises CodedError for a class that the model does not
     have.
     """
     gradients = gradients_for(model, pixels, trace, target, against, gradients)
+    if gradients.pixels is None:
+        raise ValueError("these gradients were made without those of the pixels; leave `gradients` out")
     values = over_patches((pixels.detach() * gradients.pixels).float(), trace)
     return Explanation("input-gradient", values, gradients.target, True, gradients.against)

@@ -62,7 +62,8 @@ def explain(
         raise ValueError(f"this model has no head, so it has no class {target}; leave target out")
     target = None if target is None else class_index(model, target)
     if trace is None and gradients is None and uses_gradients(method) and len(pixels) == 1:
-        trace, gradients = differentiated(model, pixels, target, choices.get("against"))
+        of_pixels = method == "input-gradient"  # the others look at head outputs alone
+        trace, gradients = differentiated(model, pixels, target, choices.get("against"), of_pixels=of_pixels)
     trace = model.trace(pixels) if trace is None else trace
     check_one_picture(trace)
     given = {"gradients": gradients, "progress": progress}

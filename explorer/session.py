@@ -61,11 +61,16 @@ class Scene:
         return self.choice.name
 
     @property
-    def key(self) -> str:
-        """Changes when the model, its size or the picture does."""
+    def model_key(self) -> str:
+        """Changes when the model or its size does."""
         size = "x".join(map(str, self.model.config.image_size))
         method = f"-{self.resizing[1]}" if self.resizing else ""
-        return f"{_identity(self.model)}-{size}{method}-{self.picture_hash[:16]}"
+        return f"{_identity(self.model)}-{size}{method}"
+
+    @property
+    def key(self) -> str:
+        """Changes when the model, its size or the picture does."""
+        return f"{self.model_key}-{self.picture_hash[:16]}"
 
     @property
     def nbytes(self) -> int:
@@ -147,6 +152,13 @@ def seen_by(scene: Scene, choice: ModelChoice) -> Scene:
     model = get_model(choice)
     key = (choice.name, _identity(model), model.config.image_size, scene.picture_hash)
     return _SCENES.get(key, lambda: _seen(model, choice, scene.picture, scene.picture_hash))
+
+
+def look_at(scene: Scene, picture: Image.Image) -> Scene:
+    """Another picture, RGB and upright, through the scene's model, run once, as in `look`."""
+    hashed = picture_hash(picture)
+    key = (scene.name, scene.model_key, hashed)
+    return _SCENES.get(key, lambda: _seen(scene.model, scene.choice, picture, hashed, scene.resizing))
 
 
 def gradients_of(scene: Scene, target: int, against: int | None = None) -> Gradients:

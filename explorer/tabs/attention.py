@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import gradio as gr
 import numpy as np
 
@@ -47,12 +49,12 @@ def _show(scene: Scene, request: gr.Request) -> list:
     return [viewer]
 
 
-def _plots(scene: Scene, request: gr.Request, progress: gr.Progress) -> list[dict]:
+def _plots(scene: Scene, request: gr.Request) -> Iterator[list[dict]]:
     """Distance and entropy of every head by layer; a click on a point selects that head in the viewer."""
     language = language_of(request)
     distance = attention_distance(scene.trace, scene.model.config.patch_size)
     figures = (distance_figure(distance, language), entropy_figure(attention_entropy(scene.trace), language))
-    return [plot_value(figure, LINK) for figure in figures]
+    yield [plot_value(figure, LINK) for figure in figures]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:

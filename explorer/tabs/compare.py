@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import gradio as gr
@@ -10,18 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.classes import predicted_class
-from explorer.explaining import explained
+from explorer.classes import chosen_classes, predicted_class
+from explorer.explaining import SLOW, explained
 from explorer.explanation import Explanation
+from explorer.gradients import Progress
 from explorer.methods import METHODS, looks_at_a_class
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import ModelChoice, Scene, look, seen_by
+from explorer.tabs.explain import instead, listed_classes, named_class
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture
-from explorer.tabs.store import STORE
+from explorer.tabs.progress import told
+from explorer.tabs.store import STORE, both
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, say, words
 from explorer.viewer.compare import CompareViewer, compare_value
+from explorer.viewer.component import Caption
 from explorer.viewer.scene_bar import SceneBar
 from explorer.viewer.source import AttentionSource, Direction, Source, StackSource
 from explorer.viewer.viewer import WHOLE_LAYER_TOKENS, token_names, viewer_value
@@ -41,8 +45,17 @@ def build(local_paths: bool, runs: object) -> Tab:
                 label=words("sides_kind"),
                 elem_id="compare-kind",
             )
-            a = gr.Dropdown(list(MAPS), value="rollout", label=words("sides_map_a"), elem_id="compare-map-a")
-            b = gr.Dropdown(list(MAPS), value="relevance", label=words("sides_map_b"), elem_id="compare-map-b")
+            maps = [(words(f"method_{name}"), name) for name in MAPS]
+            a = gr.Dropdown(maps, value="rollout", label=words("sides_map_a"), elem_id="compare-map-a")
+            b = gr.Dropdown(maps, value="relevance", label=words("sides_map_b"), elem_id="compare-map-b")
+            target = gr.Dropdown(
+                [],
+                value=None,
+                label=words("sides_class"),
+                info=words("sides_class_info"),
+                allow_custom_value=True,
+                elem_id="compare-class",
+            )
         with gr.Row(visible=False) as picture_row:
             picture = Picture(
                 label=words("sides_other_picture"),
@@ -55,6 +68,9 @@ def build(local_paths: bool, runs: object) -> Tab:
         with gr.Group(visible=False) as model_row:
             picker = ModelPicker("bundled", local_paths, runs, elem_prefix="compare-")
         viewer = CompareViewer(store=STORE, elem_id="compare")
+        with gr.Row(elem_id="compare-work"):
+            stop = gr.Button(words("sides_stop"), size="sm", scale=0, min_width=120, visible=False)
+            status = gr.Markdown()
         gr.Markdown(words("sides_predictions"), elem_classes="subdued")
         with gr.Row():
             bars = [SceneBar(elem_id=f"compare-prediction-{letter}") for letter in "ab"]
@@ -73,22 +89,40 @@ def build(local_paths: bool, runs: object) -> Tab:
         show_progress="hidden",
     )
     picker.connect()
-    return Tab("compare", item, (viewer, *bars), _show, _arrays, (kind, a, b, picture, picker.choice))
+    inputs = (kind, a, b, target, picture, picker.choice)
+    return Tab(
+        "compare", item, (*bars, target), _show, _arrays, inputs, (viewer, status, stop), _compare, stop, _stopped
+    )
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: a scene, and which of MAPS is shown of it."""
+    """One of the two: a scene, which of MAPS is shown of it, and of which class; None for the predicted one."""
 
     scene: Scene
     map: str
+    target: int | None = None
+    notice: Caption = ""
+
+    @classmethod
+    def of(cls, scene: Scene, name: str, named: str | None) -> Side:
+        """What is possible of what was asked: a class that this model lacks is its own prediction, and a map that needs
+        a head is rollout where there is none; `notice` says so."""
+        if not looks_at_a_class(name):
+            return cls(scene, name)
+        if not scene.model.config.classes:
+            return cls(scene, "rollout", notice=both("sides_no_head", method=both(f"method_{name}")))
+        try:
+            return cls(scene, name, *chosen_classes(scene.model, scene.trace, named_class(named))[:1])
+        except ValueError as error:
+            return cls(scene, name, predicted_class(scene.model, scene.trace), instead(error))
 
     @property
     def by_query(self) -> bool:
         """Whether there is a map for each token and layer, or one for the picture."""
         return self.map in BY_QUERY
 
-    def source(self) -> Source:
+    def source(self, progress: Progress | None = None) -> Source:
         trace = self.scene.trace
         if self.map == "attention":
             return AttentionSource(trace)
@@ -96,23 +130,36 @@ class Side:
             return StackSource(rollout_matrices(trace)[:, None], trace.grid, trace.prefix)
         if self.map == "rollout":
             return RowsSource(self.scene, lambda layer, query: rollout_rows(trace, query)[layer], trace.layers)
-        made = self.explanation()
+        made = self.explanation(progress)
         row = torch.cat([torch.zeros(trace.prefix), made.values.flatten()])
         return RowsSource(self.scene, lambda layer, query: row, 1, made.signed)
 
-    def explanation(self) -> Explanation:
-        target = predicted_class(self.scene.model, self.scene.trace) if looks_at_a_class(self.map) else None
-        return explained(self.scene, self.map, target)
+    def explanation(self, progress: Progress | None = None) -> Explanation:
+        return explained(self.scene, self.map, self.target, progress)
 
-    def value(self) -> dict:
+    def value(self, progress: Progress | None = None) -> dict:
         return viewer_value(
-            self.source(),
+            self.source(progress),
             STORE,
             picture=self.scene.model.preprocessing.pixels_to_picture(self.scene.pixels),
             prefix_names=token_names(self.scene.model.config),
             percent=self.by_query,
             direction=False,
         )
+
+    def name(self, kind: str, letter: str) -> Caption:
+        """What stands over it: what differs first, then the map, and of which class."""
+        method = both(f"method_{self.map}")
+        first = {
+            "method": "",
+            "picture": both("sides_this_picture" if letter == "A" else "sides_that_picture"),
+            "model": self.scene.name,
+        }[kind]
+        of_class = "" if self.target is None else self.scene.model.labels[self.target]
+        return {
+            language: " · ".join(part for part in (_in(first, language), method[language], of_class) if part)
+            for language in TEXT
+        }
 
 
 class RowsSource:
@@ -133,7 +180,7 @@ class RowsSource:
 
 
 def sides(
-    scene: Scene, kind: str, a: str, b: str, picture_file: str | None, choice: ModelChoice | None
+    scene: Scene, kind: str, a: str, b: str, named: str | None, picture_file: str | None, choice: ModelChoice | None
 ) -> tuple[Side, Side]:
     """Both sides as the controls say: what is not asked to differ is A's."""
     if kind not in KINDS or a not in MAPS or b not in MAPS:
@@ -143,40 +190,57 @@ def sides(
         other = look(scene.choice, picture_file)
     if kind == "model" and choice is not None:
         other = seen_by(scene, choice)
-    return Side(scene, a), Side(other, b if kind == "method" else a)
+    return Side.of(scene, a, named), Side.of(other, b if kind == "method" else a, named)
 
 
 def _show(scene: Scene, request: gr.Request, kind: str, *controls) -> list:
-    both = sides(scene, kind, *controls)
-    names = tuple(
-        {language: _name(kind, each, letter, language) for language in TEXT} for each, letter in _lettered(both)
-    )
+    """Both predictions, and the classes of A to choose from. `seq` changes with everything that the
+    maps show, which are made next."""
+    both_sides = sides(scene, kind, *controls)
+    asked = "-".join(f"{side.scene.key}-{side.map}-{side.target}-{side.notice}" for side in both_sides)
     bars = [
-        {
-            "seq": f"{each.scene.key}-{letter}",
-            "top": each.scene.top(),
-            "card": f"{letter}: {each.scene.name}",
-            "note": "",
-        }
-        for each, letter in _lettered(both)
+        {"seq": f"{kind}-{asked}", "top": side.scene.top(), "card": f"{letter}: {side.scene.name}", "note": ""}
+        for side, letter in _lettered(both_sides)
     ]
-    if both[0].scene.key == both[1].scene.key:
+    if both_sides[0].scene.key == both_sides[1].scene.key:
         bars[1]["note"] = say(request, f"sides_same_{kind}")
-    a, b = (each.value() for each in both)
-    by_query = tuple(each.by_query for each in both)
-    return [compare_value(a, b, names, by_query=by_query, same_unit=both[0].map == both[1].map), *bars]
+    return [*bars, gr.Dropdown(choices=listed_classes(scene.model))]
 
 
-def _lettered(both: tuple[Side, Side]) -> zip:
-    return zip(both, "AB", strict=True)
+def _compare(scene: Scene, request: gr.Request, kind: str, *controls) -> Iterator[list]:
+    """Both maps, the slow ones with their progress."""
+    both_sides = sides(scene, kind, *controls)
+    values = []
+    for side, letter in _lettered(both_sides):
 
+        def tell(done: int, total: int, name: str = f"{letter}: {say(request, f'method_{side.map}')}") -> list:
+            return [
+                gr.skip(),
+                say(request, "explain_doing", method=name, done=done, total=total),
+                gr.Button(visible=True),
+            ]
 
-def _name(kind: str, side: Side, letter: str, language: str) -> str:
-    """What stands over a side: what differs first."""
-    picture = TEXT[language]["sides_this_picture" if letter == "A" else "sides_that_picture"]
-    return {"method": side.map, "picture": picture, "model": side.scene.name}[kind] + (
-        "" if kind == "method" else f" · {side.map}"
+        values.append((yield from told(side.value, tell) if side.map in SLOW else side.value()))
+    made = compare_value(
+        *values,
+        tuple(side.name(kind, letter) for side, letter in _lettered(both_sides)),
+        notices=tuple(side.notice for side in both_sides),
+        by_query=tuple(side.by_query for side in both_sides),
+        same_unit=both_sides[0].map == both_sides[1].map,
     )
+    yield [made, "", gr.Button(visible=False)]
+
+
+def _stopped(request: gr.Request) -> list:
+    return [gr.skip(), say(request, "explain_stopped"), gr.Button(visible=False)]
+
+
+def _lettered(both_sides: tuple[Side, Side]) -> zip:
+    return zip(both_sides, "AB", strict=True)
+
+
+def _in(text: Caption, language: str) -> str:
+    return text if isinstance(text, str) else text[language]
 
 
 def _arrays(scene: Scene, state: dict, kind: str, *controls) -> tuple[dict, dict]:
@@ -195,6 +259,7 @@ def _arrays(scene: Scene, state: dict, kind: str, *controls) -> tuple[dict, dict
         arrays[f"logits_{letter.lower()}"] = trace.logits[0].float().cpu().numpy()
         choices[letter] = {
             "map": side.map,
+            "target": side.target,
             "model": side.scene.name,
             "checksum_sha256": side.scene.model.origin.checksum,
             "picture_sha256": side.scene.picture_hash,

@@ -22,6 +22,7 @@ from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, say, words
 from explorer.viewer.explain import ExplainViewer, explain_value
+from vit_model.model import VisionTransformer
 
 
 def build(choice: Component, picture: Component) -> Tab:
@@ -88,12 +89,10 @@ class Asked:
         if not scene.model.config.classes:
             return cls(scene, None, None, choices, both("explain_no_head"))
         try:
-            classes = chosen_classes(scene.model, scene.trace, _named(target), _named(against))
+            classes = chosen_classes(scene.model, scene.trace, named_class(target), named_class(against))
             return cls(scene, *classes, choices)
         except ValueError as error:  # such as a label of the model before: the predicted class is what there is to show
-            reason = {language: reason_of(error, language) for language in TEXT}
-            notice = {language: TEXT[language]["explain_instead"].format(reason=reason[language]) for language in TEXT}
-            return cls(scene, *chosen_classes(scene.model, scene.trace, None), choices, notice)
+            return cls(scene, *chosen_classes(scene.model, scene.trace, None), choices, instead(error))
 
     def of_method(self, method: str) -> tuple[int | None, dict]:
         """(target, choices) for `explained`."""
@@ -151,7 +150,18 @@ class Asked:
         return both("explain_title_predicted" if predicted else "explain_title", label=label, share=share)
 
 
-def _named(text: str | None) -> Class | None:
+def instead(error: ValueError) -> dict[str, str]:
+    """Why a class that was named is not the one explained."""
+    return both("explain_instead", reason={language: reason_of(error, language) for language in TEXT})
+
+
+def listed_classes(model: VisionTransformer) -> list[tuple[str, str]]:
+    """(label, what `named_class` reads) of every class."""
+    labels = model.labels if model.config.classes else ()
+    return [(label.replace("_", " "), f"#{index}") for index, label in enumerate(labels)]
+
+
+def named_class(text: str | None) -> Class | None:
     """A class as the list gives it, "#7", or as it was typed."""
     text = (text or "").strip()
     if not text:
@@ -161,8 +171,7 @@ def _named(text: str | None) -> Class | None:
 
 
 def _show(keys: Sequence, scene: Scene, request: gr.Request, *inputs) -> list:
-    labels = scene.model.labels if scene.model.config.classes else ()
-    listed = [(label.replace("_", " "), f"#{index}") for index, label in enumerate(labels)]
+    listed = listed_classes(scene.model)
     return [Asked.of(scene, keys, *inputs).value(), gr.Dropdown(choices=listed), gr.Dropdown(choices=listed)]
 
 
@@ -178,7 +187,7 @@ def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_f
         with closing(followed(partial(explained, scene, method, target, **choices))) as following:
             try:
                 for done, total in following:
-                    name = say(request, f"explain_{method}")
+                    name = say(request, f"method_{method}")
                     doing = say(request, "explain_doing", method=name, done=done, total=total)
                     yield gr.skip(), doing, gr.Button(visible=False), gr.Button(visible=True)
             except ValueError as error:

@@ -2,33 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
+from explorer.cache import ByteCache
 from explorer.explaining import explained
 from explorer.explanation import Explanation
 from explorer.figures import distance_figure, filter_tile, position_mosaic, rollout_sheet
 from explorer.filters import patch_filters
+from explorer.gradients import Progress
 from explorer.position import position_similarity
-from explorer.session import Scene, look
+from explorer.session import Scene, look_at
 from explorer.statistics import attention_distance
+from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
+from explorer.tabs.models import is_local
+from explorer.tabs.progress import told
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import language_of, say, words
 from explorer.viewer.plot import PlotlyView, plot_value
 from explorer.viewer.scene_bar import SceneBar
+from training.archives import ENDINGS, is_archive_path
+from training.pictures import pictures_of
+from vit_model.picture import picture_hash, read_picture
 
 FILTERS = 28  # as many as the paper shows
 MAX_PICTURES = 64
+SHOWN = 12  # pictures with their rollouts
 MAX_MOSAIC = 784  # positions; a mosaic of more has maps too small to read
 Files = Sequence[str] | None
 
 
-def build() -> Tab:
+@dataclass(frozen=True)
+class Seen:
+    """What one picture gives to the figures: how the model sees it, its rollout, and attention distances [L, H]."""
+
+    picture: Image.Image
+    picture_hash: str
+    rollout: Explanation
+    distance: Tensor
+
+    @property
+    def nbytes(self) -> int:
+        return 3 * self.picture.width * self.picture.height + 4 * self.distance.numel() + 10_000
+
+    @classmethod
+    def of(cls, scene: Scene) -> Seen:
+        return cls(
+            scene.model.preprocessing.pixels_to_picture(scene.pixels),
+            scene.picture_hash,
+            explained(scene, "rollout", None),
+            attention_distance(scene.trace, scene.model.config.patch_size).cpu(),
+        )
+
+
+_SEEN: ByteCache[Seen] = ByteCache(64 * 2**20, 3600, lambda seen: seen.nbytes)  # for all visitors, keyed by content
+
+
+def build(local_paths: bool) -> Tab:
+    """`local_paths`: whether visitors may name folders of this computer (loopback only)."""
     with gr.Tab(words("tab_figures"), id="figures", elem_id="tab-figures") as item:
         gr.Markdown(words("figures_intro"), elem_classes="subdued")
         head = SceneBar(elem_id="figures")
@@ -38,19 +78,41 @@ def build() -> Tab:
         files = gr.File(
             label=words("figures_files"),
             file_count="multiple",
-            file_types=["image"],
+            file_types=["image", *ENDINGS],
             height=140,
             elem_id="figures-files",
         )
-        status = gr.Markdown("", elem_id="figures-status", elem_classes="subdued")
+        chosen = gr.State("")  # a folder of this computer
+        folder = gr.Textbox(
+            label=words("figures_folder"),
+            info=words("figures_folder_info"),
+            visible=local_paths,
+            max_lines=1,
+            elem_id="figures-folder",
+        )
+        with gr.Row():
+            stop = gr.Button(words("figures_stop"), size="sm", scale=0, min_width=120, visible=False)
+            status = gr.Markdown("", elem_id="figures-status", elem_classes="subdued")
         with gr.Row():
             rollouts = _figure("rollouts")
             with gr.Column(min_width=320):
                 gr.Markdown(words("figure_distance"))
                 distance = PlotlyView(elem_id="figure-distance")
                 gr.Markdown(words("figure_distance_reading"), elem_classes="subdued")
+
+    @said_plainly
+    def choose(request: gr.Request, named: str) -> str:
+        if not named.strip():
+            return ""
+        if not (local_paths and is_local(request)):
+            raise ValueError(say(request, "local_refused"))
+        pictures_of(Path(named.strip()).expanduser())  # a ValueError where there are none
+        return named.strip()
+
+    folder.submit(choose, folder, chosen, api_visibility="private", show_progress="hidden")
+    later = (status, rollouts, distance, stop)
     return Tab(
-        "figures", item, (head, filters, positions), _show, _arrays, (files,), (status, rollouts, distance), _later
+        "figures", item, (head, filters, positions), _show, _arrays, (files, chosen), later, _later, stop, _stopped
     )
 
 
@@ -70,10 +132,10 @@ def _figure(name: str) -> gr.Image:
     return image
 
 
-def _show(scene: Scene, request: gr.Request, files: Files) -> list:
+def _show(scene: Scene, request: gr.Request, files: Files, folder: str) -> list:
     """What the weights alone say. The bar comes first, and changes with everything that the pictures' figures show."""
     config = scene.model.config
-    key = f"{scene.key}-{language_of(request)}-{hash(tuple(files or ()))}"
+    key = f"{scene.key}-{language_of(request)}-{hash((*(files or ()), folder))}"
     head = {"seq": key, "top": [], "card": scene.name, "note": ""}
     filters = None
     if config.channels in (1, 3):
@@ -84,37 +146,80 @@ def _show(scene: Scene, request: gr.Request, files: Files) -> list:
     return [head, filters, mosaic]
 
 
-def _later(scene: Scene, request: gr.Request, files: Files, progress: gr.Progress) -> list:
+def _later(scene: Scene, request: gr.Request, files: Files, folder: str) -> Iterator[list]:
     """What the model does with pictures: the visitor's, or the one in sight and the examples."""
-    scenes, refused = _scenes(scene, files, lambda done, total: progress((done, total)))
-    distance = torch.stack([_distance(each) for each in scenes]).mean(0)
-    seen = [(each.model.preprocessing.pixels_to_picture(each.pixels), _rollout(each)) for each in scenes]
-    said = say(request, "figures_over_files" if files else "figures_over_examples", count=len(scenes))
-    if files and len(files) > MAX_PICTURES:
-        said += " " + say(request, "figures_too_many", most=MAX_PICTURES)
+    sources = Sources.of(files, folder)
+
+    def tell(done: int, total: int) -> list:
+        return [
+            say(request, "figures_doing", done=done, total=total),
+            gr.skip(),
+            gr.skip(),
+            gr.Button(visible=total > 1),
+        ]
+
+    seen, refused = yield from told(partial(sources.seen, scene), tell)
+    said = say(request, "figures_over_own" if sources.own else "figures_over_examples", count=len(seen))
+    if sources.found > MAX_PICTURES:
+        said += " " + say(request, "figures_too_many", most=MAX_PICTURES, found=sources.found)
+    if len(seen) > SHOWN:
+        said += " " + say(request, "figures_shown", shown=SHOWN)
     if refused:
-        said += " " + say(request, "figures_refused", names=", ".join(refused))
-    return [
+        said += " " + say(request, "figures_refused", names=", ".join(map(_plain, refused)))
+    yield [
         said,
-        rollout_sheet(seen, across=2, side=240),
-        plot_value(distance_figure(distance.cpu(), language_of(request))),
+        rollout_sheet([(each.picture, each.rollout) for each in seen[:SHOWN]], across=2, side=240),
+        plot_value(distance_figure(torch.stack([each.distance for each in seen]).mean(0), language_of(request))),
+        gr.Button(visible=False),
     ]
 
 
-def _scenes(scene: Scene, files: Files, progress: Callable[[int, int], None]) -> tuple[list[Scene], list[str]]:
-    """(pictures seen by the scene's model, names of files that are none)."""
-    chosen = [Path(file) for file in files][:MAX_PICTURES] if files else list(example_files())
-    scenes, refused = [] if files else [scene], []
-    for done, file in enumerate(chosen):
-        progress(done, len(chosen))
-        try:
-            seen = look(scene.choice, file)
-        except (ValueError, OSError):
-            refused.append(_plain(file.name))
-            continue
-        if seen.picture_hash not in {each.picture_hash for each in scenes}:
-            scenes.append(seen)
-    return (scenes or [scene]), refused
+def _stopped(request: gr.Request) -> list:
+    return [say(request, "figures_stopped"), gr.skip(), gr.skip(), gr.Button(visible=False)]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """(name, how to read it) of the pictures to look at, at most MAX_PICTURES of those that were `found`. `own`:
+    whether they are the visitor's; before others comes the picture in sight."""
+
+    pictures: tuple[tuple[str, Callable[[], Image.Image]], ...]
+    found: int
+    own: bool
+
+    @classmethod
+    def of(cls, files: Files, folder: str) -> Sources:
+        """Uploaded pictures, those in uploaded archives, and those below a folder of this computer; without any the
+        examples. DataError for an archive that is damaged or hostile, ValueError for one without pictures."""
+        pictures = []
+        for path in map(Path, [*(files or ()), *([folder] if folder else [])]):
+            if path.is_dir() or is_archive_path(path):
+                many = pictures_of(path)
+                pictures += [(name, partial(many.read, index)) for index, name in enumerate(many.names)]
+            else:
+                pictures.append((path.name, partial(read_picture, path)))
+        found, own = len(pictures), bool(pictures)
+        if not own:
+            pictures = [(path.name, partial(read_picture, path)) for path in example_files()]
+        elif found > MAX_PICTURES:
+            pictures = [pictures[index * found // MAX_PICTURES] for index in range(MAX_PICTURES)]
+        return cls(tuple(pictures), found, own)
+
+    def seen(self, scene: Scene, progress: Progress | None = None) -> tuple[list[Seen], list[str]]:
+        """(pictures through the scene's model, each once, names of files that are none)."""
+        seen, refused = {} if self.own else {scene.picture_hash: Seen.of(scene)}, []
+        for done, (name, read) in enumerate(self.pictures):
+            if progress is not None:
+                progress(done, len(self.pictures))
+            try:
+                picture = read()
+            except (ValueError, OSError):
+                refused.append(name)
+                continue
+            key = picture_hash(picture)
+            made = _SEEN.get((scene.model_key, key), partial(lambda picture: Seen.of(look_at(scene, picture)), picture))
+            seen.setdefault(key, made)
+        return list(seen.values()) or [Seen.of(scene)], refused
 
 
 def _plain(name: str) -> str:
@@ -122,24 +227,16 @@ def _plain(name: str) -> str:
     return "".join(character if character.isalnum() or character in " .-" else "_" for character in name[:60])
 
 
-def _rollout(scene: Scene) -> Explanation:
-    return explained(scene, "rollout", None)
-
-
-def _distance(scene: Scene) -> torch.Tensor:
-    return attention_distance(scene.trace, scene.model.config.patch_size)
-
-
-def _arrays(scene: Scene, state: dict, files: Files) -> tuple[dict, dict]:
+def _arrays(scene: Scene, state: dict, files: Files, folder: str) -> tuple[dict, dict]:
     """The numbers of all four figures; distances and rollouts of every picture on its own."""
-    scenes, _ = _scenes(scene, files, lambda done, total: None)
+    seen, _ = Sources.of(files, folder).seen(scene)
     filters = patch_filters(scene.model, FILTERS)
     arrays = {
         "filters": filters.components.numpy(),
         "filters_explained_variance": filters.explained.numpy(),
-        "distance_pixels": np.stack([_distance(each).cpu().numpy() for each in scenes]),  # [pictures, layers, heads]
-        "rollouts": np.stack([_rollout(each).values.numpy() for each in scenes]),  # [pictures, gh, gw]
+        "distance_pixels": np.stack([each.distance.numpy() for each in seen]),  # [pictures, layers, heads]
+        "rollouts": np.stack([each.rollout.values.numpy() for each in seen]),  # [pictures, gh, gw]
     }
     if scene.trace.grid[0] * scene.trace.grid[1] <= MAX_MOSAIC:
         arrays["position_similarity"] = position_similarity(scene.model).cpu().numpy()
-    return arrays, {"pictures_sha256": [each.picture_hash for each in scenes], "grid": list(scene.trace.grid)}
+    return arrays, {"pictures_sha256": [each.picture_hash for each in seen], "grid": list(scene.trace.grid)}

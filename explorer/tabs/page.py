@@ -87,7 +87,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     tabs = [patches.build(), attention.build(), rollout.build(), positions.build()]
                     tabs += [module.build(picker.choice, picture) for module in (explain, truth)]
                     tabs += [inside.build(), laboratory.build(picker.choice, picture)]
-                    tabs += [compare.build(local_paths, checkpoints), figures.build()]
+                    tabs += [compare.build(local_paths, checkpoints), figures.build(local_paths)]
                     training = train.build(local_paths, Explorer(picture, picker, strip, active))
                 with gr.Row(elem_id="save") as save_row:
                     save_button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
@@ -137,14 +137,19 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 control.change(fill, **event)
         for tab in tabs:
             if tab.show_later:
-                tab.outputs[0].change(
+                later = tab.outputs[0].change(
                     _later(tab),
                     [*common, *tab.inputs],
                     tab.later_outputs,
                     api_visibility="private",
-                    show_progress="minimal",
+                    show_progress="hidden" if tab.stop else "minimal",
                     trigger_mode="always_last",
                 )
+                if tab.stop:  # Gradio loses what an event answers that cancels too
+                    changes = [control.change for control in (*common, *tab.inputs)]
+                    gr.on(changes, None, cancels=[later], api_visibility="private")
+                    stopped = tab.stop.click(None, cancels=[later], api_visibility="private")
+                    stopped.then(tab.stopped, None, tab.later_outputs, **in_place)
         save_button.click(
             save,
             [active, *common, viewer_states, *controls],
@@ -199,16 +204,9 @@ def _fill(
 
 def _later(tab: Tab) -> Callable:
     @said_plainly
-    def fill_later(
-        request: gr.Request,
-        choice: ModelChoice,
-        picture_file: str | None,
-        *own,
-        progress=gr.Progress(),  # noqa: B008
-    ):
-        if not picture_file:
-            return [gr.skip() for _ in tab.later_outputs]
-        return tab.show_later(look(choice, picture_file), request, *own, progress)
+    def fill_later(request: gr.Request, choice: ModelChoice, picture_file: str | None, *own):
+        if picture_file:
+            yield from tab.show_later(look(choice, picture_file), request, *own)
 
     return fill_later
 

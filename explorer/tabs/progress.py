@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import TypeVar
+from contextlib import closing
+from typing import Any, TypeVar
 
 from explorer.gradients import Progress
 
@@ -34,3 +35,13 @@ def followed(work: Callable[[Progress], Result], seconds: float = 0.2) -> Genera
         finally:
             stop.set()
     return future.result()
+
+
+def told(work: Callable[[Progress], Result], tell: Callable[[int, int], Any]) -> Generator[Any, None, Result]:
+    """`followed`, yielding tell(done, of how many)."""
+    with closing(followed(work)) as following:
+        while True:
+            try:
+                yield tell(*next(following))
+            except StopIteration as end:
+                return end.value

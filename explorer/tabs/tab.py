@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import gradio as gr
@@ -14,8 +14,8 @@ class Tab:
     """One tab, built inside an open `gr.Blocks`.
 
     - `show(scene, request, *inputs) -> values for outputs`: everything the tab displays of one scene.
-    - `show_later(scene, request, *inputs, progress) -> values for later_outputs`: what takes longer, after the first
-      output has changed; `progress` is a `gr.Progress`.
+    - `show_later(scene, request, *inputs)`: yields values for `later_outputs`: what takes longer, after the first
+      output has changed. A click on `stop`, one of them, ends it, and `stopped(request)` gives values in its place.
     - `arrays(scene, state, *inputs) -> (arrays, choices)`: the same as numbers, to be saved; `state` is what the
       browser says of the tab's viewer (layer, panel, query, direction), to be validated.
     """
@@ -27,4 +27,6 @@ class Tab:
     arrays: Callable[..., tuple[dict, dict]]
     inputs: Sequence[Component] = ()
     later_outputs: Sequence[Component] = ()
-    show_later: Callable[..., Sequence] | None = None
+    show_later: Callable[..., Iterator[Sequence]] | None = None
+    stop: gr.Button | None = None
+    stopped: Callable[[gr.Request], Sequence] | None = None

@@ -20,7 +20,18 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
     return read
 
 
-TEXT = _read(Path(__file__).parent)
+def _method_names() -> dict[str, dict[str, str]]:
+    """ "method_NAME" for every method of explanation, as the Explain viewer calls it."""
+    viewer = json.loads((Path(__file__).parents[1] / "viewer" / "explain.text.json").read_text("utf-8"))
+    return {
+        language: {
+            f"method_{key.removeprefix('name_')}": name for key, name in words.items() if key.startswith("name_")
+        }
+        for language, words in viewer.items()
+    }
+
+
+TEXT = {language: words | _method_names()[language] for language, words in _read(Path(__file__).parent).items()}
 LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
 
 _PREFIX = "vit_"  # Gradio translates any string of the page that equals a key, the value of a dropdown too

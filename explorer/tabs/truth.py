@@ -31,6 +31,7 @@ from explorer.tabs.truth_values import (
     csv_of,
     curve_values,
     matrix_value,
+    name_of,
     sanity_value,
     step_name,
     table_value,
@@ -60,7 +61,7 @@ def build(choice: gr.State, picture: Component) -> Tab:
             )
         with gr.Accordion(words("truth_settings"), open=False), gr.Row():
             methods = gr.Dropdown(
-                list(METHODS),
+                [(words(f"method_{name}"), name) for name in METHODS],
                 value=[],
                 multiselect=True,
                 label=words("truth_methods"),
@@ -189,7 +190,7 @@ def _check(asked: Asked, progress: Progress) -> None:
 def _measuring(found: Found) -> dict:
     board = found.board
     if board is None or board.curves is None:
-        text = both("truth_map", method=board.doing if board else METHODS_FIRST)
+        text = both("truth_map", method=name_of((board and board.doing) or METHODS_FIRST))
     else:
         text = both("truth_curves", done=len(board.curves.dropped), all=board.curves.points)
     return {"done": board.done if board else 0.0, "text": text, "running": True}
@@ -198,9 +199,9 @@ def _measuring(found: Found) -> dict:
 def _checking(found: Found) -> dict:
     checked = found.sanity
     at = checked.planned[min(len(checked.steps), len(checked.planned) - 1)] if checked else "head"
-    step, doing = step_name(at), checked.doing if checked else METHODS_FIRST
-    words = {language: both("truth_checking", step=step[language], method=doing)[language] for language in step}
-    return {"done": checked.done if checked else 0.0, "text": words, "running": True}
+    step, doing = step_name(at), name_of((checked and checked.doing) or METHODS_FIRST)
+    text = both("truth_checking", step=step, method=doing)
+    return {"done": checked.done if checked else 0.0, "text": text, "running": True}
 
 
 def _shown(asked: Asked, progress: dict | None = None) -> list:

@@ -17,7 +17,9 @@ from explorer.leaderboard import BASELINES, RANDOM, Leaderboard
 from explorer.methods import METHODS
 from explorer.sanity import Sanity
 from explorer.session import Scene
+from explorer.tabs.errors import reason_of
 from explorer.tabs.store import both
+from explorer.tabs.text import TEXT
 from explorer.viewer.plot import plot_value
 from explorer.viewer.scores import cell, scores_value
 from vit_model.errors import CodedError
@@ -106,13 +108,16 @@ def table_value(asked: Asked, found: Found, progress: dict | None = None) -> dic
                 cell(f"{100 * areas['negative_first'][row]:.0f}%"),
                 checked.get(name, cell("–", title="" if baseline else both("truth_unchecked"))),
             ]
-            rows.append({"head": name_of(name) if baseline else f"{place}  {name}", "quiet": baseline, "cells": cells})
+            rows.append(
+                {"head": name_of(name) if baseline else _placed(place, name), "quiet": baseline, "cells": cells}
+            )
         if not curves.complete:
             _add(notes, "truth_partial", points=len(curves.dropped), all=curves.points)
     elif progress is None:
         progress = {"done": 0.0, "text": both("truth_ready"), "running": False}
     for method in board.refused if board else ():
-        _add(notes, "truth_refused", method=method, reason=str(board.refused[method]))
+        reason = {language: reason_of(board.refused[method], language) for language in TEXT}
+        _add(notes, "truth_refused", method=name_of(method), reason=reason)
     keys = ("positive", "negative", "gap", "positive_first", "negative_first", "sanity")
     return scores_value(
         title=both("truth_table", label=asked.label),
@@ -158,7 +163,7 @@ def matrix_value(asked: Asked, found: Found) -> dict | None:
             "head": name_of(name),
             "quiet": name in BASELINES,
             "cells": [
-                cell(_number(value), value, title=f"{name} · {other}")
+                cell(_number(value), value, title=_pair(name, other))
                 for other, value in zip(names, agreement[row], strict=True)
             ],
         }
@@ -180,11 +185,20 @@ def sanity_value(asked: Asked, found: Found) -> dict | None:
         return None
     steps = [both("truth_trained"), *(step_name(step) for step in found.sanity.planned)]
     words = {"x": both("truth_randomised"), "y": both("truth_correlation"), "title": _titled(asked, "sanity")}
-    return plot_value(sanity_figure(found.sanity, steps, **words))
+    names = [name_of(name) for name in found.sanity.methods]
+    return plot_value(sanity_figure(found.sanity, names, steps, **words))
 
 
-def name_of(method: str) -> str | dict[str, str]:
-    return both(f"truth_{method}") if method in BASELINES else method
+def name_of(method: str) -> dict[str, str]:
+    return both(f"{'truth' if method in BASELINES else 'method'}_{method}")
+
+
+def _pair(one: str, other: str) -> dict[str, str]:
+    return {language: f"{name_of(one)[language]} · {name_of(other)[language]}" for language in TEXT}
+
+
+def _placed(place: int, method: str) -> dict[str, str]:
+    return {language: f"{place}  {name}" for language, name in name_of(method).items()}
 
 
 def step_name(step: str) -> dict[str, str]:

@@ -184,6 +184,46 @@ const vit = (() => {
     return node;
   }
 
+  /** {name: node} of every [data-part="name"] below `root`. */
+  const parts = (root) => Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+
+  /** "empty", "loading", "ready", "error" or "expired", said in the picture's place where nothing is to be looked at yet,
+   *  else in `part.notice`. */
+  function showState(root, part, state, covered, message) {
+    root.dataset.state = state;
+    setText(part.message, covered ? message : "");
+    part.message.hidden = !covered;
+    setText(part.notice, covered ? "" : message);
+    part.notice.hidden = covered || !message;
+  }
+
+  /** Calls `then(image)` when a file of Python's has been decoded; never where it has expired: maps say so themselves. */
+  function loadPicture(file, then) {
+    const image = new Image();
+    image.src = file.url;
+    image.decode().then(() => then(image), () => {});
+  }
+
+  /** A loaded picture in an <img>, or none; the stage around it takes its shape, or that of gh x gw patches. */
+  function placePicture(node, stage, picture, gh, gw) {
+    node.hidden = !picture;
+    if (picture) {
+      node.src = picture.src;
+      node.style.imageRendering = picture.naturalWidth < 64 ? "pixelated" : "auto";
+    }
+    stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${gw} / ${gh}`;
+  }
+
+  /** A frame around one of rows x columns cells, or none where the index is below 0. */
+  function placeCell(node, index, rows, columns) {
+    if (node.hidden !== index < 0) node.hidden = index < 0;
+    if (index < 0) return;
+    const width = `${100 / columns}%`, height = `${100 / rows}%`;
+    if (node.style.width !== width) node.style.width = width;
+    if (node.style.height !== height) node.style.height = height;
+    node.style.transform = `translate(${(index % columns) * 100}%, ${Math.floor(index / columns) * 100}%)`;
+  }
+
   /** The cell (row by row, from 0) of a gh x gw grid under a pointer event, or -1 outside of `box`. */
   function cellAt(event, box, gh, gw) {
     const area = box.getBoundingClientRect();
@@ -227,5 +267,5 @@ const vit = (() => {
   }
 
   return { colours, faded, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,
-    fillText, number, setText, element, cellAt, arrowStep, painter, listen, savePng };
+    fillText, number, setText, element, parts, showState, loadPicture, placePicture, placeCell, cellAt, arrowStep, painter, listen, savePng };
 })();

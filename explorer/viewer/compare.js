@@ -2,7 +2,7 @@
 const MEAN = "mean";
 const root = element.querySelector("[data-part=root]");
 const name = vit.nameOf(element, props);
-const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 
 // What the person chose; it outlives a change of value wherever it is still valid. Cells are A's.
@@ -75,11 +75,7 @@ function sideOf(value, index, mine) {
   side.data = new StackData(value, server, () => { if (mine === sequence) schedule(); }, failed);
   side.panels = panels;
   side.row = new Float32Array(side.tokens);
-  if (value.picture) {
-    const picture = new Image();
-    picture.src = value.picture.url;
-    picture.decode().then(() => { if (mine === sequence) { side.picture = picture; place(); } }, () => {});
-  }
+  if (value.picture) vit.loadPicture(value.picture, (picture) => { if (mine === sequence) { side.picture = picture; place(); } });
   return side;
 }
 
@@ -88,7 +84,7 @@ function build() {
   const { sides, value } = view;
   sides.forEach((side, index) => {
     const one = figures[index], several = side.value.layers > 1 || side.panels.length > 1;
-    const what = side.value.by_query ? "" : t("picture_map");
+    const what = vit.localise(side.value.notice, lang) || (side.value.by_query ? "" : t("picture_map"));
     one.caption.replaceChildren(`${"AB"[index]}: ${vit.localise(side.value.name, lang)}`, vit.element("small", {}, what));
     one.own.hidden = !several;
     one.layer.hidden = one.number.hidden = side.value.layers < 2;
@@ -116,12 +112,7 @@ function build() {
 function place() {
   figures.forEach((one, index) => {
     const side = view.sides[index % 2], { picture } = side, [gh, gw] = side.value.grid;
-    one.picture.hidden = !picture;
-    if (picture) {
-      one.picture.src = picture.src;
-      one.picture.style.imageRendering = picture.naturalWidth < 64 ? "pixelated" : "auto";
-    }
-    one.stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${gw} / ${gh}`;
+    vit.placePicture(one.picture, one.stage, picture, gh, gw);
     one.map.canvas.style.opacity = picture ? chosen.opacity : 1;
   });
   schedule();
@@ -250,9 +241,7 @@ function draw() {
     vit.drawBar(one.bar, vit.colours(colours));
     vit.setText(one.low, vit.number(low, units[index]));
     vit.setText(one.high, vit.number(high, units[index]));
-    const cell = chosen.cell < 0 ? -1 : sameplace(chosen.cell, view.grid, [gh, gw]);
-    one.mark.hidden = cell < 0;
-    one.mark.style.cssText = `width:${100 / gw}%;height:${100 / gh}%;transform:translate(${(cell % gw) * 100}%,${Math.floor(cell / gw) * 100}%)`;
+    vit.placeCell(one.mark, chosen.cell < 0 ? -1 : sameplace(chosen.cell, view.grid, [gh, gw]), gh, gw);
     if (index < 2) {
       one.layer.value = chosen.layer[index];
       vit.setText(one.number, `${t("layer")} ${chosen.layer[index]} / ${side.value.layers - 1}`);

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer.viewer.viewer import AttentionViewer, Caption
+from explorer.viewer.component import Caption
+from explorer.viewer.viewer import AttentionViewer
 
 
 class CompareViewer(AttentionViewer):
@@ -19,17 +20,19 @@ def compare_value(
     b: dict[str, Any],
     names: tuple[Caption, Caption],
     *,
+    notices: tuple[Caption, Caption] = ("", ""),
     by_query: tuple[bool, bool],
     same_unit: bool,
 ) -> dict[str, Any]:
     """Two values of `viewer_value` as one.
 
-    - `names`: what stands over each side
+    - `names`: what stands over each side; `notices`: what to know of it, such as that it is not what was asked for
     - `by_query`: whether a side has a map for each token, or one for the picture, whatever is hovered
     - `same_unit`: whether both sides are in one unit, so that A - B means something as it stands. Otherwise, or where
       the grids differ (B is then resampled bilinearly to A's), each map is first divided by the sum of its magnitudes.
     """
     sides = [
-        side | {"name": name, "by_query": query} for side, name, query in zip((a, b), names, by_query, strict=True)
+        side | {"name": name, "notice": notice, "by_query": query}
+        for side, name, notice, query in zip((a, b), names, notices, by_query, strict=True)
     ]
     return {"a": sides[0], "b": sides[1], "same_unit": same_unit}

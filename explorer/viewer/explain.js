@@ -1,6 +1,6 @@
 // Maps of all methods, one of them large. Everything is here already: to choose another asks the server nothing.
 const root = element.querySelector("[data-part=root]");
-const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 
 // What the person chose; it outlives a change of value wherever it is still valid.
@@ -27,9 +27,7 @@ function load() {
   if (!view.methods.some((one) => one.name === chosen.method)) chosen.method = view.methods[0].name;
   build();
   place();
-  const picture = new Image();
-  picture.src = value.picture.url;
-  picture.decode().then(() => { if (mine === sequence) { view.picture = picture; place(); } }, () => {}); // expired: the maps stay
+  vit.loadPicture(value.picture, (picture) => { if (mine === sequence) { view.picture = picture; place(); } });
   finish("ready");
 }
 
@@ -68,7 +66,7 @@ function build() {
     const button = vit.element("button", { type: "button", class: "vit-thumb", "data-method": one.name, title: off || one.label }, small,
       vit.element("span", { class: "vit-thumb-text" }, vit.element("span", { class: "vit-thumb-name" }, one.label)));
     button.addEventListener("click", () => choose({ method: one.name }, true));
-    return { one, button, picture, canvas, map: new vit.HeatMap(canvas) };
+    return { one, button, small, picture, canvas, map: new vit.HeatMap(canvas) };
   });
   part.thumbs.replaceChildren(...view.thumbs.map((thumb) => thumb.button));
   if (focused) view.thumbs.find((thumb) => thumb.one.name === focused)?.button.focus();
@@ -76,15 +74,8 @@ function build() {
 
 function place() {
   const { picture, gh, gw } = view;
-  part.picture.hidden = !picture;
-  if (picture) {
-    for (const image of [part.picture, ...view.thumbs.map((thumb) => thumb.picture)]) {
-      image.src = picture.src;
-      image.hidden = false;
-      image.style.imageRendering = picture.naturalWidth < 64 ? "pixelated" : "auto";
-    }
-  }
-  part.stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${gw} / ${gh}`;
+  vit.placePicture(part.picture, part.stage, picture, gh, gw);
+  for (const thumb of view.thumbs) vit.placePicture(thumb.picture, thumb.small, picture, gh, gw);
   schedule();
 }
 
@@ -166,8 +157,7 @@ function draw() {
 
 function drawCell(one) {
   const { gh, gw } = view, cell = chosen.cell, at = cell >= 0 ? cell : one.strongest;
-  part.mark.hidden = cell < 0;
-  part.mark.style.cssText = `width:${100 / gw}%;height:${100 / gh}%;transform:translate(${(cell % gw) * 100}%,${Math.floor(cell / gw) * 100}%)`;
+  vit.placeCell(part.mark, cell, gh, gw);
   part.at.hidden = !one.map || one.limit === 0;
   root.toggleAttribute("data-pinned", chosen.pinned);
   if (!one.map) return vit.setText(part.reading, "");

@@ -7,43 +7,29 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gradio as gr
 import numpy as np
 from PIL import Image
 
 from explorer.explanation import Explanation
+from explorer.viewer.component import Caption, Component
 from explorer.viewer.files import cached_file
-from explorer.viewer.viewer import HERE, Caption, component_script, encoded_picture
+from explorer.viewer.viewer import encoded_picture
 
 
-class ExplainViewer(gr.HTML):
+class ExplainViewer(Component):
     """Value: what `explain_value` returns, or None. Which map is large is chosen in the browser, with no request; it
     says so as `vit:state` ({viewer: elem_id, method}) and shows the element "PREFIX-METHOD" alone of those whose id
     starts with `choices_prefix`."""
 
-    def __init__(
-        self,
-        value: dict | None = None,
-        *,
-        elem_id: str,
-        choices_prefix: str,
-        lang: str | None = None,
-        **choices: Any,
-    ):
-        super().__init__(
-            value,
-            elem_id=elem_id,
-            html_template=(HERE / "explain.html").read_text("utf-8"),
-            css_template="\n".join((HERE / name).read_text("utf-8") for name in ("viewer.css", "explain.css")),
-            js_on_load=f"const VIEWER = {json.dumps(elem_id)}, GROUPS = {json.dumps(choices_prefix)};\n"
-            + component_script("base.js", "explain_png.js", "explain.js", text=HERE / "explain.text.json"),
-            apply_default_css=False,
-            lang=lang,
-            **choices,
-        )
+    html, css, words = "explain.html", ("viewer.css", "explain.css"), "explain.text.json"
+    scripts = ("explain_png.js", "explain.js")
 
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+    def __init__(self, value: dict | None = None, *, elem_id: str, choices_prefix: str, **kwargs: Any):
+        self._constants = f"const VIEWER = {json.dumps(elem_id)}, GROUPS = {json.dumps(choices_prefix)};\n"
+        super().__init__(value, elem_id=elem_id, **kwargs)
+
+    def script(self) -> str:
+        return self._constants + super().script()
 
 
 def explain_value(

@@ -1,7 +1,7 @@
 // Everything inside one picture's tokens, moved by one slider. In scope: TEXT, base.js's `vit`, data.js, inside_*.js; from
 // Gradio: element, props, server, watch. After loading, nothing here asks the server, unless the sequence is long.
 const root = element.querySelector("[data-part=root]");
-const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 const viewer = vit.nameOf(element, props);
 const ATTENTION = 0, SIMILARITY = 1; // panels of the stack
@@ -39,7 +39,11 @@ async function load() {
   view.attention = new Float32Array(tokens);
   view.similarity = new Float32Array(tokens);
   view.pixels = new Uint32Array(gh * gw);
-  showPicture(value, mine);
+  vit.loadPicture(value.picture, (picture) => {
+    if (mine !== sequence) return;
+    view.picture = picture;
+    if (view.ready) placePicture();
+  });
   try {
     const numbers = new Numbers(await vit.fetchBytes(value.numbers.url), value);
     if (mine !== sequence) return;
@@ -50,24 +54,8 @@ async function load() {
   }
 }
 
-function showPicture(value, mine) {
-  const picture = new Image();
-  picture.src = value.picture.url;
-  picture.decode().then(() => {
-    if (mine !== sequence) return;
-    view.picture = picture;
-    if (view.ready) placePicture();
-  }, () => {}); // expired: the maps say so themselves
-}
-
 function placePicture() {
-  const { picture } = view;
-  part.picture.hidden = !picture;
-  if (picture) {
-    part.picture.src = picture.src;
-    part.picture.style.imageRendering = picture.naturalWidth < 64 ? "pixelated" : "auto";
-  }
-  part.stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${view.gw} / ${view.gh}`;
+  vit.placePicture(part.picture, part.stage, view.picture, view.gh, view.gw);
   part.heat.style.opacity = chosen.opacity;
 }
 
@@ -90,12 +78,8 @@ function failed(mine, error, needed) {
 }
 
 function setState(state, message) {
-  root.dataset.state = state;
   const covered = state === "empty" || !view || !view.ready;
-  vit.setText(part.message, covered ? message || t(state) : "");
-  part.message.hidden = !covered;
-  part.notice.hidden = covered || !message;
-  vit.setText(part.notice, covered ? "" : message || "");
+  vit.showState(root, part, state, covered, message || (covered ? t(state) : ""));
 }
 
 /** The parts that depend on the value's shape. */
@@ -297,13 +281,7 @@ function drawMarks() {
 }
 
 function drawSelection() {
-  const { gh, gw, prefix } = view, index = chosen.query - prefix;
-  part.query.hidden = index < 0;
-  if (index >= 0) {
-    part.query.style.width = `${100 / gw}%`;
-    part.query.style.height = `${100 / gh}%`;
-    part.query.style.transform = `translate(${(index % gw) * 100}%, ${Math.floor(index / gw) * 100}%)`;
-  }
+  vit.placeCell(part.query, chosen.query - view.prefix, view.gh, view.gw);
   view.chips.forEach((chip, token) => chip.setAttribute("aria-pressed", token === chosen.query));
   const key = [sequence, chosen.state, chosen.map, chosen.joint, chosen.without, chosen.pinned].join();
   if (view.selectionDrawn === key) return; // a hover moves a marker and nothing else

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from explorer.lens import read_tokens, top_by_layer
 from explorer.tokens import artefact_share, artefacts, token_components, token_entropy, token_norms
+from explorer.viewer.component import Caption
 from explorer.viewer.files import cached_file
 from explorer.viewer.pack import compress
 from explorer.viewer.source import Direction
 from explorer.viewer.store import ViewerStore
-from explorer.viewer.viewer import AttentionViewer, Caption, token_names, viewer_value
+from explorer.viewer.viewer import AttentionViewer, token_names, viewer_value
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 

@@ -1,7 +1,7 @@
 // The bench: patches are selected and changed, and everything that is changed is kept here, in the browser, step by step.
 // In scope: TEXT and base.js's `vit`; from Gradio: element, props, watch, trigger. Python gets all of it with each "edit".
 const root = element.querySelector("[data-part=root]");
-const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 const NOTHING = { steps: [], positions: "kept", seed: 0, heads: [], mlps: [], layers: [], size: "", method: "own", target: "" };
 const PAUSE = 250; // milliseconds after the last change before Python is asked
@@ -261,9 +261,7 @@ function draw() {
     }
     context.lineWidth = 1;
   }
-  part.cursor.style.width = `${100 / gw}%`;
-  part.cursor.style.height = `${100 / gh}%`;
-  part.cursor.style.transform = `translate(${(cursor % gw) * 100}%, ${Math.floor(cursor / gw) * 100}%)`;
+  vit.placeCell(part.cursor, cursor, gh, gw);
   root.dataset.tool = tool;
   for (const button of root.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === tool);
   const place = { row: Math.floor(cursor / gw), column: cursor % gw, index: cursor, count: selected.size };

@@ -8,14 +8,10 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import gradio as gr
 from PIL import Image
 
+from explorer.viewer.component import Component
 from explorer.viewer.files import cached_file
-from explorer.viewer.viewer import HERE, component_script
-
-CSS = ("viewer.css", "laboratory.css")
-TEXT = HERE / "laboratory.text.json"
 
 
 def picture_file(picture: Image.Image) -> dict[str, Any]:
@@ -25,28 +21,8 @@ def picture_file(picture: Image.Image) -> dict[str, Any]:
     return cached_file(data.getvalue(), "picture.png")
 
 
-class _View(gr.HTML):
-    html, scripts = "", ()
-
-    def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
-        super().__init__(
-            value,
-            html_template=(HERE / self.html).read_text("utf-8"),
-            css_template="".join((HERE / name).read_text("utf-8") for name in CSS),
-            js_on_load=component_script("base.js", *self.scripts, text=TEXT),
-            apply_default_css=False,
-            lang=lang,
-            **kwargs,
-        )
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        return value
-
-    def preprocess(self, payload: dict | None) -> dict | None:
-        return payload
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+class _View(Component):
+    css, words = ("viewer.css", "laboratory.css"), "laboratory.text.json"
 
 
 class LaboratoryBench(_View):

@@ -1,6 +1,6 @@
 // Prediction and maps before and after. In scope: TEXT and base.js's `vit`; from Gradio: element, props, watch.
 const root = element.querySelector("[data-part=root]");
-const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 const SIDES = ["before", "after", "difference"];
 let view = null, chosen = "rollout", figures = {};

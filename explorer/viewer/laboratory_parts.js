@@ -1,7 +1,7 @@
 // Every head, MLP and layer as a switch, coloured by what the class loses without it.
 // In scope: TEXT and base.js's `vit`; from Gradio: element, props, watch, trigger.
 const root = element.querySelector("[data-part=root]");
-const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 let view = null, off = { heads: [], mlps: [], layers: [], target: "" }, cells = [], running = false, stopped = false;
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
-import gradio as gr
 import numpy as np
 import torch
 from PIL import Image
 
+from explorer.viewer.component import Component
 from explorer.viewer.files import cached_file
 from explorer.viewer.pack import compress, pack
-from explorer.viewer.viewer import HERE, component_script
 from vit_model.config import ViTConfig
 from vit_model.model import VisionTransformer
 from vit_model.preprocess import CropBox
@@ -86,27 +84,11 @@ def pipeline(config: ViTConfig) -> list[dict]:
     return [*steps, {"step": "head" if config.classes else "features", "shape": [out], "pool": pool, "count": out}]
 
 
-class PatchesView(gr.HTML):
+class PatchesView(Component):
     """The picture, its patches and the sequence made of them; value: `patches_value(...)` or None."""
 
-    def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
-        super().__init__(
-            value,
-            html_template=(HERE / "patches.html").read_text("utf-8"),
-            css_template=(HERE / "patches.css").read_text("utf-8"),
-            js_on_load=component_script(
-                "base.js", "unfold.js", "patches_png.js", "patches.js", text=HERE / "patches.text.json"
-            ),
-            apply_default_css=False,
-            lang=lang,
-            **kwargs,
-        )
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+    html, css, words = "patches.html", ("patches.css",), "patches.text.json"
+    scripts = ("unfold.js", "patches_png.js", "patches.js")
 
 
 def _prefix(config: ViTConfig) -> list[str]:

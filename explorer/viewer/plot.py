@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from explorer.viewer.viewer import HERE, component_script
+from explorer.viewer.component import Component
 
 PLOTLY_JS = Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"  # found without importing plotly
 
@@ -69,43 +69,24 @@ def json_safe(value: Any, key: str = "") -> Any:
     return value
 
 
-class PlotlyView(gr.HTML):
+class PlotlyView(Component):
     """A Plotly figure that follows the page's theme and keeps its zoom; value: `plot_value(...)` or None.
 
     `height` is in CSS pixels. `label` names the plot for screen readers where the figure has no title.
     """
 
-    def __init__(self, value: dict | None = None, *, height: int = 360, lang: str | None = None, **kwargs: Any):
+    html, css, words = "plot.html", ("plot.css",), "plot.text.json"
+    scripts = ("plot_keys.js", "plot.js")
+
+    def __init__(self, value: dict | None = None, *, height: int = 360, **kwargs: Any):
         gr.set_static_paths([PLOTLY_JS])
-        super().__init__(
-            value,
-            html_template=_HTML,
-            css_template=(HERE / "plot.css").read_text("utf-8"),
-            js_on_load=component_script("base.js", "plot_keys.js", "plot.js", text=HERE / "plot.text.json"),
-            apply_default_css=False,
-            height=height,
-            lang=lang,
-            **kwargs,
-        )
+        super().__init__(value, height=height, **kwargs)
 
     def postprocess(self, value: dict | None) -> dict | None:
         if value is None:
             return None
         return value | {"library": gr.FileData(path=str(PLOTLY_JS)).model_dump()}
 
-    def preprocess(self, payload: dict | None) -> dict | None:
-        return payload
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
-
 
 def _described(value: Any) -> str:
     return f"keys {sorted(value)}" if isinstance(value, dict) else type(value).__name__
-
-
-_HTML = """<div class="vit-plot" data-state="empty" data-seq="0">
-  <div class="vit-plot-canvas" role="img"></div>
-  <p class="vit-plot-note" role="status" hidden></p>
-  <p class="vit-plot-spoken" aria-live="polite"></p>
-</div>"""

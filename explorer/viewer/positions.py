@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import gradio as gr
 import numpy as np
 
+from explorer.viewer.component import Caption, Component
 from explorer.viewer.files import cached_file
-from explorer.viewer.viewer import HERE, Caption, component_script
 
 _ROWS = 512  # similarity rows held at a time while their range is computed
 
@@ -55,25 +54,11 @@ def similarity_range(embeddings: np.ndarray) -> tuple[float, float]:
     return low, float((embeddings**2).sum(axis=1).max())  # no dot product is above the largest square (Cauchy-Schwarz)
 
 
-class PositionsView(gr.HTML):
+class PositionsView(Component):
     """The mosaic of position similarities, native and interpolated; value: `positions_value(...)` or None."""
 
-    def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
-        super().__init__(
-            value,
-            html_template=(HERE / "positions.html").read_text("utf-8"),
-            css_template=(HERE / "positions.css").read_text("utf-8"),
-            js_on_load=component_script("base.js", "positions.js", text=HERE / "positions.text.json"),
-            apply_default_css=False,
-            lang=lang,
-            **kwargs,
-        )
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+    html, css, words = "positions.html", ("positions.css",), "positions.text.json"
+    scripts = ("positions.js",)
 
 
 def _grid(embeddings: Any, grid: tuple[int, int], name: Caption) -> dict:

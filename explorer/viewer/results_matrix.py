@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import gradio as gr
 import numpy as np
 
-from explorer.viewer.viewer import HERE, Caption, component_script
+from explorer.viewer.component import Caption, Component
 
 
 def confusion_value(
@@ -39,29 +37,12 @@ def confusion_value(
     }
 
 
-class ConfusionView(gr.HTML):
+class ConfusionView(Component):
     """Value: `confusion_value(...)`, or {"stamp", "message"} where there is nothing to show. Names are shown as text.
 
     Events, their data to be validated by who listens: `refresh` {"stamp"} now and then while it is in sight, `cell`
     {"split", "true", "predicted"} for a cell, with predicted null for all wrong answers of one class.
     """
 
-    def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
-        super().__init__(
-            value,
-            html_template=(HERE / "results_matrix.html").read_text("utf-8"),
-            css_template=(HERE / "results_matrix.css").read_text("utf-8"),
-            js_on_load=component_script("base.js", "results_matrix.js", text=HERE / "results_matrix.text.json"),
-            apply_default_css=False,
-            lang=lang,
-            **kwargs,
-        )
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        return value
-
-    def preprocess(self, payload: dict | None) -> dict | None:
-        return payload
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+    html, css, words = "results_matrix.html", ("results_matrix.css",), "results_matrix.text.json"
+    scripts = ("results_matrix.js",)

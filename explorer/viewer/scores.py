@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import gradio as gr
-
-from explorer.viewer.viewer import HERE, Caption, component_script
+from explorer.viewer.component import Caption, Component
 
 
 def cell(text: Caption, strength: float | None = None, *, mark: bool = False, title: Caption = "") -> dict:
@@ -47,25 +44,8 @@ def scores_value(
     }
 
 
-class ScoreTable(gr.HTML):
+class ScoreTable(Component):
     """Value: `scores_value(...)` or None. Everything in it is shown as text."""
 
-    def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
-        super().__init__(
-            value,
-            html_template=(HERE / "scores.html").read_text("utf-8"),
-            css_template=(HERE / "scores.css").read_text("utf-8"),
-            js_on_load=component_script("base.js", "scores_png.js", "scores.js", text=HERE / "scores.text.json"),
-            apply_default_css=False,
-            lang=lang,
-            **kwargs,
-        )
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        return value
-
-    def preprocess(self, payload: dict | None) -> dict | None:
-        return payload
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+    html, css, words = "scores.html", ("scores.css",), "scores.text.json"
+    scripts = ("scores_png.js", "scores.js")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
 
-import gradio as gr
-
+from explorer.viewer.component import Component
 from explorer.viewer.files import cached_file
-from explorer.viewer.viewer import HERE, component_script
 
 
 def picture_files(encoded: list[str]) -> list[dict]:
@@ -16,23 +13,9 @@ def picture_files(encoded: list[str]) -> list[dict]:
     return [cached_file(base64.b64decode(text), "picture.png") for text in encoded]
 
 
-class TrainCheckView(gr.HTML):
+class TrainCheckView(Component):
     """Value: any of {"step": `Preflight.to_dict()`, "batch": {"files", "names", "patch"}, "data": the data report with
     sample "files"}; all strings are shown as text. None shows nothing."""
 
-    def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
-        super().__init__(
-            value,
-            html_template=(HERE / "train_check.html").read_text("utf-8"),
-            css_template=(HERE / "train_check.css").read_text("utf-8"),
-            js_on_load=component_script("base.js", "train_check.js", text=HERE / "train_check.text.json"),
-            apply_default_css=False,
-            lang=lang,
-            **kwargs,
-        )
-
-    def postprocess(self, value: dict | None) -> dict | None:
-        return value
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+    html, css, words = "train_check.html", ("train_check.css",), "train_check.text.json"
+    scripts = ("train_check.js",)

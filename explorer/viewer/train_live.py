@@ -7,10 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 from gradio.components.base import server
 
-from explorer.viewer.viewer import HERE, Caption, component_script
+from explorer.viewer.component import Caption, Component
 from training.config import ConfigError
 from training.metrics import CHUNK, MetricEvent
 from training.runs import Run
@@ -23,7 +22,7 @@ FindRun = Callable[[str, str], Run | None]
 """(run id, ticket), both from anyone -> the run, or None where there is none or the ticket does not open it."""
 
 
-class TrainLiveView(gr.HTML):
+class TrainLiveView(Component):
     """One run, live. Value: {"run": id, "ticket": str, "secret": bool, "state": its state, "seq": any} or None. Its
     event `moved` {"run"}: the run is in another state than the value said, or than it was.
 
@@ -32,6 +31,9 @@ class TrainLiveView(gr.HTML):
     makes no difference to this server whether it is new, was reloaded, or saw the server restart.
     """
 
+    html, css, words = "train_live.html", ("train_live.css",), "train_live.text.json"
+    scripts = ("train_series.js", "train_chart.js", "train_words.js", "train_address.js", "train_live.js")
+
     def __init__(
         self,
         value: dict | None = None,
@@ -39,33 +41,10 @@ class TrainLiveView(gr.HTML):
         find: FindRun,
         told: Told,
         go_on: Callable[[Run], None] = Run.resume,
-        lang: str | None = None,
         **kwargs: Any,
     ):
-        # Private, as Gradio sends attributes named like parameters to the browser
-        self._find, self._told, self._go_on, self.lang = find, told, go_on, lang
-        super().__init__(
-            value,
-            html_template=(HERE / "train_live.html").read_text("utf-8"),
-            css_template=(HERE / "train_live.css").read_text("utf-8"),
-            js_on_load=component_script(
-                *(
-                    "base.js",
-                    "train_series.js",
-                    "train_chart.js",
-                    "train_words.js",
-                    "train_address.js",
-                    "train_live.js",
-                ),
-                text=HERE / "train_live.text.json",
-            ),
-            apply_default_css=False,
-            lang=lang,
-            **kwargs,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+        self._find, self._told, self._go_on = find, told, go_on
+        super().__init__(value, **kwargs)
 
     @server
     def tail(self, request: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 const MEAN = "mean";
 const root = element.querySelector("[data-part=root]");
 const name = vit.nameOf(element, props);
-const part = Object.fromEntries([...root.querySelectorAll("[data-part]")].map((node) => [node.dataset.part, node]));
+const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 
 // What the person chose; it outlives a change of value wherever it is still valid.
@@ -48,33 +48,19 @@ async function load() {
   view.unit = value.percent ? "percent" : "number";
   view.rows = Array.from({ length: view.panels }, () => new Float32Array(tokens));
   view.average = new Float32Array(tokens);
-  showPicture(value, mine);
-  data.want(chosen.layer, chosen.query, chosen.direction);
-}
-
-function showPicture(value, mine) {
-  const picture = new Image();
-  if (!value.picture) return;
-  picture.src = value.picture.url;
-  picture.decode().then(
-    () => {
+  if (value.picture) {
+    vit.loadPicture(value.picture, (picture) => {
       if (mine !== sequence) return;
       view.picture = picture;
       if (view.ready) placePicture();
       schedule();
-    },
-    () => {} // expired or unreachable: the maps say so themselves, and are worth seeing without the picture
-  );
+    });
+  }
+  data.want(chosen.layer, chosen.query, chosen.direction);
 }
 
 function placePicture() {
-  const { picture } = view;
-  part.picture.hidden = !picture;
-  if (picture) {
-    part.picture.src = picture.src;
-    part.picture.style.imageRendering = picture.naturalWidth < 64 ? "pixelated" : "auto";
-  }
-  part.stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${view.gw} / ${view.gh}`;
+  vit.placePicture(part.picture, part.stage, view.picture, view.gh, view.gw);
   part["opacity-field"].hidden = part["fade-field"].hidden = !view.value.picture;
   part.heat.style.opacity = view.value.picture ? chosen.opacity : 1;
 }
@@ -99,12 +85,8 @@ function failed(mine, error, needed) {
 }
 
 function setState(state, message) {
-  root.dataset.state = state;
-  const covered = state === "empty" || !view || !view.ready; // nothing to look at: say why in the picture's place
-  vit.setText(part.message, covered ? message || t(state) : "");
-  part.message.hidden = !covered;
-  part.notice.hidden = covered || !message;
-  vit.setText(part.notice, covered ? "" : message || "");
+  const covered = state === "empty" || !view || !view.ready;
+  vit.showState(root, part, state, covered, message || (covered ? t(state) : ""));
 }
 
 /** The parts that depend on the value's shape: thumbnails, special tokens, layers. */
@@ -327,8 +309,8 @@ function sharedRanges(ranges) {
 /** Everything that shows what is selected, whether or not its numbers are here. */
 function drawSelection() {
   const { gh, gw, prefix, value } = view;
-  placeCell(part.query, chosen.query - prefix, gh, gw);
-  placeCell(part.hover, chosen.pinned && chosen.hovered !== chosen.query ? chosen.hovered - prefix : -1, gh, gw);
+  vit.placeCell(part.query, chosen.query - prefix, gh, gw);
+  vit.placeCell(part.hover, chosen.pinned && chosen.hovered !== chosen.query ? chosen.hovered - prefix : -1, gh, gw);
   const choice = [sequence, chosen.layer, chosen.panel, chosen.direction, chosen.scale, chosen.pinned, Math.min(chosen.query, prefix)].join();
   if (choice === view.choice) return; // a hover moves a marker and nothing else
   view.choice = choice;
@@ -342,15 +324,6 @@ function drawSelection() {
       button.setAttribute("aria-pressed", button.dataset[field] === chosen[field]);
     }
   }
-}
-
-function placeCell(node, index, rows, columns) {
-  if (node.hidden !== index < 0) node.hidden = index < 0;
-  if (index < 0) return;
-  const width = `${100 / columns}%`, height = `${100 / rows}%`;
-  if (node.style.width !== width) node.style.width = width;
-  if (node.style.height !== height) node.style.height = height;
-  node.style.transform = `translate(${(index % columns) * 100}%, ${Math.floor(index / columns) * 100}%)`;
 }
 
 function drawLegend() {
@@ -386,7 +359,7 @@ function drawAllLayers() {
   const shown = chosen.all && data.complete;
   part["all-figure"].hidden = !shown;
   if (!shown) return;
-  placeCell(part["all-mark"], chosen.panel === MEAN ? -1 : chosen.layer * panels + chosen.panel, layers, panels);
+  vit.placeCell(part["all-mark"], chosen.panel === MEAN ? -1 : chosen.layer * panels + chosen.panel, layers, panels);
   const key = [sequence, chosen.query, chosen.direction, chosen.scale, chosen.colours].join();
   if (key === gridDrawn) return;
   gridDrawn = key;

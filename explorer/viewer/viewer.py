@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-import gradio as gr
 import numpy as np
 from gradio.components.base import server
 from gradio_client.utils import encode_file_path
 from PIL import Image
 
+from explorer.viewer.component import Caption, Component
 from explorer.viewer.files import cached_file
 from explorer.viewer.pack import compress, pack
 from explorer.viewer.source import Source
@@ -23,24 +22,24 @@ from vit_model.config import ViTConfig
 WHOLE_LAYER_TOKENS = 577
 """Up to a 24 x 24 grid and a class token whole layers go to the browser; above, one token's rows at a time."""
 
-HERE = Path(__file__).parent
-SCRIPTS = ("base.js", "data.js", "export.js", "viewer.js")
-Caption = str | Mapping[str, str]
-"""Text for people: one string, or {"en": ..., "zh": ...}."""
 
-
-class AttentionViewer(gr.HTML):
+class AttentionViewer(Component):
     """A canvas viewer of a stack of token-by-token matrices; its value is what `viewer_value` returns, or None.
 
     In the browser it listens to `vit:select` on `document` ({viewer: elem_id, layer, panel, query, direction}; all but
     the first optional) and says `vit:state` with the same fields whenever its own selection changes.
 
-    - `store`: where the tokens of its values live; `lang`: "en" or "zh" in place of the browser's own.
+    - `store`: where the tokens of its values live
 
     A subclass may draw the same numbers in another way: it names its own files.
     """
 
-    html, css, scripts, words = "viewer.html", ("viewer.css",), SCRIPTS, "viewer.text.json"
+    html, css, scripts, words = (
+        "viewer.html",
+        ("viewer.css",),
+        ("data.js", "export.js", "viewer.js"),
+        "viewer.text.json",
+    )
 
     def __init__(
         self,
@@ -48,24 +47,10 @@ class AttentionViewer(gr.HTML):
         *,
         store: ViewerStore,
         elem_id: str,
-        lang: str | None = None,
-        **choices: Any,
+        **kwargs: Any,
     ):
-        self._store = store  # private, as Gradio sends attributes named like parameters to the browser
-        super().__init__(
-            value,
-            elem_id=elem_id,
-            html_template=_read(self.html),
-            css_template="".join(map(_read, self.css)),
-            js_on_load=component_script(*self.scripts, text=HERE / self.words),
-            apply_default_css=False,
-            viewer=elem_id,
-            lang=lang,
-            **choices,
-        )
-
-    def api_info(self) -> dict[str, Any]:
-        return {"type": "object"}
+        self._store = store
+        super().__init__(value, elem_id=elem_id, viewer=elem_id, **kwargs)
 
     @server
     def layer(self, request: Any) -> dict[str, Any]:
@@ -174,15 +159,6 @@ def token_names(config: ViTConfig) -> list[str]:
     """Short names of a model's special tokens, in their order."""
     names = ["CLS"] * config.class_token + ["DIST"] * config.distillation_token
     return names + [f"REG{index + 1}" for index in range(config.registers)]
-
-
-def component_script(*names: str, text: Path) -> str:
-    """The script of a canvas component: its files one after another, with its visible strings as `TEXT`."""
-    return "\n".join([f"const TEXT = {text.read_text(encoding='utf-8')};", *(_read(name) for name in names)])
-
-
-def _read(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")
 
 
 def _default_names(prefix: int) -> list[str]:

@@ -5,7 +5,7 @@ import torch
 
 from explorer import METHODS, explain
 from explorer.classes import chosen_classes, class_index, predicted_class
-from explorer.gradients import class_gradients
+from explorer.gradients import class_gradients, differentiated
 from explorer.methods import choices_of, looks_at_a_class
 from vit_model import VisionTransformer
 from vit_model.errors import CodedError
@@ -159,3 +159,19 @@ def test_methods_of_one_backward_pass_run_the_model_once(tiny_model, method, mon
     monkeypatch.setattr(VisionTransformer, "_run", lambda *all: calls.append(1) or run(*all))
     explain(model, PIXELS, method, 1)
     assert len(calls) == 1
+
+
+def test_a_backward_pass_without_the_pixels_ends_at_the_first_head_outputs(tiny_model):
+    model, entered = tiny_model(), []
+    model.patch_embed.register_full_backward_hook(lambda *_: entered.append(1))
+    _, whole = differentiated(model, PIXELS, 1)
+    assert entered
+    entered.clear()
+    _, gradients = differentiated(model, PIXELS, 1, of_pixels=False)
+    assert not entered
+    assert gradients.pixels is None
+    assert 0 < gradients.nbytes < whole.nbytes
+    for one, other in zip(whole.outputs, gradients.outputs, strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ValueError, match="without those of the pixels"):
+        explain(model, PIXELS, "input-gradient", 1, gradients=gradients)

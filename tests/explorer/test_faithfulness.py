@@ -53,6 +53,18 @@ def test_one_curve_by_itself_is_the_same(tiny_model):
         np.testing.assert_allclose(curve, getattr(found, direction)[1], rtol=2e-4, atol=1e-5)
 
 
+def test_a_trace_that_is_there_saves_the_forward_pass_of_the_first_point(tiny_model):
+    model, given = tiny_model(), maps("one")["one"]
+    trace, counted = model.trace(PIXELS), blocks_of_tokens(model)
+    share, curve = deletion_curve(model, PIXELS, given, 1, steps=4)
+    without = sum(counted)
+    counted.clear()
+    again, same = deletion_curve(model, PIXELS, given, 1, steps=4, trace=trace)
+    assert sum(counted) == without - trace.tokens * trace.layers
+    torch.testing.assert_close(same, curve)
+    torch.testing.assert_close(again, share)
+
+
 def test_an_order_that_is_known_to_be_true_wins(tiny_model):
     """Every patch adds its own evidence: mean pooling without any mixing between tokens."""
     model = tiny_model(pool="mean-patches", class_token=False)

@@ -1,12 +1,15 @@
 """The Compare tab in a real Chromium: two methods, two pictures, two models."""
 
 import io
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from explorer.explaining import explained
 from explorer.export import load_npz
+from explorer.tabs import compare
 from vit_model import VisionTransformer, ViTConfig, save_model
 
 
@@ -38,14 +41,14 @@ def caption(page, side):
 
 
 def test_two_methods(page):
-    assert caption(page, "a").startswith("A: rollout")
-    assert caption(page, "b").startswith("B: relevance")
+    assert caption(page, "a").startswith("A: Rollout")
+    assert caption(page, "b").startswith("B: Relevance · parachute")
     assert "one map for the picture" in caption(page, "b")
     before = seq(page)
     page.locator("#compare-map-b input").click()
-    page.get_by_role("option", name="input-gradient", exact=True).click()
+    page.get_by_role("option", name="Input × gradient", exact=True).click()
     ready(page, before + 1)
-    assert caption(page, "b").startswith("B: input-gradient")
+    assert caption(page, "b").startswith("B: Input × gradient")
     assert "only the method differs" in page.locator("#compare-prediction-b").inner_text()
 
 
@@ -94,3 +97,76 @@ def test_a_bad_second_picture_is_refused_in_words(page):
     page.locator("#compare-picture input[type=file]").first.set_input_files(file)
     page.locator("[data-testid=toast-text]").last.wait_for()
     page.locator("#compare [data-state=ready]").wait_for()
+
+
+def named(page, text):
+    """Types a class and leaves the field."""
+    page.locator("#compare-class input").fill(text)
+    page.locator("#compare-class input").press("Enter")
+
+
+def test_a_class_by_name_and_one_that_is_not_there(page):
+    before = seq(page)
+    named(page, "church")
+    ready(page, before + 1)
+    assert caption(page, "b").startswith("B: Relevance · church")
+    before = seq(page)
+    named(page, "<b>nothing")
+    ready(page, before + 1)
+    assert "Shown instead: the predicted class" in caption(page, "b")
+    assert caption(page, "b").startswith("B: Relevance · parachute")
+
+
+def test_without_a_head_there_is_rollout_and_why(page, tmp_path):
+    config = ViTConfig(image_size=32, patch_size=16, width=12, depth=2, heads=2, mlp_width=24, classes=0)
+    save_model(VisionTransformer(config), tmp_path / "headless")
+    before = seq(page)
+    page.get_by_label("models", exact=True).check()
+    ready(page, before + 1)
+    before = seq(page)
+    page.locator("#compare-map-a input").click()
+    page.get_by_role("option", name="Relevance", exact=True).click()
+    ready(page, before + 1)
+    before = seq(page)
+    page.locator("#compare-own button").first.click()
+    page.locator("#compare-own-path textarea, #compare-own-path input").fill(str(tmp_path / "headless"))
+    page.locator("#compare-own-load").click()
+    ready(page, before + 1)
+    assert "this model has no head: rollout in its place" in caption(page, "b")
+    assert "Relevance" in caption(page, "a")
+    assert page.locator("[data-testid=toast-text]").count() == 0
+
+
+def test_a_slow_map_can_be_stopped(page, monkeypatch):
+    begun, let_go = threading.Event(), threading.Event()
+
+    def slow(scene, method, target, progress=None, **choices):
+        begun.set()
+        for done in range(600):
+            progress(done, 600)
+            if let_go.wait(0.05):
+                break
+        return explained(scene, "relevance", target)
+
+    monkeypatch.setattr(compare, "explained", slow)
+    before = seq(page)
+    page.locator("#compare-map-b input").click()
+    page.get_by_role("option", name="Occlusion", exact=True).click()
+    page.locator("#compare-work").get_by_text("of 600 passes").wait_for()
+    assert caption(page, "b").startswith("B: Relevance")  # what was there before stays
+    page.locator("#compare-work").get_by_role("button", name="Stop").click()
+    page.locator("#compare-work").get_by_text("Stopped.").wait_for()
+    assert seq(page) == before
+    page.locator("#compare-map-b input").click()
+    page.get_by_role("option", name="Grad-CAM", exact=True).click()
+    monkeypatch.undo()
+    ready(page, before + 1)
+    assert caption(page, "b").startswith("B: Grad-CAM")
+    page.locator("#compare-map-b input").click()
+    monkeypatch.setattr(compare, "explained", slow)
+    page.get_by_role("option", name="Occlusion", exact=True).click()
+    page.locator("#compare-work").get_by_text("of 600 passes").wait_for()
+    page.locator("#compare-map-b input").click()
+    page.get_by_role("option", name="LeGrad", exact=True).click()  # another choice ends it as well
+    monkeypatch.undo()
+    page.wait_for_function("document.querySelector('#compare [data-side=b] figcaption').innerText.includes('LeGrad')")

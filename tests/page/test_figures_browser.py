@@ -1,11 +1,15 @@
 """The Figures tab in a real Chromium: over the examples, over a visitor's pictures, and what can be taken away."""
 
 import io
+import time
+import zipfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from explorer.export import load_npz
+from explorer.tabs import figures
 from vit_model import VisionTransformer, ViTConfig, save_model
 
 
@@ -56,6 +60,53 @@ def test_a_visitors_own_pictures_and_their_numbers(page, photograph):
     assert arrays["filters"].shape[-1] == 3
     assert arrays["position_similarity"].ndim == 4
     assert len(manifest["choices"]["pictures_sha256"]) == 2
+
+
+def test_an_archive_and_a_folder(page, photograph, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (70, 16, 16, 3), dtype=np.uint8)
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for index, each in enumerate(pixels):
+            encoded = io.BytesIO()
+            Image.fromarray(each).save(encoded, "PNG")
+            archive.writestr(f"many/{index:02}.png", encoded.getvalue())
+        archive.writestr("many/notes.txt", "no picture")
+    page.locator("#figures-files input[type=file]").set_input_files(tmp_path / "many.zip")
+    status(page, "Over your 64 pictures. Of 70, 64 were taken")
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    (tmp_path / "folder" / "inside" / "one.jpg").write_bytes(photograph)
+    page.get_by_label("Or a folder on this computer").fill(str(tmp_path / "nowhere"))
+    page.get_by_label("Or a folder on this computer").press("Enter")
+    page.locator("[data-testid=toast-text]").get_by_text("is neither a folder nor an archive").wait_for()
+    page.locator("#figures-files button[aria-label='Clear']").click()
+    status(page, "Over 4 pictures: the one in sight and the examples.")
+    page.get_by_label("Or a folder on this computer").fill(str(tmp_path / "folder"))
+    page.get_by_label("Or a folder on this computer").press("Enter")
+    status(page, "Over your 1 pictures.")
+
+
+def test_a_hostile_archive_changes_nothing(page, tmp_path):
+    with zipfile.ZipFile(tmp_path / "climbing.zip", "w") as archive:
+        archive.writestr("../../climbing.png", b"x")
+    page.locator("#figures-files input[type=file]").set_input_files(tmp_path / "climbing.zip")
+    page.locator("[data-testid=toast-text]").first.wait_for()
+    assert page.locator("#figure-rollouts img").count() == 1
+
+
+def test_long_work_can_be_stopped(page, monkeypatch, photograph):
+    seen = figures.Sources.seen
+
+    def slow(sources, scene, progress=None):
+        for done in range(600):
+            progress(done, 600)
+            time.sleep(0.05)
+        return seen(sources, scene, progress)
+
+    monkeypatch.setattr(figures.Sources, "seen", slow)
+    file = {"name": "one.jpg", "mimeType": "image/jpeg", "buffer": photograph}
+    page.locator("#figures-files input[type=file]").set_input_files([file])
+    page.get_by_text("of 600 …").wait_for()
+    page.get_by_role("button", name="Stop", exact=True).click()
+    status(page, "Stopped; the figures are of before.")
 
 
 def test_another_model_draws_its_own(page, tmp_path):

@@ -32,7 +32,13 @@ def test_both_languages_fill_in_the_same_values(key):
 
 def test_chinese_is_chinese():
     same = {"title", "difference", "gpu", "zero-gpu", "other_language"}
-    same |= {"explain_smoothgrad", "explain_unit_logit", "slices_ended"}  # a name, a unit, and values alone
+    same |= {
+        "method_legrad",
+        "method_grad-cam",
+        "method_smoothgrad",
+        "explain_unit_logit",
+        "slices_ended",
+    }  # a name, a unit, and values alone
     for key, words in text.TEXT["zh"].items():
         assert key in same or re.search("[\u4e00-\u9fff]", words), key
 

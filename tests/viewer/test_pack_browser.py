@@ -5,8 +5,8 @@ import base64
 import numpy as np
 import pytest
 
+from explorer.viewer.component import HERE
 from explorer.viewer.pack import compress, pack, unpack
-from explorer.viewer.viewer import HERE
 
 READ = """async ([text, panels, rows, tokens, signed]) => {
   %s

@@ -9,8 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
+from explorer.viewer.component import HERE
 from explorer.viewer.patches import PatchesView, patches_value, pipeline
-from explorer.viewer.viewer import HERE
 from vit_model.config import POOLS, SIZES, ViTConfig
 from vit_model.model import VisionTransformer
 from vit_model.preprocess import CropBox

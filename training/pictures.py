@@ -14,6 +14,8 @@ from training.files import as_text, files_below
 from training.layout import is_picture
 from training.picture_set import FileStore, Store
 
+GOLDEN = (5**0.5 - 1) / 2
+
 
 @dataclass(frozen=True)
 class Pictures:
@@ -31,10 +33,12 @@ class Pictures:
         return self.store.read(self.rows[index])
 
     def spread(self, count: int | None) -> list[int]:
-        """`count` of the pictures, evenly spaced in the order of their names: so of every folder about the same share.
-        All of them for None or more than there are."""
+        """`count` of the pictures, evenly spaced over the names: so of every folder about the same share. All of them
+        for None or more than there are. They come in an order of which any beginning is evenly spaced, too (multiples
+        of the golden ratio modulo 1, sorted), so that work on them may stop anywhere."""
         have = len(self)
-        return list(range(have)) if count is None or count >= have else [i * have // count for i in range(count)]
+        count = have if count is None else min(count, have)
+        return [i * have // count for i in sorted(range(count), key=lambda i: i * GOLDEN % 1)]
 
 
 def pictures_of(source: Path) -> Pictures:
