@@ -27,8 +27,8 @@ def input_gradient(
     """Input x gradient of every patch: signed, in units of the score (logits). It is noisy, being the slope at one
     point; see integrated gradients and SmoothGrad.
 
-    `gradients`: of these classes and with those of the pixels, where the caller has them. Raises CodedError for a class that the model does not
-    have.
+    `gradients`: of these classes and with those of the pixels, where the caller has them. Raises CodedError for a class
+    that the model does not have.
     """
     gradients = gradients_for(model, pixels, trace, target, against, gradients)
     if gradients.pixels is None:

@@ -220,7 +220,7 @@ def _compare(scene: Scene, request: gr.Request, kind: str, *controls) -> Iterato
                 gr.Button(visible=True),
             ]
 
-        values.append((yield from told(side.value, tell) if side.map in SLOW else side.value()))
+        values.append((yield from told(side.value, tell)) if side.map in SLOW else side.value())
     made = compare_value(
         *values,
         tuple(side.name(kind, letter) for side, letter in _lettered(both_sides)),

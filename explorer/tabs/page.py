@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import gradio as gr
@@ -28,6 +29,7 @@ from explorer.tabs import (
 )
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
+from explorer.tabs.latest import Latest
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture, told_once
 from explorer.tabs.shown import Shown
@@ -40,6 +42,7 @@ from explorer.viewer.scene_bar import SceneBar
 from training.runs import Runs
 
 CACHE_HOURS = 6
+_LATEST = Latest()
 CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 
@@ -146,8 +149,6 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     trigger_mode="always_last",
                 )
                 if tab.stop:  # Gradio loses what an event answers that cancels too
-                    changes = [control.change for control in (*common, *tab.inputs)]
-                    gr.on(changes, None, cancels=[later], api_visibility="private")
                     stopped = tab.stop.click(None, cancels=[later], api_visibility="private")
                     stopped.then(tab.stopped, None, tab.later_outputs, **in_place)
         save_button.click(
@@ -196,6 +197,7 @@ def _fill(
             shown.append(gr.skip())
             values.extend(gr.skip() for _ in tab.outputs)
         else:
+            _LATEST.ask((request.session_hash, tab.name))
             made = tab.show(scene, request, *own)
             shown.append(Shown.of(key, made))
             values.extend(made)
@@ -205,8 +207,14 @@ def _fill(
 def _later(tab: Tab) -> Callable:
     @said_plainly
     def fill_later(request: gr.Request, choice: ModelChoice, picture_file: str | None, *own):
-        if picture_file:
-            yield from tab.show_later(look(choice, picture_file), request, *own)
+        if not picture_file:
+            return
+        wanted = _LATEST.still((request.session_hash, tab.name))
+        with closing(tab.show_later(look(choice, picture_file), request, *own)) as steps:
+            for values in steps:
+                if not wanted():
+                    return
+                yield values
 
     return fill_later
 

@@ -12,7 +12,7 @@ class CompareViewer(AttentionViewer):
     """Value: what `compare_value` returns, or None. Store, requests and keys are those of `AttentionViewer`."""
 
     html, css, words = "compare.html", ("viewer.css", "compare.css"), "compare.text.json"
-    scripts = ("base.js", "data.js", "compare_maps.js", "compare_png.js", "compare.js")
+    scripts = ("data.js", "compare_maps.js", "compare_png.js", "compare.js")
 
 
 def compare_value(

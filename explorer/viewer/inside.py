@@ -33,7 +33,7 @@ class InsideView(AttentionViewer):
     `vit:state` with {viewer, layer: the state, query, map, joint, without}."""
 
     html, css, words = "inside.html", ("viewer.css", "inside.css"), "inside.text.json"
-    scripts = ("base.js", "data.js", "inside_maps.js", "inside_table.js", "inside_png.js", "inside.js")
+    scripts = ("data.js", "inside_maps.js", "inside_table.js", "inside_png.js", "inside.js")
 
 
 class InsideSource:
