@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
@@ -12,19 +14,24 @@ from gradio.utils import get_upload_folder
 
 from explorer.attention import attention_columns, attention_rows
 from explorer.classes import class_index
-from explorer.explaining import explained
+from explorer.explaining import check_work, explained
 from explorer.export import manifest_for, save_npz
+from explorer.leaderboard import BASELINES
 from explorer.methods import METHODS
 from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.models import is_local, public_source
 from explorer.tabs.picture import Picture
+from explorer.tabs.progress import followed
+from explorer.tabs.truth import AT_ONCE, measure
+from explorer.tabs.truth_values import MAX_STEPS, Asked, arrays_of
 from vit_model.positions import METHODS as RESAMPLING
 
 
 def endpoints(local_paths: bool) -> None:
-    """Add /predict, /attention, /explain and /positions to the open `gr.Blocks`, on components that nobody sees."""
+    """Add /predict, /attention, /explain, /faithfulness and /positions to the open `gr.Blocks`, on components that
+    nobody sees."""
 
     def source(model: str, request: gr.Request) -> str:
         name = (model or "").strip()
@@ -102,6 +109,38 @@ def endpoints(local_paths: bool) -> None:
         }
 
     @said_plainly
+    def faithfulness(
+        request: gr.Request,
+        model: str,
+        picture: str,
+        size: str,
+        target: str,
+        methods: list[str],
+        steps: float,
+        value: str,
+    ) -> Iterator[tuple[dict, str | None]]:
+        """How true each method's map of a picture is: patches are left out in its order, and the class is watched.
+
+        target: a class number, a label, or empty for the predicted class; methods: names such as ["rollout"], or none
+        for all; steps: points of a curve after the first, 1 to 40; value: "probability" or "logit" of the class.
+        Returns, as the tab "Is the map true?" measures it, ({"target", "label", "ranking": [{"method", "baseline",
+        "gap", "positive", "negative", "positive_first", "negative_first"}, ...], the largest gap first, "refused":
+        {method: reason}, ...}, an NPZ file of the curves and maps with a manifest). The baselines are "random" and
+        "sobel". Until it is done it yields ({"done": share of the work}, null), and it can be cancelled.
+        """
+        seen = scene(model, picture, size, request)
+        asked = Asked.of(seen, target, _methods(methods), _whole("steps", steps, 1, MAX_STEPS), value)
+        for method in asked.methods:
+            check_work(seen, method, {})
+        if not asked.found.measured:
+            for _ in followed(partial(measure, asked), 1.0):
+                yield {"done": asked.found.board.done if asked.found.board else 0.0}, None
+        arrays, choices = arrays_of(asked)
+        manifest = manifest_for(seen.model, seen.picture_hash, view="truth", **choices)
+        manifest["model"] = seen.name
+        yield _about(seen) | choices | _judged(asked), saved_npz("faithfulness", arrays, manifest)
+
+    @said_plainly
     def positions(request: gr.Request, model: str, size: str, interpolation: str, kind: str) -> str:
         """Similarity of position embeddings, [gh, gw, gh, gw], as an NPZ file with a manifest.
 
@@ -124,8 +163,9 @@ def endpoints(local_paths: bool) -> None:
     seen_as = [model, picture, size]
     hidden = {"visible": False}
     method = gr.Dropdown(list(METHODS), value="rollout", label="method", allow_custom_value=True, **hidden)
-    for function, name, inputs, output in (
-        (predict, "predict", [*seen_as, gr.Number(5, label="top", **hidden)], gr.JSON(**hidden)),
+    measuring = {"concurrency_id": "truth", "concurrency_limit": AT_ONCE}  # with those of the page
+    for function, name, inputs, output, queue in (
+        (predict, "predict", [*seen_as, gr.Number(5, label="top", **hidden)], gr.JSON(**hidden), {}),
         (
             attention,
             "attention",
@@ -136,6 +176,7 @@ def endpoints(local_paths: bool) -> None:
                 gr.Textbox("to", label="direction", **hidden),
             ],
             gr.JSON(**hidden),
+            {},
         ),
         (
             explain_picture,
@@ -148,6 +189,22 @@ def endpoints(local_paths: bool) -> None:
                 gr.Textbox("", label="against", **hidden),
             ],
             gr.JSON(**hidden),
+            {},
+        ),
+        (
+            faithfulness,
+            "faithfulness",
+            [
+                *seen_as,
+                gr.Textbox("", label="target", **hidden),
+                gr.Dropdown(
+                    list(METHODS), value=[], multiselect=True, label="methods", allow_custom_value=True, **hidden
+                ),
+                gr.Number(20, label="steps", **hidden),
+                gr.Textbox("probability", label="value", **hidden),
+            ],
+            [gr.JSON(**hidden), gr.File(**hidden)],
+            measuring,
         ),
         (
             positions,
@@ -159,9 +216,10 @@ def endpoints(local_paths: bool) -> None:
                 gr.Textbox("cosine", label="kind", **hidden),
             ],
             gr.File(**hidden),
+            {},
         ),
     ):
-        gr.Button(visible=False).click(function, inputs, output, api_name=name)
+        gr.Button(visible=False).click(function, inputs, output, api_name=name, **queue)
 
 
 def saved_npz(name: str, arrays: dict, manifest: dict) -> str:
@@ -177,6 +235,26 @@ def _whole(name: str, value: float | None, low: int, high: int) -> int:
     if not isinstance(value, int | float) or value != value or not low <= value <= high or value != int(value):
         raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
     return int(value)
+
+
+def _methods(named: list[str] | None) -> list[str]:
+    """Names of methods as a client sends them; ValueError for one that there is not."""
+    for name in named or []:
+        if not isinstance(name, str) or name not in METHODS:
+            raise ValueError(f"methods must be among {', '.join(METHODS)}, got {str(name)[:60]!r}")
+    return named or []
+
+
+def _judged(asked: Asked) -> dict:
+    """The leaderboard, the best first, and the methods that cannot explain this model or picture."""
+    board = asked.found.board
+    names, areas = board.curves.names, board.curves.areas
+    ranking = [
+        {"method": names[row], "baseline": names[row] in BASELINES}
+        | {kind: float(values[row]) for kind, values in areas.items()}
+        for row in board.ranking
+    ]
+    return {"ranking": ranking, "refused": {method: str(reason) for method, reason in board.refused.items()}}
 
 
 def _about(seen: Scene) -> dict:

@@ -127,9 +127,8 @@ def _wire(
 def _measured(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> Iterator[list]:
     """The leaderboard as it grows; what is known already is shown at once."""
     asked = _asked(request, choice, picture, controls)
-    board = asked.found.board
-    if not (board and board.curves and board.curves.complete):
-        yield from _followed(asked, partial(_measure, asked), _measuring)
+    if not asked.found.measured:
+        yield from _followed(asked, partial(measure, asked), _measuring)
     yield [*_shown(asked), gr.Button(visible=False)]
 
 
@@ -171,7 +170,8 @@ def _followed(asked: Asked, work: Callable[[Progress], None], told: Callable[[Fo
         yield [*_shown(asked, told(asked.found)), gr.Button(visible=True)]
 
 
-def _measure(asked: Asked, progress: Progress) -> None:
+def measure(asked: Asked, progress: Progress) -> None:
+    """The leaderboard of what is asked, kept as it grows. What `progress` raises ends it."""
     model, trace = asked.scene.model, asked.scene.trace
     pixels = asked.scene.pixels.to(trace.logits.device)
     how = {"methods": asked.methods, "steps": asked.steps, "value": asked.value, "seed": SEED}

@@ -36,6 +36,11 @@ class Found:
     board: Leaderboard | None = None
     sanity: Sanity | None = None
 
+    @property
+    def measured(self) -> bool:
+        """Whether the curves are complete."""
+        return self.board is not None and self.board.curves is not None and self.board.curves.complete
+
 
 _FOUND: ByteCache[Found] = ByteCache(64 * 2**20, 3600, lambda _: 2**19)  # for all visitors, keyed by content
 
@@ -69,7 +74,9 @@ class Asked:
 
     def keep(self, board: Leaderboard | None = None, sanity: Sanity | None = None) -> None:
         if board is not None:
-            _FOUND.get((self.scene.key, self.target, self.methods, self.steps, self.value), Found).board = board
+            held = _FOUND.get((self.scene.key, self.target, self.methods, self.steps, self.value), Found)
+            if not held.measured:  # somebody else may be measuring the same, and be behind
+                held.board = board
         if sanity is not None:
             _FOUND.get((self.scene.key, self.target, self.methods, "sanity"), Found).sanity = sanity
 

@@ -1,13 +1,19 @@
 """The named endpoints, called by gradio_client as a stranger would call them."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from explorer.export import load_npz
+from explorer.leaderboard import leaderboard
 from explorer.session import ModelChoice, look
+from explorer.tabs import api
 from explorer.tabs.examples import example_files
+from explorer.tabs.progress import StoppedError
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +28,8 @@ def example():
 
 def test_the_endpoints_and_no_others_are_named(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    explore, train = {"/predict", "/attention", "/explain", "/positions"}, {"/start_run", "/run_status", "/stop_run"}
+    explore = {"/predict", "/attention", "/explain", "/faithfulness", "/positions"}
+    train = {"/start_run", "/run_status", "/stop_run"}
     assert set(named) == explore | train
 
 
@@ -62,6 +69,52 @@ def test_explain_takes_choices_and_labels(client, example):
     assert by_label["target"] == 2
 
 
+def test_faithfulness_ranks_methods_beside_two_baselines_and_gives_the_curves(client, example):
+    sent = ["bundled", handle_file(example), "native", "church", ["rollout", "input-gradient"], 3, "logit"]
+    answer, path = client.predict(*sent, api_name="/faithfulness")
+    scene = look(ModelChoice(), example)
+    *_, board = leaderboard(
+        scene.model, scene.pixels, 2, trace=scene.trace, methods=["rollout", "input-gradient"], steps=3, value="logit"
+    )
+    assert [entry["method"] for entry in answer["ranking"]] == [board.curves.names[row] for row in board.ranking]
+    assert {entry["method"] for entry in answer["ranking"] if entry["baseline"]} == {"random", "sobel"}
+    for entry in answer["ranking"]:
+        row = board.curves.names.index(entry["method"])
+        for kind, areas in board.curves.areas.items():
+            assert entry[kind] == pytest.approx(areas[row], rel=1e-4, abs=1e-5), (entry["method"], kind)
+    assert (answer["target"], answer["label"], answer["refused"]) == (2, "church", {})
+    arrays, manifest = load_npz(path)
+    np.testing.assert_allclose(arrays["positive"], board.curves.positive, rtol=1e-4, atol=1e-5)
+    assert arrays["map_rollout"].shape == (12, 12)
+    assert manifest["choices"]["complete"] is True
+    assert (manifest["model"], manifest["picture_sha256"]) == ("bundled", scene.picture_hash)
+    again, _ = client.predict(*sent, api_name="/faithfulness")
+    assert again == answer, "known by now"
+
+
+def test_faithfulness_tells_how_far_it_is_and_can_be_cancelled(client, example, monkeypatch):
+    stopped = threading.Event()
+
+    def slow(asked, progress):
+        try:
+            for _ in range(600):
+                time.sleep(0.05)
+                progress(0, 1)
+        except StoppedError:
+            stopped.set()
+            raise
+
+    monkeypatch.setattr(api, "measure", slow)
+    sent = ["bundled", handle_file(example), "native", "gas_pump", ["rollout"], 3, "logit"]
+    job = client.submit(*sent, api_name="/faithfulness")
+    while not job.outputs():
+        assert not job.done()
+        time.sleep(0.1)
+    assert job.outputs()[0][0] == {"done": 0.0}
+    job.cancel()
+    assert stopped.wait(20), "the work ends, too"
+
+
 def test_positions(client):
     path = client.predict("bundled", "64x128", "bilinear", "cosine", api_name="/positions")
     arrays, manifest = load_npz(path)
@@ -93,6 +146,16 @@ def test_positions(client):
         ("/explain", ["bundled", "PICTURE", "native", "relevance", "3", "{}", "3"], "against itself"),
         ("/explain", ["bundled", "PICTURE", "native", "smoothgrad", "", '{"samples": 5000}'], "allows 64 times"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "99", "{}"], "99"),
+        ("/faithfulness", ["bundled", "PICTURE", "native", "chruch", [], 3, "logit"], "did you mean 'church'"),
+        ("/faithfulness", ["bundled", "PICTURE", "native", "", ["magic"], 3, "logit"], "'magic'"),
+        ("/faithfulness", ["bundled", "PICTURE", "native", "", [["rollout"]], 3, "logit"], "methods must be among"),
+        ("/faithfulness", ["bundled", "PICTURE", "native", "", ["rollout"], 41, "logit"], "from 1 to 40"),
+        ("/faithfulness", ["bundled", "PICTURE", "native", "", ["rollout"], 3, "loss"], "'loss'"),
+        (
+            "/faithfulness",
+            ["bundled", "PICTURE", "512", "", [], 3, "logit"],
+            "occlusion would run the model 4096 times",
+        ),
         ("/positions", ["bundled", "native", "magic", "cosine"], "magic"),
         ("/positions", ["bundled", "native", "", "magic"], "magic"),
     ],

@@ -80,7 +80,8 @@ def test_the_table_ranks_methods_between_baselines_and_marks_those_no_better_tha
     value = truth_values.table_value(asked, asked.found)
     json.dumps(value)  # no numpy in it
     assert [row["quiet"] for row in value["rows"]].count(True) == 2
-    assert {row["head"][3:] for row in value["rows"] if not row["quiet"]} == set(SOME)
+    heads = {row["head"]["en"][3:] for row in value["rows"] if not row["quiet"]}
+    assert heads == {truth_values.name_of(name)["en"] for name in SOME}
     gaps = [float(row["cells"][2]["text"]) for row in value["rows"]]
     assert gaps == sorted(gaps, reverse=True)
     chance = next(
@@ -104,14 +105,21 @@ def test_what_is_known_is_shown_again_and_belongs_to_its_class_and_settings(scen
     assert truth._show(scene, None, "1", *CONTROLS)[0]["rows"] == []
 
 
+def test_curves_that_are_complete_stay_while_somebody_else_measures_the_same(scene_of):
+    asked = measured(Asked.of(scene_of(), "", *CONTROLS))
+    known = asked.found.board
+    asked.keep(board=next(leaderboard(asked.scene.model, asked.scene.pixels, asked.target, methods=SOME)))
+    assert asked.found.board is known
+
+
 def test_the_weight_check_fills_the_last_column_once_it_is_complete(scene_of):
     asked = measured(Asked.of(scene_of(), "", *CONTROLS))
     *_, before, last = sanity(asked.scene.model, asked.scene.pixels, asked.target, asked.methods)
     for found, known in ((before, False), (last, True)):
         asked.keep(sanity=found)
         rows = [row for row in truth_values.table_value(asked, asked.found)["rows"] if not row["quiet"]]
-        cells = {row["head"][3:]: row["cells"][-1] for row in rows}
-        assert (cells["rollout"]["text"] != "–") is known
+        cells = {row["head"]["en"][3:]: row["cells"][-1] for row in rows}
+        assert (cells[truth_values.name_of("rollout")["en"]]["text"] != "–") is known
     assert truth_values.sanity_value(asked, asked.found)["figure"]["data"][0]["y"][0] == 1.0
 
 
