@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.session import ModelChoice, look
+from explorer.session import ModelChoice, look, look_at
 from vit_model import VisionTransformer, ViTConfig, save_model
+from vit_model.picture import read_picture
 
 
 @pytest.fixture
@@ -36,6 +37,18 @@ def change(path, **values):
 def test_the_same_model_and_picture_are_traced_once(folders, picture):
     choice = ModelChoice(str(folders / "saved"), "saved")
     assert look(choice, picture) is look(choice, picture)
+
+
+def test_another_picture_of_the_same_model_is_seen_as_if_it_had_been_opened(folders, picture, tmp_path):
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (30, 50, 3), np.uint8)).save(tmp_path / "other.png")
+    choice = ModelChoice(str(folders / "saved"), "saved")
+    scene = look(choice, picture)
+    other = look_at(scene, read_picture(tmp_path / "other.png"))
+    assert other is look_at(scene, read_picture(tmp_path / "other.png"))
+    opened = look(choice, tmp_path / "other.png")
+    assert other.key == opened.key != scene.key
+    assert other.model_key == scene.model_key
+    assert torch.equal(other.trace.logits, opened.trace.logits)
 
 
 def test_the_same_weights_under_another_name_or_with_another_config_are_not_mixed_up(folders, picture):
