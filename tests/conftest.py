@@ -56,7 +56,7 @@ class Watched:
 
         page.on("request", note)
         page.on("pageerror", lambda error: self.faults.append(f"page error: {error}"))
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(40_000)
         page.goto(url)
         return page
 
