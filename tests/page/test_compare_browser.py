@@ -86,7 +86,7 @@ def test_two_models_with_different_grids(page, tmp_path):
     ready(page, before + 1)
     page.wait_for_selector("#compare-prediction-b [title=z]")
     assert "resampling" in page.locator("#compare [data-part=rule]").inner_text()
-    assert page.locator("#compare-prediction-a [title=parachute]").count() == 1
+    page.wait_for_selector("#compare-prediction-a [title=parachute]")
 
 
 def test_a_bad_second_picture_is_refused_in_words(page):

@@ -67,7 +67,7 @@ def refusal(page, name):
     page.locator("[data-testid=toast-close]").click()
     toasts.first.wait_for(state="detached")
     assert results(page) == before
-    assert page.locator("#attention [data-state=ready]").count() == 1
+    page.locator("#attention [data-state=ready]").wait_for()
     assert page.locator("#model input").input_value() == name
     page.locator("#model input").click(trial=True)
     return said

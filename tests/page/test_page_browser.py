@@ -114,7 +114,7 @@ def test_a_bad_picture_is_refused_in_words_and_earlier_results_stay(open_page, s
     assert words.lower() in message(page).lower()
     assert page.locator("[data-testid=toast-text] img, [data-testid=toast-text] script").count() == 0
     assert seq(page) == before
-    assert page.locator("#attention [data-state=ready]").count() == 1
+    page.locator("#attention [data-state=ready]").wait_for()
 
 
 def test_strange_pictures_simply_work(open_page, served):

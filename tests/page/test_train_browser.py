@@ -337,8 +337,8 @@ def test_stop_asks_the_worker_and_resume_queues_it_again(open_page, trainer, fak
     assert one.run.stop_requested()
     one.end("stopped", "as asked")
     wait_for_state(page, "stopped")
-    assert page.locator("#live .stop").is_hidden()
-    assert page.locator("#live .resume").is_visible()
+    page.locator("#live .stop").wait_for(state="hidden")
+    page.locator("#live .resume").wait_for()
 
 
 def test_a_page_that_nobody_looks_at_asks_for_nothing(open_page, trainer, fake):
