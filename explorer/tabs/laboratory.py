@@ -10,11 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.ablation import Ablation, ablate
+from explorer.ablation import Ablation
 from explorer.session import ModelChoice, Scene, look
 from explorer.tabs.errors import said_plainly
-from explorer.tabs.laboratory_edits import MAPS, OWN, Outcome, Wish, difference, outcome_of, read_wish
-from explorer.tabs.store import both
+from explorer.tabs.laboratory_edits import (
+    MAPS,
+    OWN,
+    Outcome,
+    Wish,
+    ablation_of,
+    difference,
+    layers_at_once,
+    outcome_of,
+    read_wish,
+    watched,
+)
+from explorer.tabs.store import both, chosen_layer
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import say, words
 from explorer.viewer.laboratory import LaboratoryBench, LaboratoryOutcome, LaboratoryParts, picture_file
@@ -39,22 +50,22 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         if not picture_file:
             return gr.skip()
         scene = look(choice, picture_file)
-        told = event._data.get("edits") if isinstance(event._data, dict) else None
-        wish = read_wish(told, scene)
-        return outcome_value(outcome_of(scene, wish), wish, request)
+        told, wish = asked(event, scene)
+        layers = layers_at_once(scene, wish, chosen_layer(event._data, scene.trace.layers))
+        return outcome_value(outcome_of(scene, wish, layers), wish, request) | {"of": told}
 
     @said_plainly
     def begin(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData):
         scene = look(choice, picture_file)
-        target = event._data.get("target") if isinstance(event._data, dict) else None
-        return scene, ablate(scene.model, scene.trace, read_wish({"target": target}, scene).target)
+        told, wish = asked(event, scene)
+        return scene, {"of": told, "changed": wish.changes}, ablation_of(scene, wish)
 
     def run(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData) -> Iterator[Any]:
         if not picture_file:
             return
-        scene, steps = begin(request, choice, picture_file, event)
+        scene, about, steps = begin(request, choice, picture_file, event)
         for step in steps:
-            yield parts_value(scene, step)
+            yield parts_value(scene, step, about)
 
     bench.edit(
         edit,
@@ -68,6 +79,12 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
     running = parts.ablate(run, [choice, picture], parts, trigger_mode="once", show_progress="hidden", **ABLATE)
     parts.stop(None, cancels=[running], api_visibility="private")
     return Tab("laboratory", item, (bench, outcome, parts), _show, _arrays)
+
+
+def asked(event: gr.EventData, scene: Scene) -> tuple[Any, Wish]:
+    """What the browser says is changed: as it says it, and read."""
+    told = event._data.get("edits") if isinstance(event._data, dict) else None
+    return told, read_wish(told, scene)
 
 
 def bench_value(scene: Scene) -> dict[str, Any]:
@@ -84,7 +101,8 @@ def bench_value(scene: Scene) -> dict[str, Any]:
     }
 
 
-def parts_value(scene: Scene, step: Ablation | None = None) -> dict[str, Any]:
+def parts_value(scene: Scene, step: Ablation | None = None, about: dict | None = None) -> dict[str, Any]:
+    """`about`: of which changes the ablation is, "of" and "changed"."""
     config = scene.model.config
     value = {"seq": scene.key, "layers": config.depth, "heads": config.heads, "head": bool(config.classes)}
     if step is None:
@@ -97,6 +115,7 @@ def parts_value(scene: Scene, step: Ablation | None = None) -> dict[str, Any]:
         "probabilities": _listed(step.probabilities),
         "done": step.done,
         "total": step.total,
+        **(about or {}),
     }
     return value | {"ablation": ablation}
 
@@ -104,19 +123,14 @@ def parts_value(scene: Scene, step: Ablation | None = None) -> dict[str, Any]:
 def outcome_value(outcome: Outcome, wish: Wish, request: gr.Request | None) -> dict[str, Any]:
     scene, edited = outcome.before, outcome.edited
     model, logits = scene.model, (scene.trace.logits[0].float(), outcome.logits.float())
-    top, watched = [[], []], None
-    if model.config.classes:
+    top, sentence = [[], []], None
+    if (target := watched(scene, wish)) is not None:
         top = [_top(one, model.labels) for one in logits]
-        target = int(logits[0].argmax()) if wish.target is None else wish.target
-        watched = {
+        sentence = {
             "label": model.labels[target],
             "logits": [float(one[target]) for one in logits],
             "probabilities": [float(one.softmax(-1)[target]) for one in logits],
         }
-    maps = {
-        name: {"before": _listed(before), "after": _listed(after), "difference": _listed(difference(before, after))}
-        for name, (before, after) in outcome.maps.items()
-    }
     places = edited.grid[0] * edited.grid[1]
     pictures = (scene.pixels, edited.canvas().cpu())
     return {
@@ -124,23 +138,30 @@ def outcome_value(outcome: Outcome, wish: Wish, request: gr.Request | None) -> d
         "scene": scene.key,
         "caption": scene.name,
         "top": top,
-        "watched": watched,
+        "watched": sentence,
         "pictures": [picture_file(model.preprocessing.pixels_to_picture(pixels)) for pixels in pictures],
         "grids": [list(scene.trace.grid), list(edited.grid)],
         "dropped": sorted(set(range(places)) - set(edited.kept)),
-        "maps": maps,
+        "maps": {name: _three(*pair) for name, pair in outcome.maps.items()},
+        "attention": [
+            _three(*outcome.attention[layer]) if layer in outcome.attention else None
+            for layer in range(scene.trace.layers)
+        ],
+        "carried": _carried(wish),
         "note": "" if model.config.classes else say(request, "no_head"),
     }
 
 
 def _show(scene: Scene, request: gr.Request) -> list:
     nothing = read_wish({}, scene)
-    unchanged = outcome_value(outcome_of(scene, nothing), nothing, request) | {"new": True}
+    outcome = outcome_of(scene, nothing, layers_at_once(scene, nothing, scene.trace.layers - 1))
+    unchanged = outcome_value(outcome, nothing, request) | {"new": True}
     return [bench_value(scene), unchanged, parts_value(scene)]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
-    """Both predictions, the edited pixels and all maps; the ablation too, where it was asked for, made again."""
+    """Both predictions, the edited pixels, and all maps, of every layer; the ablation of what is changed too, where it
+    was asked for, made again."""
     told = state.get("edits", {})
     wish = read_wish(told, scene)
     outcome = outcome_of(scene, wish)
@@ -153,10 +174,24 @@ def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
     for name in MAPS:
         before, after = outcome.maps[name]
         arrays |= {f"{name}_before": before.numpy(), f"{name}_after": after.numpy()}
+    for side, name in enumerate(("attention_before", "attention_after")):  # [L, gh, gw]
+        arrays[name] = np.stack([pair[side].numpy() for pair in outcome.attention.values()])
     if state.get("ablation") is True and scene.model.config.classes:
-        *_, last = ablate(scene.model, scene.trace, wish.target)
+        *_, last = ablation_of(scene, wish)
         arrays |= {"ablation_logits": last.logits.numpy(), "ablation_probabilities": last.probabilities.numpy()}
     return arrays, {"edits": told, "target": wish.target, "grid": list(outcome.edited.grid)}
+
+
+def _three(before: Tensor, after: Tensor) -> dict[str, list]:
+    return {"before": _listed(before), "after": _listed(after), "difference": _listed(difference(before, after))}
+
+
+def _carried(wish: Wish) -> dict | None:
+    """Steps that came from another grid, as the browser writes them, and what could not be carried over."""
+    if (carried := wish.carried) is None:
+        return None
+    steps = [{"kind": step.kind, "patches": list(step.patches), "seed": step.seed} for step in carried.steps]
+    return {"steps": steps, "moves": carried.moves, "unseen": carried.unseen}
 
 
 def _top(logits: Tensor, labels: tuple[str, ...]) -> list:

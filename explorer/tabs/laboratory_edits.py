@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from explorer.ablation import Ablation, ablate
+from explorer.carried import Carried, carried_over
 from explorer.classes import class_index
 from explorer.edits import Edited, Edits, PatchEdit, apply_edits
 from explorer.rollout import rollout, rollout_matrices
-from explorer.session import MAX_PATCHES, Scene, look_at_size, parse_size
+from explorer.session import MAX_PATCHES, Scene, look_at_size, parse_size, resized
 from explorer.tokens import asking_row
 from vit_model import VisionTransformer
 from vit_model.errors import CodedError
@@ -23,29 +26,39 @@ OWN = "own"  # the interpolation of the checkpoint's origin
 MAX_STEPS = 100
 MAX_TEXT = 200
 WHOLE_TOKENS = 577  # up to here all rows of a rollout are made for a model without a class token
-MAPS = ("attention", "rollout", "positions")
+MAPS = ("rollout", "positions")
+VALUES_AT_ONCE = 8000  # attention maps of all layers are sent together while they have no more values than this
 _FIELDS = {"steps", "grid", "positions", "seed", "heads", "mlps", "layers", "size", "method", "target"}
 
 
 @dataclass(frozen=True)
 class Wish:
-    """Edits, the size and interpolation to see them at, and the class to watch (None: the predicted one)."""
+    """Edits, the size and interpolation to see them at, and the class to watch (None: the predicted one). `carried`:
+    where the steps came from another grid, what became of them."""
 
     edits: Edits
     size: tuple[int, int] | None
     method: str | None
     target: int | None
+    carried: Carried | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is other than the scene has it."""
+        return self.edits != Edits() or self.size is not None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A scene before, and after its edits. `maps`: name -> (before, after) on their grids, NaN where a patch was
-    dropped; attention and rollout in multiples of a patch's even share, position similarity as cosines."""
+    dropped; rollout in multiples of a patch's even share, position similarity as cosines. `attention`: layer -> the
+    same of what the class token attends to in it, in multiples of an even share."""
 
     before: Scene
     edited: Edited
     logits: Tensor  # [K], after
     maps: dict[str, tuple[Tensor, Tensor]]
+    attention: dict[int, tuple[Tensor, Tensor]]
 
 
 def read_wish(told: Any, scene: Scene) -> Wish:
@@ -61,16 +74,17 @@ def read_wish(told: Any, scene: Scene) -> Wish:
     if method not in (OWN, *METHODS):
         raise _unread()
     pixels = parse_size(size, config.patch_size)
-    seen = config.grid if pixels is None else tuple(s // p for s, p in zip(pixels, config.patch_size, strict=True))
     steps = _listed(told.get("steps", []), MAX_STEPS)
-    if tuple(_whole_numbers(told.get("grid", list(config.grid)), 2)) != tuple(seen):
-        steps = []  # patches of another grid: the browser has not heard of the new one yet
+    seen = config.grid if pixels is None else tuple(s // p for s, p in zip(pixels, config.patch_size, strict=True))
+    grid = tuple(_whole_numbers(told.get("grid", list(seen)), 2, least=1))
+    if len(grid) != 2 or (grid != seen and grid[0] * grid[1] > MAX_PATCHES):
+        raise _unread()
     heads = {tuple(_whole_numbers(pair, 2)) for pair in _listed(told.get("heads", []), config.depth * config.heads)}
     if any(len(pair) != 2 for pair in heads):
         raise _unread()
     try:
         edits = Edits(
-            tuple(_step(step, min(seen[0] * seen[1], MAX_PATCHES)) for step in steps),
+            tuple(_step(step, min(grid[0] * grid[1], MAX_PATCHES)) for step in steps),
             told.get("positions", "kept"),
             *_whole_numbers([told.get("seed", 0)], 1),
             tuple(sorted(heads)),
@@ -83,18 +97,40 @@ def read_wish(told: Any, scene: Scene) -> Wish:
     if target.strip() and config.classes:
         named = target.strip()
         chosen = class_index(model, int(named) if named.isascii() and named.isdigit() and len(named) < 9 else named)
-    return Wish(edits, pixels, None if method == OWN else method, chosen)
+    wish = Wish(edits, pixels, None if method == OWN else method, chosen)
+    return wish if grid == seen or not edits.steps else _carried(wish, scene, grid)
 
 
-def outcome_of(scene: Scene, wish: Wish) -> Outcome:
-    """One forward pass of the edited model, and the maps of both."""
-    seen = scene if wish.size is None else look_at_size(scene, wish.size, wish.method)
-    device = scene.trace.logits.device
-    edited = apply_edits(seen.model, seen.pixels.to(device), wish.edits)
-    trace = scene.trace if seen is scene and wish.edits == Edits() else edited.model.trace(edited.pixels)
-    plain = apply_edits(scene.model, scene.pixels.to(device), Edits())
+def outcome_of(scene: Scene, wish: Wish, layers: Sequence[int] | None = None) -> Outcome:
+    """One forward pass of the edited model, and the maps of both. `layers`: whose attention; None for all."""
+    edited, trace = _edited(scene, wish)
+    plain = apply_edits(scene.model, scene.pixels.to(scene.trace.logits.device), Edits())
+    layers = range(trace.layers) if layers is None else layers
     before, after = _maps(plain, scene.trace), _maps(edited, trace)
-    return Outcome(scene, edited, trace.logits[0], {name: (before[name], after[name]) for name in MAPS})
+    maps = {name: (before[name], after[name]) for name in MAPS}
+    attention = {layer: (_attention(plain, scene.trace, layer), _attention(edited, trace, layer)) for layer in layers}
+    return Outcome(scene, edited, trace.logits[0], maps, attention)
+
+
+def layers_at_once(scene: Scene, wish: Wish, chosen: int) -> Sequence[int]:
+    """The layers whose attention maps are sent together: all of them, or where that would be much, the chosen one."""
+    (ph, pw), (gh, gw) = scene.model.config.patch_size, scene.trace.grid
+    patches = gh * gw if wish.size is None else max(gh * gw, (wish.size[0] // ph) * (wish.size[1] // pw))
+    return range(scene.trace.layers) if scene.trace.layers * patches <= VALUES_AT_ONCE else (chosen,)
+
+
+def watched(scene: Scene, wish: Wish) -> int | None:
+    """The class that is watched: the chosen one, or the one predicted before the edits; None without a head."""
+    if not scene.model.config.classes:
+        return None
+    return int(scene.trace.logits[0].argmax()) if wish.target is None else wish.target
+
+
+def ablation_of(scene: Scene, wish: Wish) -> Iterator[Ablation]:
+    """`ablate` of the edited model on the edited picture, for the class that is watched: what each part is worth as
+    things are. Raises as `ablate`."""
+    edited, trace = _edited(scene, wish)
+    return ablate(edited.model, trace, watched(scene, wish))
 
 
 def difference(before: Tensor, after: Tensor) -> Tensor:
@@ -105,16 +141,39 @@ def difference(before: Tensor, after: Tensor) -> Tensor:
     return after - before.nan_to_num()
 
 
-def _maps(edited: Edited, trace: Trace) -> dict[str, Tensor]:
-    def share(row: Tensor) -> Tensor:
-        patches = row[trace.prefix :].float().cpu()
-        return edited.on_grid(patches * (len(patches) / patches.sum().clamp_min(1e-30)))
+def _edited(scene: Scene, wish: Wish) -> tuple[Edited, Trace]:
+    """The edited model and picture, and their trace."""
+    seen = scene if wish.size is None else look_at_size(scene, wish.size, wish.method)
+    edited = apply_edits(seen.model, seen.pixels.to(scene.trace.logits.device), wish.edits)
+    unchanged = seen is scene and wish.edits == Edits()
+    return edited, scene.trace if unchanged else edited.model.trace(edited.pixels)
 
+
+def _carried(wish: Wish, scene: Scene, grid: tuple[int, int]) -> Wish:
+    """The wish with its steps, which are of `grid`, carried over to the grid that it asks to see."""
+    ph, pw = scene.model.config.patch_size
+    sizes = ((grid[0] * ph, grid[1] * pw), wish.size or scene.model.config.image_size)
+    before, after = (resized(scene.model, size) for size in sizes)
+    boxes = [model.preprocess(scene.picture)[1] for model in (before, after)]
+    carried = carried_over(wish.edits.steps, grid, boxes[0], after.config.grid, boxes[1])
+    return replace(wish, edits=replace(wish.edits, steps=carried.steps), carried=carried)
+
+
+def _maps(edited: Edited, trace: Trace) -> dict[str, Tensor]:
     return {
-        "attention": share(asking_row(trace, trace.layers - 1)),
-        "rollout": share(_rolled(edited, trace)),
+        "rollout": _share(edited, trace, _rolled(edited, trace)),
         "positions": edited.on_grid(_position_row(edited.model, _nearest(edited))),
     }
+
+
+def _attention(edited: Edited, trace: Trace, layer: int) -> Tensor:
+    return _share(edited, trace, asking_row(trace, layer))
+
+
+def _share(edited: Edited, trace: Trace, row: Tensor) -> Tensor:
+    """A row over all tokens [N] -> its patches on the grid, in multiples of their mean."""
+    patches = row[trace.prefix :].float().cpu()
+    return edited.on_grid(patches * (len(patches) / patches.sum().clamp_min(1e-30)))
 
 
 def _rolled(edited: Edited, trace: Trace) -> Tensor:

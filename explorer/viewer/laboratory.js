@@ -11,6 +11,8 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
 let view = null; // the value, once there is one
 let edits = copy(NOTHING), past = [], ablated = false; // what is changed, and all that was before
+let stepsGrid = [1, 1]; // on which the steps' patches are counted: `grid`, but while Python carries them over to another
+let layer = null; // whose attention is looked at, where it has been chosen
 let grid = [1, 1], dropped = new Set(), selected = new Set(), cursor = 0; // of the picture as it is now
 let tool = "select", drag = null, timer = 0;
 const schedule = vit.painter(draw);
@@ -20,7 +22,7 @@ connect();
 watch("value", load);
 load();
 
-/** A new picture or model. Switches stay where the model has them, patches where the grid is the same. */
+/** A new picture or model. Switches stay where the model has them, changes to patches where they are in the picture. */
 function load() {
   const value = props.value?.seq ? props.value : null;
   root.dataset.seq = Number(root.dataset.seq) + 1;
@@ -30,13 +32,15 @@ function load() {
     part.message.hidden = false;
     return vit.setText(part.message, t("empty"));
   }
-  const shape = [value.layers, value.heads].join(), samePlace = view && same(view.grid, value.grid);
+  const shape = [value.layers, value.heads].join();
   if (view && shape !== [view.layers, view.heads].join()) edits = copy(NOTHING);
-  if (!samePlace) edits = { ...edits, steps: [], size: "" };
+  if (view && !same(view.grid, value.grid)) edits = { ...edits, size: "" };
   past = [];
+  tell("");
   ablated = false;
   view = value;
   toGrid(value.grid, []);
+  if (!edits.steps.length) stepsGrid = grid;
   part.picture.src = value.picture.url;
   part.message.hidden = true;
   part.method.replaceChildren(...value.methods.map(([name, caption]) => vit.element("option", { value: name }, vit.localise(caption, lang))));
@@ -63,8 +67,9 @@ function toGrid(shape, without) {
 // ---- changes -------------------------------------------------------------------------------------------------------
 function change(changes) {
   if (!view || same({ ...edits, ...changes }, edits)) return;
-  past.push(copy(edits));
+  past.push({ edits: copy(edits), stepsGrid });
   edits = { ...edits, ...changes };
+  tell("");
   settle();
   ask();
 }
@@ -76,23 +81,35 @@ function settle() {
   part.reset.disabled = same(edits, NOTHING);
   const counts = { steps: edits.steps.length, heads: edits.heads.length, mlps: edits.mlps.length, layers: edits.layers.length };
   vit.setText(part.summary, t("summary", counts));
-  const { heads, mlps, layers, target } = edits;
-  document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "bench", heads, mlps, layers, target } }));
+  const { heads, mlps, layers } = edits;
+  document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "bench", heads, mlps, layers, edits: told() } }));
   announce();
   schedule();
 }
 
+/** The edits as Python reads them. The grid belongs to the steps: without them it says nothing. */
+const told = () => (edits.steps.length ? { ...edits, grid: stepsGrid } : { ...edits });
+
+/** A sentence that stays until the next change. */
+function tell(sentence) {
+  vit.setText(part.notice, sentence);
+  part.notice.hidden = !sentence;
+}
+
 function announce() {
-  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: "laboratory", edits: { ...edits, grid }, ablation: ablated } }));
+  const detail = { viewer: "laboratory", edits: { ...edits, grid: stepsGrid }, ablation: ablated };
+  document.dispatchEvent(new CustomEvent("vit:state", { detail }));
 }
 
 function ask() {
   clearTimeout(timer);
   root.dataset.state = "waiting";
-  timer = setTimeout(() => trigger("edit", { edits: { ...edits, grid } }), PAUSE);
+  timer = setTimeout(() => trigger("edit", { edits: told(), layer }), PAUSE);
 }
 
 function step(kind, more = {}) {
+  if (edits.steps.length && !same(stepsGrid, grid)) return; // they are being carried over
+  stepsGrid = grid;
   if (!selected.size) return vit.setText(part.reading, t("select_first"));
   if (edits.steps.length >= MOST_STEPS) return vit.setText(part.reading, t("too_many_steps", { most: MOST_STEPS }));
   const patches = [...selected].sort((a, b) => a - b);
@@ -165,14 +182,19 @@ function connect() {
   part.invert.addEventListener("click", () => select(all().filter((cell) => !selected.has(cell))));
   part.positions.addEventListener("change", () => change({ positions: part.positions.value, seed: edits.seed + 1 }));
   part.method.addEventListener("change", () => change({ method: part.method.value }));
-  part.size.addEventListener("change", () => resize(part.size.value.trim()));
+  part.size.addEventListener("change", () => change({ size: part.size.value.trim() }));
   part.target.addEventListener("change", () => change({ target: part.target.value.trim() }));
   part.undo.addEventListener("click", undo);
   part.reset.addEventListener("click", () => change(copy(NOTHING)));
   vit.listen(root, "vit:lab", ({ detail }) => {
     if (!view || detail.from === "bench") return;
     if (detail.toggle) toggle(...detail.toggle);
+    if (detail.hello) settle(); // a view that came later than this one
     if (detail.outcome) arrived(detail.outcome);
+    if (detail.layer !== undefined) {
+      layer = detail.layer;
+      if (detail.ask) ask();
+    }
     if (detail.ablated !== undefined) {
       ablated = detail.ablated;
       announce();
@@ -190,16 +212,10 @@ function paint(cell) {
   else selected.delete(cell);
 }
 
-/** Patches of one resolution mean nothing at another: their changes go. */
-function resize(size) {
-  const lost = edits.steps.length > 0 && size !== edits.size;
-  change({ size, steps: size === edits.size ? edits.steps : [] });
-  if (lost) vit.setText(part.reading, t("steps_gone"));
-}
-
 function undo() {
   if (!past.length) return;
-  edits = past.pop();
+  ({ edits, stepsGrid } = past.pop());
+  tell("");
   settle();
   ask();
 }
@@ -224,12 +240,18 @@ function onKey(event) {
   schedule();
 }
 
-/** What Python made of it: the picture as it is now. */
-function arrived({ picture, grid: now, dropped: without }) {
+/** What Python made of it: the picture as it is now, and the steps where it carried them over to its patches. */
+function arrived({ of, picture, grid: now, dropped: without, carried }) {
+  if (!same(of ?? NOTHING, told())) return; // something has changed since: another answer is under way
   part.picture.src = picture;
+  if (carried) edits = { ...edits, steps: carried.steps };
+  stepsGrid = now;
   toGrid(now, without);
   root.dataset.state = "ready";
-  announce();
+  settle();
+  if (!carried) return;
+  const { moves, unseen, steps } = carried, counts = { kept: steps.length, moves, unseen };
+  tell(["carried", ...(moves ? ["carried_moves"] : []), ...(unseen ? ["carried_unseen"] : [])].map((key) => t(key, counts)).join(" "));
 }
 
 // ---- one drawing ---------------------------------------------------------------------------------------------------

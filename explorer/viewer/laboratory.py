@@ -29,8 +29,8 @@ class LaboratoryBench(_View):
     """Where patches are selected and changed, positions, resolution and class chosen, and steps undone.
 
     Value: {"seq", "picture": file, "grid", "layers", "heads", "head": whether it has one, "labels": names or None
-    where there are too many, "methods": [[name, caption], ...]}. Event, its data to be validated: `edit` with what
-    `laboratory_edits.read_wish` reads.
+    where there are too many, "methods": [[name, caption], ...]}. Event, its data to be validated: `edit` {"edits": what
+    `laboratory_edits.read_wish` reads, "layer": whose attention is looked at, or null}.
     """
 
     html, scripts = "laboratory.html", ("laboratory.js",)
@@ -40,8 +40,8 @@ class LaboratoryParts(_View):
     """Every head, MLP and layer as a switch, coloured by what the class loses without it.
 
     Value: {"seq", "layers", "heads", "head", "ablation": None or {"label", "logit", "probability", "logits",
-    "probabilities": [L][H + 2] with None where not known yet, "done", "total"}}. Events: `ablate` {"target": text}, and
-    `stop`.
+    "probabilities": [L][H + 2] with None where not known yet, "done", "total", "of": the edits that it was asked for,
+    "changed": whether they change anything}}. Events: `ablate` {"edits": as the bench's}, and `stop`.
     """
 
     html, scripts = "laboratory_parts.html", ("laboratory_parts.js",)
@@ -53,7 +53,9 @@ class LaboratoryOutcome(_View):
     Value: {"seq", "scene": its key, "new": true where the scene is (else an outcome of another scene is left aside),
     "caption", "top": [before, after] of [label, probability], "watched": None or {"label", "logits", "probabilities":
     [before, after]}, "pictures": two files, "grids": two, "dropped": places, "maps": {name: {"before", "after",
-    "difference"}}, "note"}; null in a map where nothing is.
+    "difference"}}, "attention": the same for each layer, None where it was not asked for, "carried": None or {"steps":
+    of another grid, carried over to this one, "moves", "unseen": how many could not be}, "note", "of": the edits as
+    they were asked for, none where nothing is changed}; null in a map where nothing is.
     """
 
     html, scripts = "laboratory_outcome.html", ("laboratory_outcome.js",)

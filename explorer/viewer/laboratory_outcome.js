@@ -3,7 +3,7 @@ const root = element.querySelector("[data-part=root]");
 const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 const SIDES = ["before", "after", "difference"];
-let view = null, chosen = "rollout", figures = {};
+let view = null, chosen = "rollout", layer = -1, figures = {}; // `layer`: of the attention
 
 vit.fillText(root, t);
 for (const side of SIDES) {
@@ -14,6 +14,8 @@ for (const side of SIDES) {
 }
 part.maps.append(...SIDES.map((side) => figures[side].node));
 for (const button of root.querySelectorAll("[data-map]")) button.addEventListener("click", () => { chosen = button.dataset.map; draw(); });
+part.layer.addEventListener("input", () => toLayer(false));
+part.layer.addEventListener("change", () => toLayer(true));
 part.save.addEventListener("click", () => view && savePng());
 watch("value", load);
 load();
@@ -25,8 +27,13 @@ function load() {
   root.dataset.state = value ? "ready" : "empty";
   view = value;
   if (!value) return;
+  const last = value.attention.length - 1;
+  if (Number(part.layer.max) !== last || layer < 0) layer = last;
+  if (!value.attention[layer]) layer = value.attention.findLastIndex(Boolean); // of long sequences there is one at a time
+  part.layer.max = last;
+  part.layer.value = layer;
   const [grid, edited] = value.grids;
-  document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "outcome", outcome: { picture: value.pictures[1].url, grid: edited, dropped: value.dropped } } }));
+  document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "outcome", outcome: { of: value.of, picture: value.pictures[1].url, grid: edited, dropped: value.dropped, carried: value.carried } } }));
   part.top.hidden = !value.top[0].length;
   ["before", "after"].forEach((side, index) => {
     const items = value.top[index].map(([label, probability]) => {
@@ -47,6 +54,14 @@ function load() {
   draw();
 }
 
+/** Another layer's attention: at once where it is here, else Python is asked once the slider is let go. */
+function toLayer(letGo) {
+  layer = Number(part.layer.value);
+  const ask = letGo && Boolean(view) && !view.attention[layer];
+  document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "outcome", layer, ask } }));
+  draw();
+}
+
 function watchedText({ label, logits, probabilities }) {
   const percent = probabilities.map((one) => vit.number(one, "percent"));
   return t("watched", { label, before: percent[0], after: percent[1], logit: logits[0].toFixed(2), now: logits[1].toFixed(2) });
@@ -59,7 +74,11 @@ function extent(rows) {
 
 function draw() {
   if (!view) return;
-  const maps = view.maps[chosen], cosine = chosen === "positions";
+  const maps = chosen === "attention" ? view.attention[layer] : view.maps[chosen], cosine = chosen === "positions";
+  part["layer-row"].hidden = chosen !== "attention" || view.attention.length < 2;
+  vit.setText(part["layer-number"], `${layer} / ${view.attention.length - 1}`);
+  root.toggleAttribute("data-pending", !maps);
+  if (!maps) return; // on its way; what is there stays in sight, dimmed
   const [low, high] = extent([...maps.before, ...maps.after]), known = Number.isFinite(low);
   const edge = Math.max(...extent(maps.difference).map(Math.abs), 1e-9);
   for (const button of root.querySelectorAll("[data-map]")) button.setAttribute("aria-pressed", button.dataset.map === chosen);
@@ -69,7 +88,7 @@ function draw() {
     const values = extent(maps[side]), range = known ? values.map((value) => value.toFixed(2)) : ["–", "–"];
     vit.setText(figures[side].caption, t("caption", { side: t(side), low: range[0], high: range[1] }));
   }
-  vit.setText(part.how, known ? t(`how_${chosen}`) : t("how_nothing"));
+  vit.setText(part.how, known ? t(`how_${chosen}`, { layer }) : t("how_nothing"));
   const [same, moved] = agreement(maps);
   vit.setText(part.numbers, known ? t("numbers", { correlation: same, moved }) : "");
 }
@@ -111,7 +130,8 @@ function savePng() {
     context.font = `${font}px sans-serif`;
     context.fillText(text, x, y, most);
   };
-  write(`${t(`map_${chosen}`)} · ${view.caption}`, gap, 36, 22, 3 * size);
+  const name = chosen === "attention" ? `${t("map_attention")}, ${t("layer")} ${layer}` : t(`map_${chosen}`);
+  write(`${name} · ${view.caption}`, gap, 36, 22, 3 * size);
   SIDES.forEach((side, index) => {
     const { image, canvas: map, caption, shape } = figures[side], x = gap + index * (size + gap), scale = size / Math.max(...shape);
     const [wide, tall] = [shape[1] * scale, shape[0] * scale];

@@ -3,27 +3,26 @@
 const root = element.querySelector("[data-part=root]");
 const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
-let view = null, off = { heads: [], mlps: [], layers: [], target: "" }, cells = [], running = false, stopped = false;
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+let view = null, off = { heads: [], mlps: [], layers: [], edits: null }, cells = [], running = false, stopped = false;
 
 vit.fillText(root, t);
 part.run.addEventListener("click", () => {
   running = true;
   stopped = false;
   draw();
-  trigger("ablate", { target: off.target });
+  trigger("ablate", { edits: off.edits ?? {} });
 });
 part.stop.addEventListener("click", () => {
-  running = false;
-  stopped = true;
-  trigger("stop", {});
+  stop();
   draw();
 });
 part.save.addEventListener("click", savePng);
 vit.listen(root, "vit:lab", ({ detail }) => {
   if (detail.from !== "bench") return;
-  if (detail.target !== off.target) running = false;
+  if (running && !same(detail.edits, off.edits)) stop(); // what it measures is no longer there
   off = detail;
-  draw();
+  if (view) draw();
 });
 watch("value", load);
 load();
@@ -38,10 +37,16 @@ function load() {
   root.dataset.state = value ? "ready" : "empty";
   if (!value) return;
   if (rebuild) build();
+  if (!off.edits) document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "parts", hello: true } }));
   const { ablation } = value;
   running = Boolean(ablation && ablation.done < ablation.total && !stopped);
-  document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "parts", ablated: Boolean(ablation) } }));
   draw();
+}
+
+function stop() {
+  running = false;
+  stopped = true;
+  trigger("stop", {});
 }
 
 const nameOf = (layer, column) => {
@@ -99,9 +104,20 @@ function say(layer, column) {
   vit.setText(part.reading, `${name}: ${state}. ${t("loss", { label: view.ablation.label, logit: signed(loss), points })}`);
 }
 
+/** Of which picture and model the table is; and what is out of date says so. */
+function about({ label, logit, probability, changed }, stale) {
+  const values = { label, logit: logit.toFixed(2), probability: vit.number(probability, "percent") };
+  return t(changed ? "of_changed" : "of_unchanged", values) + (stale ? ` ${t("stale")}` : "");
+}
+
 function draw() {
   if (!view) return;
-  const { ablation } = view, known = cells.map(({ layer, column }) => lossOf(layer, column)).filter((value) => value !== null);
+  const { ablation } = view, stale = Boolean(ablation) && !same(ablation.of, off.edits);
+  document.dispatchEvent(new CustomEvent("vit:lab", { detail: { from: "parts", ablated: Boolean(ablation) && !stale } }));
+  root.toggleAttribute("data-stale", stale);
+  part.about.hidden = !ablation;
+  vit.setText(part.about, ablation ? about(ablation, stale) : "");
+  const known = cells.map(({ layer, column }) => lossOf(layer, column)).filter((value) => value !== null);
   const edge = Math.max(...known.map(Math.abs), 1e-9), table = vit.colours("diverging");
   for (const { button, layer, column } of cells) {
     const loss = lossOf(layer, column);
@@ -139,6 +155,7 @@ function savePng() {
   context.font = "18px sans-serif";
   context.fillText(t("legend", { label: ablation.label }), 20, 32, canvas.width - 40);
   context.font = "14px sans-serif";
+  context.fillText(part.about.textContent, 20, 56, canvas.width - 40);
   context.textAlign = "center";
   [...part.grid.querySelectorAll("thead th")].slice(1).forEach((name, column) => context.fillText(name.textContent, left + (column + 0.5) * size, top - 12, size));
   for (const { button, layer, column } of cells) {

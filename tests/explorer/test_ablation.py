@@ -1,11 +1,13 @@
 """Ablation against edited models, run from the pixels, and the number of blocks that run for it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from explorer import ablation
 from explorer.ablation import ablate, evaluations
-from explorer.edits import Edits, apply_edits
+from explorer.edits import Edits, PatchEdit, apply_edits
 from vit_model.model import Block, Mlp
 
 MODELS = {
@@ -84,6 +86,25 @@ def test_at_most_six_tenths_of_the_naive_block_evaluations(tiny_model):
     variants = 6 * (2 + 2)
     assert made == evaluations(6, 2)
     assert made <= 0.6 * 6 * variants
+
+
+def test_of_an_edited_model_and_picture_too(tiny_model):
+    """Each part in turn, on top of patches that are dropped, positions that are shuffled and parts that are off."""
+    model = tiny_model(depth=4, heads=2)
+    pixels = torch.randn(1, 3, 32, 32)
+    own = Edits((PatchEdit("drop", (1, 6, 7)), PatchEdit("blur", (0,))), "shuffled", 2, ((1, 0),), (2,), (0,))
+    edited = apply_edits(model, pixels, own)
+    found = []
+    made = count_blocks(edited.model, lambda: found.extend(ablate(edited.model, edited.model.trace(edited.pixels), 2)))
+    assert made <= 0.6 * 4 * 4 * (2 + 2), "with the pass that traces what is edited"
+    on = edited.model(edited.pixels)[0, 2]
+    for layer in range(4):
+        off = [replace(own, heads=(*own.heads, (layer, head))) for head in range(2)]
+        off += [replace(own, mlps=(*own.mlps, layer)), replace(own, layers=(*own.layers, layer))]
+        for column, edits in enumerate(off):
+            both = apply_edits(model, pixels, edits)
+            expected = both.model(both.pixels)[0, 2] - on
+            torch.testing.assert_close(found[-1].logits[layer, column], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_stopping_in_the_middle_stops_the_work(tiny_model):

@@ -9,9 +9,10 @@ import pytest
 import app
 from explorer import ablation
 from explorer.session import ModelChoice, look
-from explorer.tabs import laboratory
+from explorer.tabs import laboratory, laboratory_edits
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
+from explorer.tabs.laboratory_edits import ablation_of, read_wish
 
 
 @pytest.fixture(scope="module")
@@ -122,22 +123,74 @@ def test_heads_switch_off_and_a_reset_brings_all_back(page, scene):
     assert cell.get_attribute("aria-pressed") == "false"
 
 
-def test_another_resolution_takes_other_patches_and_says_so(page):
+def test_another_resolution_takes_the_changes_along_and_says_what_it_could_not(page):
+    head = page.locator("#laboratory-parts [data-cell='0,0']")
+    changed(page, head.click)
+    select_corner(page)
+    changed(page, lambda: page.locator("#laboratory [data-kind=drop]").click())
     page.locator("#laboratory [data-part=all]").click()
-    changed(page, lambda: page.locator("#laboratory [data-kind=blur]").click())
+    changed(page, lambda: page.locator("#laboratory [data-kind=shuffle]").click())
     size = page.locator("#laboratory [data-part=size]")
-    size.fill("128x64")
+    size.fill("192")
     changed(page, lambda: size.press("Enter"))
-    assert edits(page)["grid"] == [16, 8]
-    assert edits(page)["steps"] == []
+    assert edits(page)["grid"] == [24, 24]
+    assert [(step["kind"], step["patches"]) for step in edits(page)["steps"]] == [("drop", [0, 1, 24, 25])]
+    assert edits(page)["heads"] == [[0, 0]]
+    assert head.get_attribute("aria-pressed") == "true"
+    notice = page.locator("#laboratory [data-part=notice]")
+    assert notice.inner_text().endswith("Moves and shuffles, which could not be carried over: 1.")
     shape = page.locator("#laboratory-outcome [data-side=after] canvas").evaluate("c => [c.height, c.width]")
-    assert shape == [16, 8]
+    assert shape == [24, 24]
     size.fill("100")
     size.press("Enter")
     toast = page.locator("[data-testid=toast-text]").last
     toast.wait_for()
     assert "96x96" in toast.inner_text()
-    assert edits(page)["grid"] == [16, 8], "what was there stays"
+    assert edits(page)["grid"] == [24, 24], "what was there stays"
+    changed(page, lambda: page.locator("#laboratory [data-part=undo]").click())
+    changed(page, lambda: page.locator("#laboratory [data-part=undo]").click())
+    assert [step["kind"] for step in edits(page)["steps"]] == ["drop", "shuffle"], "undone, the shuffle is back"
+    assert edits(page)["grid"] == [12, 12]
+    assert notice.is_hidden()
+
+
+def select_corner(page):
+    page.locator("#laboratory [data-part=none]").click()
+    page.locator("#laboratory [data-part=stage]").click(position={"x": 5, "y": 5})
+
+
+def test_the_attention_of_every_layer_is_here_without_another_request(page, scene):
+    select_corner(page)
+    changed(page, lambda: page.locator("#laboratory [data-kind=drop]").click())
+    page.locator("#laboratory-outcome [data-map=attention]").click()
+    slider = page.locator("#laboratory-outcome [data-part=layer]")
+    last, asked = scene.trace.layers - 1, len(page.asked)
+    assert slider.input_value() == str(last)
+    whole = "[...document.querySelectorAll('#laboratory-outcome canvas')].map(c => c.toDataURL())"
+    seen = [page.evaluate(whole)]
+    slider.focus()
+    for layer in reversed(range(last)):
+        page.keyboard.press("ArrowLeft")
+        assert f"in layer {layer}," in page.locator("#laboratory-outcome [data-part=how]").inner_text()
+        seen.append(page.evaluate(whole))
+    assert all(len(set(side)) == last + 1 for side in zip(*seen, strict=True)), "before, after and difference move"
+    assert len(page.asked) == asked
+    sentence = page.locator("#laboratory-outcome [data-side=before] figcaption").inner_text()
+    row = scene.trace.attention(0)[0, :, 0, 1:].mean(0)
+    assert sentence.endswith(f"{float(row.min() / row.mean()):.2f} to {float(row.max() / row.mean()):.2f}")
+
+
+def test_of_a_long_sequence_another_layer_is_asked_for(page, scene, monkeypatch):
+    monkeypatch.setattr(laboratory_edits, "VALUES_AT_ONCE", 100)
+    changed(page, page.locator("#laboratory-parts [data-cell='1,0']").click)
+    page.locator("#laboratory-outcome [data-map=attention]").click()
+    slider = page.locator("#laboratory-outcome [data-part=layer]")
+    changed(page, lambda: slider.fill("2"))
+    assert slider.input_value() == "2"
+    row = scene.trace.attention(2)[0, :, 0, 1:].mean(0)
+    sentence = page.locator("#laboratory-outcome [data-side=before] figcaption").inner_text()
+    assert sentence.endswith(f"{float(row.min() / row.mean()):.2f} to {float(row.max() / row.mean()):.2f}")
+    assert page.locator("#laboratory-outcome [data-pending]").count() == 0
 
 
 def test_the_ablation_fills_the_table_and_all_of_it_can_be_taken_away(page, scene):
@@ -160,7 +213,34 @@ def test_the_ablation_fills_the_table_and_all_of_it_can_be_taken_away(page, scen
     assert page.evaluate("window.vitStates.laboratory.ablation") is True, "so that it is saved with the numbers"
 
 
-def test_an_ablation_can_be_cancelled(page, scene, monkeypatch):
+def test_the_ablation_is_of_what_is_changed_and_says_when_it_is_out_of_date(page, scene):
+    about, root = (page.locator(f"#laboratory-parts [data-part={name}]") for name in ("about", "root"))
+    measure(page)
+    assert "unchanged picture and model: parachute has a logit of" in about.inner_text()
+    page.locator("#laboratory [data-part=all]").click()
+    changed(page, lambda: page.locator("#laboratory [data-kind=shuffle]").click())
+    assert root.get_attribute("data-stale") is not None
+    assert "Out of date" in about.inner_text()
+    assert page.evaluate("window.vitStates.laboratory.ablation") is False, "it is not of what would be saved"
+    measure(page)
+    assert root.get_attribute("data-stale") is None
+    assert "with your changes to picture and model: parachute then has" in about.inner_text()
+    *_, expected = ablation_of(scene, read_wish(edits(page), scene))
+    assert f"logit of {expected.logit:.2f}" in about.inner_text()
+    first_layer = page.locator(f"#laboratory-parts [data-cell='0,{scene.trace.heads + 1}']")
+    assert first_layer.inner_text() == f"{float(expected.logits[0, -1]):+.1f}".replace("-", "−")
+    changed(page, lambda: page.locator("#laboratory [data-part=undo]").click())
+    assert root.get_attribute("data-stale") is not None
+
+
+def measure(page):
+    page.locator("#laboratory-parts [data-part=run]").click()
+    page.wait_for_selector("#laboratory-parts [data-state=running]")
+    page.wait_for_selector("#laboratory-parts [data-state=complete]")
+
+
+@pytest.mark.parametrize("end", ["[data-part=stop]", "[data-cell='0,0']"], ids=["cancelled", "something is changed"])
+def test_an_ablation_ends_where_it_is(page, scene, monkeypatch, end):
     variants = ablation._variants
 
     def slow(*arguments):
@@ -170,7 +250,7 @@ def test_an_ablation_can_be_cancelled(page, scene, monkeypatch):
     monkeypatch.setattr(ablation, "_variants", slow)
     page.locator("#laboratory-parts [data-part=run]").click()
     page.wait_for_function("document.querySelector('#laboratory-parts [data-part=progress]').value > 0")
-    page.locator("#laboratory-parts [data-part=stop]").click()
+    page.locator(f"#laboratory-parts {end}").click()
     page.wait_for_selector("#laboratory-parts [data-state=ready]")
     page.wait_for_timeout(4000)
     filled = [text for text in page.locator("#laboratory-parts [data-cell]").all_inner_texts() if text]
