@@ -123,6 +123,7 @@ function draw() {
     const loss = lossOf(layer, column);
     button.setAttribute("aria-pressed", isOff(layer, column));
     button.setAttribute("aria-label", `${nameOf(layer, column)}, ${t(isOff(layer, column) ? "is_off" : "is_on")}${loss === null ? "" : `, ${signed(loss)}`}`);
+    button.toggleAttribute("data-measured", loss !== null);
     const pixel = loss === null ? null : table[Math.round(127.5 + (127.5 * loss) / edge)];
     button.style.backgroundColor = pixel === null ? "" : `rgb(${pixel & 255} ${(pixel >> 8) & 255} ${(pixel >> 16) & 255})`;
     button.style.color = loss !== null && Math.abs(loss) > 0.55 * edge ? "#fff" : loss === null ? "" : "#111";
