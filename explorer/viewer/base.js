@@ -257,13 +257,31 @@ const vit = (() => {
     document.addEventListener(type, wrapped);
   }
 
-  /** Offers a canvas as a PNG download. */
-  function savePng(canvas, name) {
+  /** Offers a canvas as a PNG download that carries `about`, a plain object saying what it shows, and the date. */
+  function savePng(canvas, name, about) {
     canvas.toBlob((blob) => {
-      const link = element("a", { href: URL.createObjectURL(blob), download: name });
+      const file = withManifest(blob, { ...about, date: new Date().toISOString() });
+      const link = element("a", { href: URL.createObjectURL(file), download: name });
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     });
+  }
+
+  /** A PNG with `manifest` as JSON in an iTXt chunk (UTF-8, keyword "vit-explorer") behind IHDR, which ends at byte 33. */
+  function withManifest(png, manifest) {
+    // keyword, NUL, uncompressed, method 0, no language, no translated keyword, text: PNG specification, 11.3.3.4
+    const chunk = new TextEncoder().encode(`iTXtvit-explorer\0\0\0\0\0${JSON.stringify(manifest)}`);
+    const word = (number) => Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number);
+    return new Blob([png.slice(0, 33), word(chunk.length - 4), chunk, word(crc32(chunk)), png.slice(33)], { type: png.type });
+  }
+
+  function crc32(bytes) {
+    let crc = -1;
+    for (const byte of bytes) {
+      crc ^= byte;
+      for (let bit = 0; bit < 8; bit++) crc = (crc >>> 1) ^ (crc & 1 ? 0xedb88320 : 0);
+    }
+    return ~crc;
   }
 
   return { colours, faded, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,

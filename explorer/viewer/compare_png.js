@@ -38,5 +38,13 @@ function exportComparison() {
   let line = 3 * gap + height + 92;
   write([part.reading.textContent, part.rule.textContent].join("  "), gap, line);
   for (const [key, text] of Object.entries(view.facts)) write(`${t(key)}: ${text}`, gap, (line += 24));
-  vit.savePng(canvas, `${name}.png`);
+  const { cell, prefix, smooth, opacity } = chosen;
+  const side = ({ value }, index) => ({
+    name: vit.localise(value.name, lang), caption: vit.localise(value.caption, lang), grid: value.grid,
+    layer: chosen.layer[index], panel: chosen.panel[index],
+  });
+  vit.savePng(canvas, `${name}.png`, {
+    viewer: name, sides: view.sides.map(side), patch: cell, special_token: cell < 0 ? prefix : null, // of A
+    reading: part.reading.textContent, facts: view.facts, smooth, opacity,
+  });
 }

@@ -58,5 +58,9 @@ function exportPng() {
     write(top.join("   "), 0, y + 132, 15);
   }
   write(part.artefacts.textContent, 0, y + 162, 15);
-  vit.savePng(canvas, `inside-${chosen.map}-state${chosen.state}.png`);
+  const { state, map, query, joint, without, smooth, opacity } = chosen;
+  vit.savePng(canvas, `inside-${map}-state${state}.png`, {
+    viewer, caption: vit.localise(value.caption, lang), map, state, state_name: stateName(state), query, joint, without,
+    smooth, opacity, grid: value.grid,
+  });
 }

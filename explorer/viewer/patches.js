@@ -341,7 +341,12 @@ find(".slider").addEventListener("input", () => {
   setTime(time());
 });
 find(".png").addEventListener("click", () => {
-  if (scene) vit.savePng(patchesPng(), `patches-token${shown()}.png`);
+  if (!scene) return;
+  const { grid, image_size, patch_size, channels, width, box, picture } = scene, token = shown();
+  vit.savePng(patchesPng(), `patches-token${token}.png`, {
+    viewer: vit.nameOf(element, props), token, patch: cellOf(token), // below zero: a special token
+    grid, image_size, patch_size, channels, width, crop_box: box, picture_size: picture.size,
+  });
 });
 find(".show-norms").addEventListener("change", () => scene && showNorms());
 for (const [name, target] of [[".original", ".crop"], [".seen", ".seen"]]) {

@@ -338,6 +338,9 @@ for (const name of ["viridis", "magma", "diverging", "grey"]) {
   find(".colours").append(vit.element("option", { value: name }, t(name)));
 }
 find(".colours").addEventListener("change", (event) => choose("colours", event.target.value));
-find(".png").addEventListener("click", () => panels.length && vit.savePng(saved(), "position-similarity.png"));
+find(".png").addEventListener("click", () => panels.length && vit.savePng(saved(), "position-similarity.png", {
+  viewer: vit.nameOf(element, props), ...choice,
+  panels: panels.map((panel) => ({ name: panel.name, grid: panel.grid, position: cellOf(panel) })),
+}));
 watch("value", load);
 load();

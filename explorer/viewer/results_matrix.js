@@ -306,7 +306,11 @@ find(".png").addEventListener("click", () => {
   const whole = Math.ceil(shape.margin + size * count), ratio = whole < 2000 ? 2 : 1;
   sheet.width = sheet.height = whole * ratio;
   paint(sheet.getContext("2d"), { width: whole, height: whole, left: 0, top: 0, ratio }, { ...shape, size, labelled: size >= 9 }, palette());
-  vit.savePng(sheet, `${t("file")}-${data.split}.png`);
+  const { title, split, classes, note } = props.value;
+  vit.savePng(sheet, `${t("file")}-${data.split}.png`, {
+    viewer: vit.nameOf(element, props), title: vit.localise(title, lang), note: vit.localise(note, lang), split, classes,
+    order: "rows: true class, columns: predicted class",
+  });
 });
 find(".csv").addEventListener("click", () => {
   const quoted = (text) => `"${(/^[=+\-@\t\r]/.test(text) ? "'" : "") + text.replaceAll('"', '""')}"`; // no formula for a spreadsheet

@@ -47,7 +47,11 @@ function show() {
 }
 
 find(".png").addEventListener("click", () => {
-  vit.savePng(drawTable(root), `${props.value.name}.png`);
+  const { name, title, caption, corner, head, rows, progress } = props.value;
+  vit.savePng(drawTable(root), `${name}.png`, {
+    viewer: vit.nameOf(element, props), title: say(title), caption, corner: say(corner), columns: head.map(say),
+    rows: rows.map((row) => ({ head: say(row.head), cells: row.cells.map(({ text }) => say(text)) })), progress: say(progress?.text),
+  });
 });
 watch("value", show);
 show();

@@ -1,5 +1,7 @@
 """Two sides and their difference in a real Chromium; the numbers against numpy."""
 
+import json
+
 import gradio as gr
 import numpy as np
 import pytest
@@ -148,6 +150,9 @@ def test_names_are_text_and_a_picture_can_be_saved(open_page, app):
     with Image.open(download.value.path()) as saved:
         assert saved.width > 1000
         assert np.asarray(saved.convert("RGB")).std() > 5
+        about = json.loads(saved.text["vit-explorer"])
+    assert about["sides"][1]["name"] == STRANGE
+    assert about["facts"]["largest"] == fact(page, "largest")
 
 
 def test_a_narrow_screen_does_not_scroll_sideways(open_page, app):

@@ -276,7 +276,9 @@ def test_what_is_shown_is_saved_as_a_png(open_patches):
     with page.expect_download() as download:
         page.locator("#view .png").click()
     assert download.value.suggested_filename == "patches-token7.png"
-    saved = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    with Image.open(download.value.path()) as picture:
+        saved, about = np.asarray(picture.convert("RGB")), json.loads(picture.text["vit-explorer"])
+    assert (about["token"], about["crop_box"]) == (7, made["box"])
     seen = np.asarray(Image.open(made["seen"]["path"]))  # 16 x 24 pixels, drawn 560 wide from (624, 60)
     scale = 560 / 24
     for row, column in ((2, 3), (10, 5), (5, 12)):

@@ -1,11 +1,13 @@
 """PositionsView: what the browser reads out equals what numpy computes, hovered without a request."""
 
+import json
 import re
 import urllib.request
 
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 
 from explorer.viewer.positions import PositionsView, pack_embeddings, positions_value, similarity_range
 
@@ -186,7 +188,10 @@ def test_a_large_grid_keeps_the_place_and_saves_a_png(open_maps):
     assert facts(page, 0)[0].startswith("row 35, column 35")
     with page.expect_download() as download:
         page.locator("#view .png").click()
-    assert download.value.path().read_bytes().startswith(b"\x89PNG")
+    with Image.open(download.value.path()) as saved:
+        about = json.loads(saved.text["vit-explorer"])
+    panel = about["panels"][0]
+    assert (about["kind"], panel["grid"], panel["position"]) == ("cosine", [40, 40], 35 * 40 + 35)
 
 
 @pytest.mark.parametrize("status", [403, 404])
