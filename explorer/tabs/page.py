@@ -197,7 +197,7 @@ def _fill(
             shown.append(gr.skip())
             values.extend(gr.skip() for _ in tab.outputs)
         else:
-            _LATEST.ask((request.session_hash, tab.name))
+            _LATEST.ask(_asker(request, tab))
             made = tab.show(scene, request, *own)
             shown.append(Shown.of(key, made))
             values.extend(made)
@@ -209,7 +209,7 @@ def _later(tab: Tab) -> Callable:
     def fill_later(request: gr.Request, choice: ModelChoice, picture_file: str | None, *own):
         if not picture_file:
             return
-        wanted = _LATEST.still((request.session_hash, tab.name))
+        wanted = _LATEST.still(_asker(request, tab))
         with closing(tab.show_later(look(choice, picture_file), request, *own)) as steps:
             for values in steps:
                 if not wanted():
@@ -217,6 +217,11 @@ def _later(tab: Tab) -> Callable:
                 yield values
 
     return fill_later
+
+
+def _asker(request: gr.Request | None, tab: Tab) -> tuple[str | None, str]:
+    """One browser's view of one tab."""
+    return request and request.session_hash, tab.name
 
 
 def _shares(tabs: Sequence[Tab], controls: Sequence) -> list[list]:
