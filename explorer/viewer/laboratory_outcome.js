@@ -146,5 +146,9 @@ function savePng() {
     write(`${vit.number(p, "percent")}  ${label}`, gap + index * (size + gap), 56 + size + 66 + 24 * row, 16);
   }));
   write(part.watched.textContent, gap, 56 + size + 66 + 24 * 5 + 20, 16, 3 * size);
-  vit.savePng(canvas, `laboratory-${chosen}.png`);
+  const { caption, grids, of, top, watched, dropped, carried, note } = view;
+  vit.savePng(canvas, `laboratory-${chosen}.png`, {
+    viewer: vit.nameOf(element, props), caption: vit.localise(caption, lang), map: chosen,
+    layer: chosen === "attention" ? layer : null, grids, edits: of, top, watched, dropped, carried, note,
+  });
 }
