@@ -260,7 +260,9 @@ def _checked(sanity: Sanity | None) -> dict[str, dict]:
         return {}
     judged = zip(sanity.methods, sanity.lowest, sanity.marked, strict=True)
     return {
-        name: cell(both("truth_hardly" if marked else "truth_follows", lowest=_number(lowest)), mark=marked)
+        name: cell("–", title=both("truth_undefined"))
+        if math.isnan(lowest)
+        else cell(both("truth_hardly" if marked else "truth_follows", lowest=_number(lowest)), mark=marked)
         for name, lowest, marked in judged
     }
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from explorer.leaderboard import leaderboard
-from explorer.sanity import sanity
+from explorer.sanity import Sanity, sanity
 from explorer.session import ModelChoice, look
 from explorer.tabs import truth, truth_values
 from explorer.tabs.truth_values import Asked
@@ -155,3 +155,15 @@ def test_a_class_that_the_next_model_does_not_have_is_told_and_left(scene_of, mo
     shown = truth._show(scene_of(), None, "<i>parachute</i>", *CONTROLS)
     assert "&lt;i&gt;parachute" in told[0]
     assert shown[5].value == ""
+
+
+def test_a_map_without_an_order_gets_no_verdict():
+    columns = np.array([[0.9, 0.8], [np.nan, 0.1], [0.1, 0.2]])
+    checked = truth_values._checked(
+        Sanity(("a", "b", "c"), ("head", "embedding"), ("head", "embedding"), columns, columns)
+    )
+    assert checked["a"]["mark"]
+    assert checked["a"]["text"]["en"].startswith("HARDLY (0.80")
+    assert checked["b"]["text"] == "–"
+    assert "no order" in checked["b"]["title"]["en"]
+    assert checked["c"]["text"]["en"].startswith("yes (0.10")

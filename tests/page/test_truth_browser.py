@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from explorer.export import load_npz
 from explorer.methods import METHODS
@@ -15,8 +16,10 @@ LONG = 120_000  # milliseconds, on a busy machine
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    def make(classes=2):
+    def make(classes=2, seed=None):
         config = ViTConfig(image_size=32, patch_size=8, width=32, depth=2, heads=2, mlp_width=48, classes=classes)
+        if seed is not None:
+            torch.manual_seed(seed)
         model = VisionTransformer(config, labels=["<b id=injected>cat</b>", "dog"][:classes]).eval()
         model.requires_grad_(False)
         for parameter in model.parameters():
@@ -47,7 +50,7 @@ def rows(page, table):
 
 
 def test_measure_check_and_take_away(open_page, served, checkpoint, tmp_path):
-    page = opened(open_page, served, checkpoint())
+    page = opened(open_page, served, checkpoint(seed=0))  # with some weights a map is constant, and has no verdict
     assert "Measure all methods" in page.locator("#truth-table .doing p").inner_text()
     page.locator("#measure").click()
     page.wait_for_selector("#truth-table [data-state=ready]")
