@@ -23,7 +23,7 @@ from explorer.tabs.picture import Picture
 from explorer.tabs.progress import told
 from explorer.tabs.store import STORE, both
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import TEXT, say, words
+from explorer.tabs.text import TEXT, language_of, say, words
 from explorer.viewer.compare import CompareViewer, compare_value
 from explorer.viewer.component import Caption
 from explorer.viewer.scene_bar import SceneBar
@@ -194,12 +194,12 @@ def sides(
 
 
 def _show(scene: Scene, request: gr.Request, kind: str, *controls) -> list:
-    """Both predictions, and the classes of A to choose from. `seq` changes with everything that the
-    maps show, which are made next."""
+    """Both predictions, and the classes of A to choose from. `seq` changes with every choice, since each
+    ends the work for the one before, also where the maps, which are made next, turn out to be the same."""
     both_sides = sides(scene, kind, *controls)
-    asked = "-".join(f"{side.scene.key}-{side.map}-{side.target}-{side.notice}" for side in both_sides)
+    seq = f"{scene.key}-{hash((language_of(request), kind, *controls))}"
     bars = [
-        {"seq": f"{kind}-{asked}", "top": side.scene.top(), "card": f"{letter}: {side.scene.name}", "note": ""}
+        {"seq": seq, "top": side.scene.top(), "card": f"{letter}: {side.scene.name}", "note": ""}
         for side, letter in _lettered(both_sides)
     ]
     if both_sides[0].scene.key == both_sides[1].scene.key:

@@ -17,6 +17,7 @@ from explorer.methods import METHODS, choices_of, looks_at_a_class
 from explorer.session import ModelChoice, Scene, look
 from explorer.tabs import explain_choices
 from explorer.tabs.errors import reason_of, said_plainly
+from explorer.tabs.latest import LATEST, asker, stopping
 from explorer.tabs.progress import followed
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
@@ -51,24 +52,31 @@ def build(choice: Component, picture: Component) -> Tab:
         with gr.Accordion(words("what"), open=False):
             gr.Markdown(words("about_explain"), elem_classes="about")
     inputs = [target, against, *controls.values()]
-    keys, private = tuple(controls), {"api_visibility": "private"}
+    keys = tuple(controls)
+
+    seen = [choice, picture, *inputs]
+    shown, in_place = [status, run, stop], {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
     @said_plainly
-    def compute(request: gr.Request, choice: ModelChoice, picture_file: str | None, *inputs):
-        yield from _compute(keys, request, choice, picture_file, *inputs)
+    def compute(request: gr.Request, *seen):
+        steps = _compute(keys, request, *seen)
+        if (yield from LATEST.answer(asker(request, "explain-slow"), seen, steps)) == "stopped":
+            yield gr.skip(), say(request, "explain_stopped"), *_buttons(running=False)
 
-    started = run.click(
+    def changed(request: gr.Request, *seen) -> list:
+        LATEST.ask(asker(request, "explain-slow"), seen)
+        return ["", *_buttons(running=False)]
+
+    run.click(
         compute,
-        [choice, picture, *inputs],
-        [viewer, status, run, stop],
+        seen,
+        [viewer, *shown],
+        api_visibility="private",
         show_progress="hidden",
-        **private,
+        trigger_mode="multiple",
     )
-    # What comes next would be of another picture, class or choice. Gradio loses what an event answers that cancels too.
-    changes = gr.on([each.change for each in (choice, picture, *inputs)], None, cancels=[started], **private)
-    stopped = stop.click(None, cancels=[started], **private)
-    for event, said in ((changes, _idle), (stopped, _stopped)):
-        event.then(said, None, [status, run, stop], show_progress="hidden", **private)
+    stop.click(stopping("explain-slow"), None, None, **in_place)
+    gr.on([each.change for each in seen], changed, seen, shown, **in_place)
     return Tab("explain", item, (viewer, target, against), partial(_show, keys), partial(_arrays, keys), inputs)
 
 
@@ -189,20 +197,17 @@ def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_f
                 for done, total in following:
                     name = say(request, f"method_{method}")
                     doing = say(request, "explain_doing", method=name, done=done, total=total)
-                    yield gr.skip(), doing, gr.Button(visible=False), gr.Button(visible=True)
+                    yield gr.skip(), doing, *_buttons(running=True)
             except ValueError as error:
                 failed[method] = {language: reason_of(error, language) for language in TEXT}
         yield asked.value(failed), gr.skip(), gr.skip(), gr.skip()
     ended = "explain_off" if asked.target is None else "explain_failed" if failed else "explain_done"
-    yield gr.skip(), say(request, ended), gr.Button(visible=True), gr.Button(visible=False)
+    yield gr.skip(), say(request, ended), *_buttons(running=False)
 
 
-def _stopped(request: gr.Request) -> list:
-    return [say(request, "explain_stopped"), gr.Button(visible=True), gr.Button(visible=False)]
-
-
-def _idle() -> list:
-    return ["", gr.Button(visible=True), gr.Button(visible=False)]
+def _buttons(running: bool) -> list[gr.Button]:
+    """Run and Stop, of which one is there."""
+    return [gr.Button(visible=not running), gr.Button(visible=running)]
 
 
 def _arrays(keys: Sequence, scene: Scene, state: dict, *inputs) -> tuple[dict, dict]:

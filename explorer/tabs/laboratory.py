@@ -25,6 +25,7 @@ from explorer.tabs.laboratory_edits import (
     read_wish,
     watched,
 )
+from explorer.tabs.latest import LATEST, asker, stopping
 from explorer.tabs.store import both, chosen_layer
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import say, words
@@ -64,8 +65,8 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         if not picture_file:
             return
         scene, about, steps = begin(request, choice, picture_file, event)
-        for step in steps:
-            yield parts_value(scene, step, about)
+        values = (parts_value(scene, step, about) for step in steps)
+        yield from LATEST.answer(asker(request, "ablation"), None, values)
 
     bench.edit(
         edit,
@@ -76,8 +77,8 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         show_progress_on=outcome,
         **EDIT,
     )
-    running = parts.ablate(run, [choice, picture], parts, trigger_mode="once", show_progress="hidden", **ABLATE)
-    parts.stop(None, cancels=[running], api_visibility="private")
+    parts.ablate(run, [choice, picture], parts, trigger_mode="multiple", show_progress="hidden", **ABLATE)
+    parts.stop(stopping("ablation"), None, None, queue=False, api_visibility="private")
     return Tab("laboratory", item, (bench, outcome, parts), _show, _arrays)
 
 

@@ -1,30 +1,80 @@
-"""Latest: which answer a browser waits for, so that long work for an earlier question can end by itself."""
+"""Latest: which answer a browser waits for, so that long work for an earlier question ends by itself.
+
+Gradio can cancel an event too, but drops one that begins again before the cancel has come through: a click on Run soon
+after Stop is lost. So work finds out here, between its steps, whether it is still wanted. Buttons that begin it have
+`trigger_mode="multiple"`: a newer run ends an older one.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Generator, Hashable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, Literal
 
-MOST = 1000  # browsers and tabs; work of one that is forgotten runs to its end
+import gradio as gr
+
+MOST = 1000  # askers that are remembered; work for one that is forgotten runs to its end
+
+Asker = tuple[str | None, Hashable]
+Ended = Literal["", "stale", "stopped"]
+
+
+@dataclass(frozen=True, eq=False)  # each is a question of its own
+class Question:
+    """What an asker asks; `of`: what everything in sight is of, None where that is not known."""
+
+    of: Any = None
+    stopped: bool = False
 
 
 class Latest:
-    """Counts the questions of each asker. (Gradio could cancel the event of an earlier one, but loses track of an event
-    that begins again while it does.)"""
+    """The latest question of each asker."""
 
     def __init__(self) -> None:
-        self._asked: OrderedDict[Hashable, int] = OrderedDict()
+        self._asked: OrderedDict[Asker, Question] = OrderedDict()
         self._lock = threading.Lock()
 
-    def ask(self, asker: Hashable) -> None:
-        """A new question, which makes earlier ones stale."""
+    def ask(self, asker: Asker, of: Any = None, stopped: bool = False) -> Question:
+        """A new question, which makes earlier ones stale; with `stopped` none is asked, and work is to say so."""
         with self._lock:
-            self._asked[asker] = self._asked.pop(asker, 0) + 1
+            self._asked.pop(asker, None)
+            self._asked[asker] = question = Question(of, stopped)
             if len(self._asked) > MOST:
                 self._asked.popitem(last=False)
+            return question
 
-    def still(self, asker: Hashable) -> Callable[[], bool]:
-        """Whether the asker has asked nothing else since now."""
-        now = self._asked.get(asker)
-        return lambda: self._asked.get(asker) in (now, None)
+    def answer(self, asker: Asker, of: Any, steps: Generator) -> Generator[Any, None, Ended]:
+        """Asks, yields what `steps` yield as long as nothing else is asked, and closes them; how that ended. Nothing is
+        done where what is in sight is no longer what this is `of`: it stood in a queue."""
+        with closing(steps):
+            before = self._asked.get(asker)
+            if before is not None and before.of not in (None, of):
+                return "stale"
+            question = self.ask(asker, of)
+            for step in steps:
+                now = self._asked.get(asker)
+                if now not in (question, None):
+                    return "stopped" if now.stopped else "stale"
+                yield step
+        return ""
+
+
+LATEST = Latest()
+
+
+def asker(request: gr.Request | None, name: Hashable) -> Asker:
+    """One browser page's work of that name."""
+    return request and request.session_hash, name
+
+
+def stopping(*names: Hashable) -> Callable[[gr.Request], None]:
+    """What a Stop button does: work of these names ends at its next step, and says that it was stopped."""
+
+    def stop(request: gr.Request) -> None:
+        for name in names:
+            LATEST.ask(asker(request, name), stopped=True)
+
+    return stop

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import gradio as gr
@@ -29,7 +28,7 @@ from explorer.tabs import (
 )
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
-from explorer.tabs.latest import Latest
+from explorer.tabs.latest import LATEST, asker, stopping
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture, told_once
 from explorer.tabs.shown import Shown
@@ -42,7 +41,6 @@ from explorer.viewer.scene_bar import SceneBar
 from training.runs import Runs
 
 CACHE_HOURS = 6
-_LATEST = Latest()
 CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 
@@ -140,7 +138,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 control.change(fill, **event)
         for tab in tabs:
             if tab.show_later:
-                later = tab.outputs[0].change(
+                tab.outputs[0].change(
                     _later(tab),
                     [*common, *tab.inputs],
                     tab.later_outputs,
@@ -148,9 +146,8 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     show_progress="hidden" if tab.stop else "minimal",
                     trigger_mode="always_last",
                 )
-                if tab.stop:  # Gradio loses what an event answers that cancels too
-                    stopped = tab.stop.click(None, cancels=[later], api_visibility="private")
-                    stopped.then(tab.stopped, None, tab.later_outputs, **in_place)
+                if tab.stop:
+                    tab.stop.click(stopping(tab.name), None, None, **in_place)
         save_button.click(
             save,
             [active, *common, viewer_states, *controls],
@@ -197,7 +194,7 @@ def _fill(
             shown.append(gr.skip())
             values.extend(gr.skip() for _ in tab.outputs)
         else:
-            _LATEST.ask(_asker(request, tab))
+            LATEST.ask(asker(request, tab.name), (choice, picture_file, *own))
             made = tab.show(scene, request, *own)
             shown.append(Shown.of(key, made))
             values.extend(made)
@@ -209,19 +206,12 @@ def _later(tab: Tab) -> Callable:
     def fill_later(request: gr.Request, choice: ModelChoice, picture_file: str | None, *own):
         if not picture_file:
             return
-        wanted = _LATEST.still(_asker(request, tab))
-        with closing(tab.show_later(look(choice, picture_file), request, *own)) as steps:
-            for values in steps:
-                if not wanted():
-                    return
-                yield values
+        seen = (choice, picture_file, *own)
+        steps = tab.show_later(look(choice, picture_file), request, *own)
+        if (yield from LATEST.answer(asker(request, tab.name), seen, steps)) == "stopped":
+            yield tab.stopped(request)
 
     return fill_later
-
-
-def _asker(request: gr.Request | None, tab: Tab) -> tuple[str | None, str]:
-    """One browser's view of one tab."""
-    return request and request.session_hash, tab.name
 
 
 def _shares(tabs: Sequence[Tab], controls: Sequence) -> list[list]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 
 import gradio as gr
@@ -18,6 +19,7 @@ from explorer.methods import METHODS
 from explorer.sanity import sanity
 from explorer.session import ModelChoice, Scene, look
 from explorer.tabs.errors import reason_of, said_plainly
+from explorer.tabs.latest import LATEST, Asker, asker, stopping
 from explorer.tabs.progress import followed
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
@@ -44,6 +46,8 @@ OFFERED = 100  # classes in the list, the most probable first; any other can be 
 AT_ONCE = 2  # measurements of all visitors together
 METHODS_FIRST = next(iter(METHODS))
 MOMENT = 0.4  # seconds between two drawings
+MEASURE, CHECK = "truth-measure", "truth-check"  # this tab's long work
+STOPPED = {"done": 0.0, "text": both("truth_stopped"), "running": False}
 
 
 def build(choice: gr.State, picture: Component) -> Tab:
@@ -109,65 +113,70 @@ def _wire(
 ) -> None:
     measure, check, stop, as_csv = buttons
     seen = [choice, picture, *inputs]
-    long = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "once"}
+    long = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
     long |= {"concurrency_id": "truth", "concurrency_limit": AT_ONCE}
-    running = [
-        measure.click(_measured, seen, [*shown, stop], **long),
-        check.click(_checked, seen, [*shown, stop], **long),
-    ]
-    # Two events, since Gradio loses the answer of one that cancels.
-    ended = stop.click(None, cancels=running, api_visibility="private")
-    ended.then(_stopped, seen, [*shown, stop], api_visibility="private", show_progress="hidden")
-    changes = [picture.change, choice.change, *(control.change for control in inputs)]
-    gr.on(changes, None, cancels=running, api_visibility="private")
+    in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    measure.click(_measured, seen, [*shown, stop], **long)
+    check.click(_checked, seen, [*shown, stop], **long)
+    stop.click(stopping(MEASURE, CHECK), None, None, **in_place)
+    gr.on([picture.change, choice.change, *(each.change for each in inputs)], _changed, seen, None, **in_place)
     as_csv.click(_csv, seen, file, api_visibility="private", show_progress_on=file)
 
 
 @said_plainly
-def _measured(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> Iterator[list]:
-    """The leaderboard as it grows; what is known already is shown at once."""
-    asked = _asked(request, choice, picture, controls)
-    if not asked.found.measured:
-        yield from _followed(asked, partial(measure, asked), _measuring)
-    yield [*_shown(asked), gr.Button(visible=False)]
+def _measured(request: gr.Request, *seen) -> Iterator[list]:
+    """The leaderboard as it grows."""
+    asked = _asked(request, *seen)
+    yield from _answered(asker(request, MEASURE), seen, asked, asked.found.measured, measure, _measuring)
 
 
 @said_plainly
-def _checked(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> Iterator[list]:
+def _checked(request: gr.Request, *seen) -> Iterator[list]:
     """The weight check as it goes down."""
-    asked = _asked(request, choice, picture, controls)
+    asked = _asked(request, *seen)
     known = asked.found.sanity
-    if not (known and known.complete):
-        yield from _followed(asked, partial(_check, asked), _checking)
-    yield [*_shown(asked), gr.Button(visible=False)]
+    yield from _answered(asker(request, CHECK), seen, asked, bool(known and known.complete), _check, _checking)
 
 
-@said_plainly
-def _stopped(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> list:
-    asked = _asked(request, choice, picture, controls)
-    told = {"done": 0.0, "text": both("truth_stopped"), "running": False}
-    return [*_shown(asked, told), gr.Button(visible=False)]
+def _answered(
+    who: Asker,
+    seen: tuple,
+    asked: Asked,
+    known: bool,
+    work: Callable[[Asked, Progress], None],
+    told: Callable[[Found], dict],
+) -> Iterator[list]:
+    """What the page shows every moment while `work` runs, or at once where its result is `known`."""
+
+    def pages() -> Iterator[list]:
+        with closing(followed(partial(work, asked), MOMENT)) as steps:
+            for _ in steps:
+                yield [*_shown(asked, told(asked.found)), gr.Button(visible=True)]
+
+    ended = "" if known else (yield from LATEST.answer(who, seen, pages()))
+    if ended != "stale":
+        yield [*_shown(asked, STOPPED if ended else None), gr.Button(visible=False)]
+
+
+def _changed(request: gr.Request, *seen) -> None:
+    """What is under way is of something else now."""
+    for name in (MEASURE, CHECK):
+        LATEST.ask(asker(request, name), seen)
 
 
 @said_plainly
 def _csv(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> gr.File:
-    asked = _asked(request, choice, picture, controls)
+    asked = _asked(request, choice, picture, *controls)
     manifest = manifest_for(asked.scene.model, asked.scene.picture_hash, view="truth", **arrays_of(asked)[1])
     manifest["model"] = asked.scene.name  # not its source, which may be a path on this computer
     path = save_bytes_to_cache(csv_of(asked, manifest).encode(), "vit-explorer-truth.csv", get_upload_folder())
     return gr.File(path, visible=True)
 
 
-def _asked(request: gr.Request, choice: ModelChoice, picture: str | None, controls: Sequence) -> Asked:
+def _asked(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> Asked:
     if not picture:
         raise ValueError(say(request, "need_picture"))
     return Asked.of(look(choice, picture), *controls)
-
-
-def _followed(asked: Asked, work: Callable[[Progress], None], told: Callable[[Found], dict]) -> Iterator[list]:
-    """What the page shows every moment while `work` runs; it ends soon after the visitor stops it."""
-    for _ in followed(work, MOMENT):
-        yield [*_shown(asked, told(asked.found)), gr.Button(visible=True)]
 
 
 def measure(asked: Asked, progress: Progress) -> None:

@@ -170,3 +170,29 @@ def test_a_slow_map_can_be_stopped(page, monkeypatch):
     page.get_by_role("option", name="LeGrad", exact=True).click()  # another choice ends it as well
     monkeypatch.undo()
     page.wait_for_function("document.querySelector('#compare [data-side=b] figcaption').innerText.includes('LeGrad')")
+
+
+def test_naming_the_class_that_is_shown_lets_a_slow_map_come(page, monkeypatch):
+    let_go = threading.Event()
+
+    def slow(scene, method, target, progress=None, **choices):
+        for done in range(600):
+            progress(done, 600)
+            if let_go.wait(0.05):
+                break
+        return explained(scene, "relevance", target)
+
+    monkeypatch.setattr(compare, "explained", slow)
+    before = seq(page)
+    page.locator("#compare-map-b input").click()
+    page.get_by_role("option", name="Occlusion", exact=True).click()
+    page.locator("#compare-work").get_by_text("of 600 passes").wait_for()
+    field = page.locator("#compare-class input")
+    field.fill("parachute")  # the predicted one: both sides are of it already
+    field.press("Enter")
+    field.press("Tab")
+    page.wait_for_timeout(1500)
+    let_go.set()
+    ready(page, before + 1)
+    assert caption(page, "b").startswith("B: Occlusion")
+    page.wait_for_function("!document.querySelector('#compare-work').innerText.includes('passes')")

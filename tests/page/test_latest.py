@@ -1,26 +1,68 @@
-"""Latest: earlier questions of the same browser are stale, and what is kept is bounded."""
+"""Latest: work for an earlier question ends by itself, says whether it was stopped, and what is kept is bounded."""
 
 from explorer.tabs import latest
 
 
-def test_a_new_question_makes_earlier_ones_stale_and_no_others():
+def ends(work):
+    """(what it yielded, how it ended)"""
+    steps = []
+    while True:
+        try:
+            steps.append(next(work))
+        except StopIteration as end:
+            return steps, end.value
+
+
+def counting(log, most=3):
+    try:
+        yield from range(most)
+    finally:
+        log.append("closed")
+
+
+def test_work_that_is_wanted_runs_to_its_end_and_is_closed():
+    asked, log = latest.Latest(), []
+    assert ends(asked.answer("one", "dog", counting(log))) == ([0, 1, 2], "")
+    assert log == ["closed"]
+
+
+def test_a_new_question_ends_earlier_work_and_no_other():
+    asked, log = latest.Latest(), []
+    first, other = asked.answer("one", "dog", counting(log)), asked.answer("other", "dog", counting([]))
+    assert (next(first), next(other)) == (0, 0)
+    second = asked.answer("one", "dog", counting([]))
+    assert next(second) == 0
+    assert ends(first) == ([], "stale")
+    assert log == ["closed"]
+    assert ends(second) == ([1, 2], "")
+    assert ends(other) == ([1, 2], "")
+
+
+def test_work_that_is_stopped_says_so_and_can_begin_again_at_once():
     asked = latest.Latest()
-    asked.ask("one")
-    first = asked.still("one")
-    asked.ask("other")
-    assert first()
-    asked.ask("one")
-    second = asked.still("one")
-    assert not first()
-    assert second()
+    work = asked.answer("one", "dog", counting([]))
+    next(work)
+    asked.ask("one", stopped=True)
+    again = asked.answer("one", "dog", counting([]))
+    assert next(again) == 0, "before the first has ended"
+    assert ends(work) == ([], "stale")
+    asked.ask("one", stopped=True)
+    assert ends(again) == ([], "stopped")
+
+
+def test_what_stood_in_a_queue_does_not_begin_when_something_else_is_in_sight():
+    asked = latest.Latest()
+    asked.ask("one", of="cat")
+    assert ends(asked.answer("one", "dog", counting([]))) == ([], "stale")
+    assert ends(asked.answer("one", "cat", counting([]))) == ([0, 1, 2], "")
 
 
 def test_what_is_kept_is_bounded_and_what_is_forgotten_goes_on(monkeypatch):
     monkeypatch.setattr(latest, "MOST", 3)
     asked = latest.Latest()
-    asked.ask("first")
-    still = asked.still("first")
+    work = asked.answer("first", None, counting([]))
+    next(work)
     for index in range(5):
         asked.ask(index)
     assert len(asked._asked) == 3
-    assert still()
+    assert ends(work) == ([1, 2], "")

@@ -112,6 +112,11 @@ def test_stopping_in_the_middle_keeps_what_there_is(open_page, served, checkpoin
     page.wait_for_timeout(2500)
     assert len(told) == so_far  # the server has stopped as well
     assert not told[-1].curves.complete
+    for _ in range(3):  # begun again at once, it begins
+        page.locator("#measure").click()
+        page.wait_for_selector("#truth-table [data-state=running] tbody tr")
+        page.locator("#truth-stop").click()
+        page.get_by_text("Stopped. What had been measured").wait_for()
 
 
 def test_a_model_without_a_head_offers_nothing_that_cannot_work(open_page, served, checkpoint):

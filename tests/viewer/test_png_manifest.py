@@ -96,6 +96,7 @@ def test_a_map_says_layer_head_query_and_scale(open_page, url):
 def test_a_table_says_its_numbers_in_the_language_of_the_page(open_page, url):
     page = open_page(url, locale="zh-CN")
     page.wait_for_selector("#table [data-state=ready]")
+    page.wait_for_selector("#maps [data-state=ready]")
     size, manifest = saved(page, "#table .png")
     assert min(size) > 100
     assert manifest == {
