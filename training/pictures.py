@@ -8,7 +8,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from training.archives import is_archive_path, unpack
+from training.archive_members import Limits
+from training.archives import Progress, is_archive_path, unpack
 from training.datasets import cache_folder
 from training.files import as_text, files_below
 from training.layout import is_picture
@@ -41,13 +42,14 @@ class Pictures:
         return [i * have // count for i in sorted(range(count), key=lambda i: i * GOLDEN % 1)]
 
 
-def pictures_of(source: Path) -> Pictures:
-    """ValueError for what is neither a folder nor an archive, or holds no picture."""
+def pictures_of(source: Path, progress: Progress | None = None, limits: Limits | None = None) -> Pictures:
+    """`progress` and `limits`: see `training.archives.unpack`. ValueError for what is neither a folder nor an archive,
+    or holds no picture; DataError for an archive that is damaged, hostile or beyond `limits`."""
     if source.is_dir():
         names, _ = files_below(source)
         store: Store = FileStore(source, names)
     elif source.is_file() and is_archive_path(source):
-        unpacked = unpack(source, cache_folder() / ".unpacked")
+        unpacked = unpack(source, cache_folder() / ".unpacked", progress, limits)
         names, store = unpacked.names, unpacked.store
     else:
         raise ValueError(f"{source} is neither a folder nor an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.bz2)")

@@ -30,6 +30,7 @@ from explorer.tabs.tab import Tab
 from explorer.tabs.text import language_of, say, words
 from explorer.viewer.plot import PlotlyView, plot_value
 from explorer.viewer.scene_bar import SceneBar
+from training.archive_members import Limits
 from training.archives import ENDINGS, is_archive_path
 from training.pictures import pictures_of
 from vit_model.picture import picture_hash, read_picture
@@ -38,6 +39,7 @@ FILTERS = 28  # as many as the paper shows
 MAX_PICTURES = 64
 SHOWN = 12  # pictures with their rollouts
 MAX_MOSAIC = 784  # positions; a mosaic of more has maps too small to read
+VISITORS = Limits(members=20_000, total_bytes=2 * 2**30)  # of an archive, where the page is open to others
 Files = Sequence[str] | None
 
 
@@ -111,8 +113,18 @@ def build(local_paths: bool) -> Tab:
 
     folder.submit(choose, folder, chosen, api_visibility="private", show_progress="hidden")
     later = (status, rollouts, distance, stop)
+    limits = Limits() if local_paths else VISITORS
     return Tab(
-        "figures", item, (head, filters, positions), _show, _arrays, (files, chosen), later, _later, stop, _stopped
+        "figures",
+        item,
+        (head, filters, positions),
+        _show,
+        partial(_arrays, limits),
+        (files, chosen),
+        later,
+        partial(_later, limits),
+        stop,
+        _stopped,
     )
 
 
@@ -146,19 +158,18 @@ def _show(scene: Scene, request: gr.Request, files: Files, folder: str) -> list:
     return [head, filters, mosaic]
 
 
-def _later(scene: Scene, request: gr.Request, files: Files, folder: str) -> Iterator[list]:
+def _later(limits: Limits, scene: Scene, request: gr.Request, files: Files, folder: str) -> Iterator[list]:
     """What the model does with pictures: the visitor's, or the one in sight and the examples."""
-    sources = Sources.of(files, folder)
 
     def tell(done: int, total: int) -> list:
-        return [
-            say(request, "figures_doing", done=done, total=total),
-            gr.skip(),
-            gr.skip(),
-            gr.Button(visible=total > 1),
-        ]
+        doing = "figures_doing" if total else "figures_reading"
+        return [say(request, doing, done=done, total=total), gr.skip(), gr.skip(), gr.Button(visible=total != 1)]
 
-    seen, refused = yield from told(partial(sources.seen, scene), tell)
+    def work(progress: Progress) -> tuple[Sources, list[Seen], list[str]]:
+        sources = Sources.of(files, folder, limits, progress)
+        return sources, *sources.seen(scene, progress)
+
+    sources, seen, refused = yield from told(work, tell)
     said = say(request, "figures_over_own" if sources.own else "figures_over_examples", count=len(seen))
     if sources.found > MAX_PICTURES:
         said += " " + say(request, "figures_too_many", most=MAX_PICTURES, found=sources.found)
@@ -188,13 +199,15 @@ class Sources:
     own: bool
 
     @classmethod
-    def of(cls, files: Files, folder: str) -> Sources:
+    def of(cls, files: Files, folder: str, limits: Limits, progress: Progress | None = None) -> Sources:
         """Uploaded pictures, those in uploaded archives, and those below a folder of this computer; without any the
-        examples. DataError for an archive that is damaged or hostile, ValueError for one without pictures."""
+        examples. Reports (0, 0) while archives are read. DataError for an archive that is damaged, hostile or beyond
+        `limits`, ValueError for one without pictures."""
+        reading = progress and (lambda done, total, text: progress(0, 0))
         pictures = []
         for path in map(Path, [*(files or ()), *([folder] if folder else [])]):
             if path.is_dir() or is_archive_path(path):
-                many = pictures_of(path)
+                many = pictures_of(path, reading, limits)
                 pictures += [(name, partial(many.read, index)) for index, name in enumerate(many.names)]
             else:
                 pictures.append((path.name, partial(read_picture, path)))
@@ -227,9 +240,9 @@ def _plain(name: str) -> str:
     return "".join(character if character.isalnum() or character in " .-" else "_" for character in name[:60])
 
 
-def _arrays(scene: Scene, state: dict, files: Files, folder: str) -> tuple[dict, dict]:
+def _arrays(limits: Limits, scene: Scene, state: dict, files: Files, folder: str) -> tuple[dict, dict]:
     """The numbers of all four figures; distances and rollouts of every picture on its own."""
-    seen, _ = Sources.of(files, folder).seen(scene)
+    seen, _ = Sources.of(files, folder, limits).seen(scene)
     filters = patch_filters(scene.model, FILTERS)
     arrays = {
         "filters": filters.components.numpy(),
