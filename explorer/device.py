@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pickle
 import platform
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import wraps
+from typing import Any, TypeVar
 
 try:
     import spaces  # before CUDA is initialised, as ZeroGPU asks; only Hugging Face's Spaces have it
@@ -15,6 +18,7 @@ except ImportError:
 import torch
 
 Function = TypeVar("Function", bound=Callable)
+Steps = TypeVar("Steps", bound=Callable[..., Iterator])
 
 ZERO_GPU = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t")
 
@@ -27,6 +31,27 @@ def on_space() -> bool:
 def on_gpu(function: Function, seconds: int = 60) -> Function:
     """`spaces.GPU(duration=seconds)` where that package is there (a no-op off ZeroGPU), else the function itself."""
     return function if spaces is None else spaces.GPU(duration=seconds)(function)
+
+
+def steps_on_gpu(function: Steps, seconds: int = 60) -> Steps:
+    """`on_gpu` for a generator of anything that pickle takes. On ZeroGPU it runs in a forked worker, which may be gone
+    before a tensor in shared memory is read: what it yields comes as bytes."""
+    if not ZERO_GPU:
+        return function
+
+    @wraps(function)
+    def in_bytes(*arguments: Any) -> Iterator[bytes]:
+        for value in function(*arguments):
+            yield pickle.dumps(value)
+
+    lent = on_gpu(in_bytes, seconds)
+
+    def steps(*arguments: Any) -> Iterator[Any]:
+        with closing(lent(*arguments)) as values:
+            for value in values:
+                yield pickle.loads(value)
+
+    return steps
 
 
 def best_device() -> torch.device:

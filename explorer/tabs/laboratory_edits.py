@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,9 +14,10 @@ from torch import Tensor
 from explorer.ablation import Ablation, ablate
 from explorer.carried import Carried, carried_over
 from explorer.classes import class_index
+from explorer.device import ZERO_GPU, steps_on_gpu
 from explorer.edits import Edited, Edits, PatchEdit, apply_edits
 from explorer.rollout import rollout, rollout_matrices
-from explorer.session import MAX_PATCHES, Scene, look_at_size, parse_size, resized
+from explorer.session import MAX_PATCHES, ModelChoice, Scene, look_at_size, on_best_device, parse_size, resized
 from explorer.tokens import asking_row
 from vit_model import VisionTransformer
 from vit_model.errors import CodedError
@@ -129,8 +131,22 @@ def watched(scene: Scene, wish: Wish) -> int | None:
 def ablation_of(scene: Scene, wish: Wish) -> Iterator[Ablation]:
     """`ablate` of the edited model on the edited picture, for the class that is watched: what each part is worth as
     things are. Raises as `ablate`."""
+    target = watched(scene, wish)
+    if ZERO_GPU and target is not None:
+        seen = _seen_at(scene, wish)
+        return _ablations_on_zero_gpu(seen.choice, seen.pixels.numpy(), seen.resizing, wish.edits, target)
     edited, trace = _edited(scene, wish)
-    return ablate(edited.model, trace, watched(scene, wish))
+    return ablate(edited.model, trace, target)
+
+
+def _ablations(
+    choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None, edits: Edits, target: int
+) -> Iterator[Ablation]:
+    edited = apply_edits(*on_best_device(choice, pixels, resizing), edits)
+    yield from ablate(edited.model, edited.model.trace(edited.pixels), target)
+
+
+_ablations_on_zero_gpu = steps_on_gpu(_ablations)
 
 
 def difference(before: Tensor, after: Tensor) -> Tensor:
@@ -141,9 +157,13 @@ def difference(before: Tensor, after: Tensor) -> Tensor:
     return after - before.nan_to_num()
 
 
+def _seen_at(scene: Scene, wish: Wish) -> Scene:
+    return scene if wish.size is None else look_at_size(scene, wish.size, wish.method)
+
+
 def _edited(scene: Scene, wish: Wish) -> tuple[Edited, Trace]:
     """The edited model and picture, and their trace."""
-    seen = scene if wish.size is None else look_at_size(scene, wish.size, wish.method)
+    seen = _seen_at(scene, wish)
     edited = apply_edits(seen.model, seen.pixels.to(scene.trace.logits.device), wish.edits)
     unchanged = seen is scene and wish.edits == Edits()
     return edited, scene.trace if unchanged else edited.model.trace(edited.pixels)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from explorer.gradients import Progress
@@ -18,7 +19,8 @@ class StoppedError(Exception):
 
 
 def followed(work: Callable[[Progress], Result], seconds: float = 0.2) -> Generator[tuple[int, int], None, Result]:
-    """Runs work(progress) in a thread; yields the latest (done, of how many) every few moments and returns what it
+    """Runs work(progress) in a thread, where it sees the request as the caller does (ZeroGPU's quota is the visitor's);
+    yields the latest (done, of how many) every few moments and returns what it
     returned. When the generator is closed, which is what Gradio does on a cancel, the work ends at its next report."""
     stop, latest = threading.Event(), [(0, 1)]
 
@@ -28,7 +30,7 @@ def followed(work: Callable[[Progress], Result], seconds: float = 0.2) -> Genera
         latest[0] = (done, total)
 
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work, progress)
+        future = pool.submit(copy_context().run, work, progress)
         try:
             while not wait([future], seconds).done:
                 yield latest[0]

@@ -8,16 +8,18 @@ from contextlib import closing
 from functools import partial
 
 import gradio as gr
+import numpy as np
 from gradio.components import Component
 from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
+from explorer.device import ZERO_GPU, steps_on_gpu
 from explorer.export import manifest_for
 from explorer.gradients import Progress
 from explorer.leaderboard import leaderboard
 from explorer.methods import METHODS
 from explorer.sanity import sanity
-from explorer.session import ModelChoice, Scene, look
+from explorer.session import ModelChoice, Scene, look, on_best_device
 from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.latest import LATEST, Asker, asker, stopping
 from explorer.tabs.progress import followed
@@ -45,6 +47,7 @@ from vit_model.errors import CodedError
 OFFERED = 100  # classes in the list, the most probable first; any other can be typed
 AT_ONCE = 2  # measurements of all visitors together
 METHODS_FIRST = next(iter(METHODS))
+LENT = 120  # seconds of a ZeroGPU for one measurement
 MOMENT = 0.4  # seconds between two drawings
 MEASURE, CHECK = "truth-measure", "truth-check"  # this tab's long work
 STOPPED = {"done": 0.0, "text": both("truth_stopped"), "running": False}
@@ -181,19 +184,42 @@ def _asked(request: gr.Request, choice: ModelChoice, picture: str | None, *contr
 
 def measure(asked: Asked, progress: Progress) -> None:
     """The leaderboard of what is asked, kept as it grows. What `progress` raises ends it."""
-    model, trace = asked.scene.model, asked.scene.trace
-    pixels = asked.scene.pixels.to(trace.logits.device)
     how = {"methods": asked.methods, "steps": asked.steps, "value": asked.value, "seed": SEED}
-    for board in leaderboard(model, pixels, asked.target, trace=trace, progress=progress, **how):
-        asked.keep(board=board)
-        progress(0, 1)  # which ends the work where it was stopped
+    _kept(asked, "board", leaderboard, _boards_on_zero_gpu, how, progress, trace=asked.scene.trace)
 
 
 def _check(asked: Asked, progress: Progress) -> None:
-    pixels = asked.scene.pixels.to(asked.scene.trace.logits.device)
-    for found in sanity(asked.scene.model, pixels, asked.target, asked.methods, seed=SEED, progress=progress):
-        asked.keep(sanity=found)
-        progress(0, 1)
+    """The weight check of what is asked, as in `measure`."""
+    _kept(asked, "sanity", sanity, _checks_on_zero_gpu, {"methods": asked.methods, "seed": SEED}, progress)
+
+
+def _kept(
+    asked: Asked, name: str, method: Callable, lent: Callable, how: dict, progress: Progress, **local: object
+) -> None:
+    """Keeps each step of `method` under `name`; on ZeroGPU the steps of `lent`. `local`: what does not travel there."""
+    scene = asked.scene
+    if ZERO_GPU:
+        steps = lent(scene.choice, scene.pixels.numpy(), scene.resizing, asked.target, how)
+    else:
+        pixels = scene.pixels.to(scene.trace.logits.device)
+        steps = method(scene.model, pixels, asked.target, progress=progress, **how, **local)
+    with closing(steps):
+        for step in steps:
+            asked.keep(**{name: step})
+            progress(0, 1)  # which ends the work where it was stopped
+
+
+def _boards(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None, target: int, how: dict) -> Iterator:
+    model, moved = on_best_device(choice, pixels, resizing)
+    yield from leaderboard(model, moved, target, **how)
+
+
+def _checks(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None, target: int, how: dict) -> Iterator:
+    model, moved = on_best_device(choice, pixels, resizing)
+    yield from sanity(model, moved, target, **how)
+
+
+_boards_on_zero_gpu, _checks_on_zero_gpu = steps_on_gpu(_boards, LENT), steps_on_gpu(_checks, LENT)
 
 
 def _measuring(found: Found) -> dict:

@@ -111,14 +111,34 @@ def test_importing_app_needs_no_network_and_builds_the_page(tmp_path):
 
 ZERO_GPU = '''
 """A stand-in for Hugging Face's package that does what its documentation says of ZeroGPU: each call of a decorated
-function runs in a forked, daemonic process, and what it returns is pickled."""
+function runs in a forked, daemonic process, and what it returns, or a generator yields, is pickled."""
+import inspect
 import multiprocessing
+import pickle
 
 CALLS = []
 
 def GPU(function=None, duration=60):
     if function is None:
         return lambda decorated: GPU(decorated, duration)
+    if inspect.isgeneratorfunction(function):
+        def steps(*arguments):
+            context = multiprocessing.get_context("fork")
+            queue, end = context.SimpleQueue(), "the end"
+            def work():
+                for value in function(*arguments):
+                    queue.put(pickle.dumps(value))
+                queue.put(end)
+            process = context.Process(target=work, daemon=True)
+            process.start()
+            CALLS.append((function.__name__, duration))
+            try:
+                while (value := queue.get()) != end:
+                    yield pickle.loads(value)
+            finally:
+                process.kill()
+                process.join()
+        return steps
     def call(*arguments):
         context = multiprocessing.get_context("fork")
         queue = context.SimpleQueue()
@@ -149,6 +169,36 @@ seen = look_at_size(scene, (64, 128), "jax")
 torch.testing.assert_close(seen.trace.logits, seen.model(seen.pixels))
 gradients_of(seen, 3)
 assert spaces.CALLS[1:] == [("_gradients", 60), ("_trace", 60), ("_gradients", 60)], spaces.CALLS
+
+from explorer.ablation import ablate
+from explorer.leaderboard import leaderboard
+from explorer.tabs import laboratory_edits, truth
+from explorer.tabs.progress import StoppedError
+from explorer.tabs.truth_values import SEED, Asked
+
+del spaces.CALLS[:]
+*_, found = laboratory_edits.ablation_of(scene, laboratory_edits.read_wish({"size": "192"}, scene))
+larger = look_at_size(scene, (192, 192))
+*_, fresh = ablate(larger.model, larger.trace, int(scene.trace.logits[0].argmax()))
+torch.testing.assert_close(found.logits, fresh.logits, rtol=1e-4, atol=1e-4)
+assert ("_ablations", 60) in spaces.CALLS, spaces.CALLS
+del spaces.CALLS[:]
+asked = Asked.of(scene, "", ["rollout", "grad-cam"], 4, "probability")
+truth.measure(asked, lambda done, total: None)
+*_, fresh = leaderboard(scene.model, scene.pixels, asked.target, methods=asked.methods, steps=4, seed=SEED)
+assert asked.found.board.ranking == fresh.ranking and asked.found.board.curves.complete
+torch.testing.assert_close(asked.found.board.maps["grad-cam"], fresh.maps["grad-cam"])
+told = []
+def stop(done, total):
+    told.append(done)
+    if len(told) == 3:
+        raise StoppedError
+try:
+    truth._check(asked, stop)
+    raise AssertionError("not stopped")
+except StoppedError:
+    assert asked.found.sanity is not None and not asked.found.sanity.complete
+assert spaces.CALLS == [("_boards", 120), ("_checks", 120)], spaces.CALLS
 """
 
 
