@@ -33,7 +33,8 @@ def _filters(scene: Scene) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
 def _show(scene: Scene, request: gr.Request) -> list:
     filters, explained = _filters(scene)
     pixels = scene.pixels.to(scene.trace.logits.device)
-    return [patches_value(scene.model, scene.picture, pixels, scene.box, scene.trace, filters, explained)]
+    parts = (scene.model, scene.picture, pixels, scene.box, scene.trace)
+    return [patches_value(*parts, filters, explained, caption=scene.name)]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:

@@ -71,9 +71,8 @@ def _show(scene: Scene, request: gr.Request, size: str, method: str) -> list:
         {language: f"{text} {px} px" for language, text in both(key).items()}
         for key, px in zip(("native_positions", "new_positions"), sizes, strict=True)
     )
-    view = positions_value(
-        patch_positions(model), model.config.grid, patch_positions(other), other.config.grid, names=names
-    )
+    both_grids = (patch_positions(model), model.config.grid, patch_positions(other), other.config.grid)
+    view = positions_value(*both_grids, names=names, caption=scene.name)
     captions = [
         say(request, "compare_native", size=sizes[0]),
         say(request, "compare_new", size=sizes[1], method=say(request, f"method_{method}")),

@@ -344,7 +344,7 @@ find(".png").addEventListener("click", () => {
   if (!scene) return;
   const { grid, image_size, patch_size, channels, width, box, picture } = scene, token = shown();
   vit.savePng(patchesPng(), `patches-token${token}.png`, {
-    viewer: vit.nameOf(element, props), token, patch: cellOf(token), // below zero: a special token
+    viewer: vit.nameOf(element, props), caption: vit.localise(scene.caption, lang), token, patch: cellOf(token), // below zero: a special token
     grid, image_size, patch_size, channels, width, crop_box: box, picture_size: picture.size,
   });
 });

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from explorer.viewer.component import Component
+from explorer.viewer.component import Caption, Component
 from explorer.viewer.files import cached_file
 from explorer.viewer.pack import compress, pack
 from vit_model.config import ViTConfig
@@ -28,6 +28,7 @@ def patches_value(
     trace: Trace,
     filters: np.ndarray | None = None,
     explained: np.ndarray | None = None,
+    caption: Caption = "",
 ) -> dict:
     """A value for `PatchesView`.
 
@@ -35,6 +36,7 @@ def patches_value(
       `trace` is `model.trace(pixels)`
     - `filters` [n, ph, pw, 3]: principal components of the patch embedding's filters, on any scale (each is drawn with
       zero as mid-grey and its own largest magnitude as full colour); `explained` [n]: their shares of the variance
+    - `caption`: goes with a saved picture (say the model there)
 
     Norms are ||E x_p + b||, each patch's embedding before its position is added. Raises ValueError where filters and
     shares do not match.
@@ -58,6 +60,7 @@ def patches_value(
         "z0": {"file": cached_file(compress(pack(z0[None], (True,))), "z0.bin"), "shape": list(z0.shape)},
         "steps": pipeline(config),
         "filters": None if filters is None else _filters(filters, explained),
+        "caption": caption,
     }
 
 

@@ -339,7 +339,7 @@ for (const name of ["viridis", "magma", "diverging", "grey"]) {
 }
 find(".colours").addEventListener("change", (event) => choose("colours", event.target.value));
 find(".png").addEventListener("click", () => panels.length && vit.savePng(saved(), "position-similarity.png", {
-  viewer: vit.nameOf(element, props), ...choice,
+  viewer: vit.nameOf(element, props), caption: vit.localise(props.value.caption, lang), ...choice,
   panels: panels.map((panel) => ({ name: panel.name, grid: panel.grid, position: cellOf(panel) })),
 }));
 watch("value", load);

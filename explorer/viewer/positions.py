@@ -24,10 +24,12 @@ def positions_value(
     *,
     kind: Literal["cosine", "dot"] = "cosine",
     names: tuple[Caption, Caption] | None = None,
+    caption: Caption = "",
 ) -> dict:
     """A value for `PositionsView`: position embeddings [gh*gw, D], without prefix tokens, of one grid or of two.
 
-    `native` and `resampled` are tensors or arrays; `names` captions the two, each a string or {"en": ..., "zh": ...}.
+    `native` and `resampled` are tensors or arrays; `names` captions the two, each a string or {"en": ..., "zh": ...};
+    `caption` goes with a saved picture (say the model there).
     `kind` is what is shown first. Numbers in the browser are within 1e-4 of the float32 similarities (int16, scaled per
     position). ValueError where an array does not have a row per position, or holds a number that is not finite.
     """
@@ -38,7 +40,7 @@ def positions_value(
     default = ({"en": "Native", "zh": "原生"}, {"en": "Interpolated", "zh": "插值后"})
     given = [(native, native_grid)] + ([] if resampled is None else [(resampled, new_grid)])
     grids = [_grid(*pair, name) for pair, name in zip(given, names or default, strict=False)]
-    return {"grids": grids, "kind": kind}
+    return {"grids": grids, "kind": kind, "caption": caption}
 
 
 def pack_embeddings(embeddings: np.ndarray) -> bytes:

@@ -34,7 +34,7 @@ def value(seed=0, filters=True, **changes):
     bank = (
         (np.random.default_rng(1).normal(size=(5, 8, 8, 3)), np.array([0.5, 0.2, 0.1, 0.05, 0.01])) if filters else ()
     )
-    return patches_value(model, picture, pixels, box, model.trace(pixels), *bank)
+    return patches_value(model, picture, pixels, box, model.trace(pixels), *bank, caption="a <model>")
 
 
 def shapes(config):
@@ -278,7 +278,7 @@ def test_what_is_shown_is_saved_as_a_png(open_patches):
     assert download.value.suggested_filename == "patches-token7.png"
     with Image.open(download.value.path()) as picture:
         saved, about = np.asarray(picture.convert("RGB")), json.loads(picture.text["vit-explorer"])
-    assert (about["token"], about["crop_box"]) == (7, made["box"])
+    assert (about["caption"], about["token"], about["crop_box"]) == ("a <model>", 7, made["box"])
     seen = np.asarray(Image.open(made["seen"]["path"]))  # 16 x 24 pixels, drawn 560 wide from (624, 60)
     scale = 560 / 24
     for row, column in ((2, 3), (10, 5), (5, 12)):

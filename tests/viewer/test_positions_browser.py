@@ -65,7 +65,7 @@ def url():
                 EMBEDDINGS, NATIVE, RESAMPLED, NEW, names=("<b>Native</b>", {"en": "New", "zh": "新"})
             )
             view = PositionsView(value, elem_id="view")
-            large = positions_value(LARGE, (40, 40))
+            large = positions_value(LARGE, (40, 40), caption="a <model>")
             gr.Button("Large").click(lambda: large, None, view)
     _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
     yield address
@@ -191,6 +191,7 @@ def test_a_large_grid_keeps_the_place_and_saves_a_png(open_maps):
     with Image.open(download.value.path()) as saved:
         about = json.loads(saved.text["vit-explorer"])
     panel = about["panels"][0]
+    assert about["caption"] == "a <model>"
     assert (about["kind"], panel["grid"], panel["position"]) == ("cosine", [40, 40], 35 * 40 + 35)
 
 
