@@ -15,8 +15,8 @@ ORACLE = "relevance with stored attention (oracle)"
 
 
 def peaks(config: ViTConfig) -> dict:
-    """{"tokens", "peaks": {name: MiB above the loaded model}}. Each method begins with pixels
-    alone; a peak holds no more than the library's buffers from before."""
+    """{"tokens", "peaks": {name: MiB above the loaded model}}. Each method begins with pixels alone; a peak holds no
+    more than the library's buffers from before."""
     import torch
 
     from benchmarks.explain_oracles import with_stored_attention

@@ -1,8 +1,11 @@
 """Data-set repositories, fetched from a small Hub on this machine by huggingface_hub's real path."""
 
+from types import SimpleNamespace
+
 import huggingface_hub
 import numpy as np
 import pytest
+from huggingface_hub.utils import _http as http
 
 from tests.training.data_files import animals, split_animals, write_tar, write_zip
 from tests.vit_model.hub_server import HubServer, keep_to, point_to
@@ -147,7 +150,8 @@ def test_gated(server, opened):
     assert refusal(opened, "hf:owner/pets").startswith("owner/pets is gated: accept its terms on")
 
 
-def test_the_server_fails_on_the_way(server, opened):
+def test_the_server_fails_on_the_way(server, opened, monkeypatch):
+    monkeypatch.setattr(http, "time", SimpleNamespace(sleep=lambda seconds: None))  # between the client's five attempts
     server.refusals["/datasets/owner/pets/resolve"] = (500, "", "out of order")
     text = refusal(opened, "hf:owner/pets")
     assert text.startswith(f"owner/pets cannot be fetched from {server.url} (")
