@@ -18,7 +18,6 @@ from numbers import Integral
 
 import torch
 from torch import Tensor, nn
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from vit_model.errors import CodedError
 from vit_model.model import VisionTransformer
@@ -209,6 +208,8 @@ def _blurred(pixels: Tensor, patch_size: Sequence[int]) -> Tensor:
         min(2 * max(round(3 * deviation), 1) + 1, 2 * limit - 1)
         for deviation, limit in zip(deviations, limits, strict=True)
     ]
+    from torchvision.transforms.v2.functional import gaussian_blur  # here, as torchvision is slow to import
+
     return gaussian_blur(pixels, sizes, deviations)
 
 

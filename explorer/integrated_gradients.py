@@ -15,7 +15,6 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from explorer.classes import Class, chosen_classes
 from explorer.explanation import Explanation, over_patches
@@ -75,6 +74,8 @@ def _flat(level: float) -> Callable[[VisionTransformer, Tensor], Tensor]:
 def _blurred(model: VisionTransformer, pixels: Tensor) -> Tensor:
     """The picture itself, blurred by a twelfth of its shorter side."""
     sigma = min(pixels.shape[-2:]) / 12
+    from torchvision.transforms.v2.functional import gaussian_blur  # here, as torchvision is slow to import
+
     return gaussian_blur(pixels, [2 * int(2 * sigma) + 1] * 2, [sigma] * 2)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from training.config import RunConfig
 from training.randomness import generator
@@ -155,6 +155,8 @@ def _mix(x: Tensor, labels: Tensor, config: RunConfig, step: int, rows: slice) -
 def _randaugment(x: Tensor, config: RunConfig, step: int, rows: slice) -> Tensor:
     """RandAugment (arXiv 1909.13719) with torchvision's operations and magnitudes: pictures that drew the same
     operation go through it together."""
+    from torchvision.transforms.v2 import functional as tv  # here, as torchvision is slow to import
+
     draw = generator(config.seed, "augment", step, part=1)
     operations = draw.integers(len(OPERATIONS), size=(config.randaugment, config.batch))[:, rows]
     signs = draw.integers(2, size=(config.randaugment, config.batch))[:, rows]
@@ -166,29 +168,31 @@ def _randaugment(x: Tensor, config: RunConfig, step: int, rows: slice) -> Tensor
                 chosen = np.flatnonzero((drawn == number) & (sign == negative))
                 if len(chosen):
                     index = torch.from_numpy(chosen).to(x.device)
-                    x[index] = operation(x[index], strength * (-1 if negative else 1))
+                    x[index] = operation(tv, x[index], strength * (-1 if negative else 1))
     return x.float().div_(255)
 
 
-def _affine(x: Tensor, angle: float = 0.0, across: float = 0.0, down: float = 0.0, shear=(0.0, 0.0)) -> Tensor:
+def _affine(
+    tv: ModuleType, x: Tensor, angle: float = 0.0, across: float = 0.0, down: float = 0.0, shear=(0.0, 0.0)
+) -> Tensor:
     center = [0, 0] if any(shear) else None
     return tv.affine(x, angle, [round(across), round(down)], 1.0, list(shear), center=center)
 
 
-# name: function of (uint8 pictures, strength from -1 to 1); magnitudes as in torchvision.transforms.RandAugment.
+# Functions of (torchvision's functions, uint8 pictures, strength from -1 to 1); magnitudes as in its RandAugment.
 OPERATIONS = (
-    lambda x, m: x,
-    lambda x, m: _affine(x, shear=(math.degrees(math.atan(0.3 * m)), 0.0)),
-    lambda x, m: _affine(x, shear=(0.0, math.degrees(math.atan(0.3 * m)))),
-    lambda x, m: _affine(x, across=150 / 331 * x.shape[-1] * m),
-    lambda x, m: _affine(x, down=150 / 331 * x.shape[-2] * m),
-    lambda x, m: tv.rotate(x, 30 * m),
-    lambda x, m: tv.adjust_brightness(x, 1 + 0.9 * m),
-    lambda x, m: tv.adjust_saturation(x, 1 + 0.9 * m),
-    lambda x, m: tv.adjust_contrast(x, 1 + 0.9 * m),
-    lambda x, m: tv.adjust_sharpness(x, 1 + 0.9 * m),
-    lambda x, m: tv.posterize(x, 8 - round(4 * abs(m))),
-    lambda x, m: tv.solarize(x, 255 - 255 * abs(m)),
-    lambda x, m: tv.autocontrast(x),
-    lambda x, m: tv.equalize(x),
+    lambda tv, x, m: x,
+    lambda tv, x, m: _affine(tv, x, shear=(math.degrees(math.atan(0.3 * m)), 0.0)),
+    lambda tv, x, m: _affine(tv, x, shear=(0.0, math.degrees(math.atan(0.3 * m)))),
+    lambda tv, x, m: _affine(tv, x, across=150 / 331 * x.shape[-1] * m),
+    lambda tv, x, m: _affine(tv, x, down=150 / 331 * x.shape[-2] * m),
+    lambda tv, x, m: tv.rotate(x, 30 * m),
+    lambda tv, x, m: tv.adjust_brightness(x, 1 + 0.9 * m),
+    lambda tv, x, m: tv.adjust_saturation(x, 1 + 0.9 * m),
+    lambda tv, x, m: tv.adjust_contrast(x, 1 + 0.9 * m),
+    lambda tv, x, m: tv.adjust_sharpness(x, 1 + 0.9 * m),
+    lambda tv, x, m: tv.posterize(x, 8 - round(4 * abs(m))),
+    lambda tv, x, m: tv.solarize(x, 255 - 255 * abs(m)),
+    lambda tv, x, m: tv.autocontrast(x),
+    lambda tv, x, m: tv.equalize(x),
 )

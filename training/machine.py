@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 
 from training import parallel
 from training.jsonfile import write_json
@@ -25,7 +25,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,
-            "torchvision": torchvision.__version__,
+            "torchvision": version("torchvision"),
         }
         | ({"cuda": torch.version.cuda} if device.type == "cuda" and torch.version.cuda else {}),
     }

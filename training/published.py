@@ -1,6 +1,7 @@
 """CIFAR-10, CIFAR-100, Oxford-IIIT Pet and Flowers-102, downloaded from their publishers in torchvision's layout.
 
-Addresses and checksums are torchvision's. A folder that torchvision has filled already is used as it is.
+Addresses and checksums are torchvision's. A folder that torchvision has filled already is used as it is. It is imported
+where it is needed, as that takes a second of the page's start.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from torchvision.datasets import CIFAR10, CIFAR100, Flowers102, OxfordIIITPet
-from torchvision.datasets.utils import check_integrity
 
 from training.downloads import fetch
 from training.files import files_fingerprint
@@ -35,8 +34,8 @@ def published(name: str, cache: Path, progress: Progress | None = None) -> Pictu
 def is_published(name: str, cache: Path) -> bool:
     """Whether its pictures are in the folder `cache` already."""
     folders = {
-        "cifar10": (CIFAR10.base_folder,),
-        "cifar100": (CIFAR100.base_folder,),
+        "cifar10": ("cifar-10-batches-py",),
+        "cifar100": ("cifar-100-python",),
         "pets": ("oxford-iiit-pet/images", "oxford-iiit-pet/annotations"),
         "flowers102": ("flowers-102/jpg",),
     }
@@ -45,15 +44,17 @@ def is_published(name: str, cache: Path) -> bool:
 
 def cifar10(cache: Path, progress: Progress | None = None) -> PictureSet:
     """50,000 pictures to train on, 10,000 to test on, 32 x 32, ten classes; decoded already."""
-    return _cifar("cifar10", CIFAR10, cache, progress)
+    return _cifar("cifar10", "CIFAR10", cache, progress)
 
 
 def cifar100(cache: Path, progress: Progress | None = None) -> PictureSet:
-    return _cifar("cifar100", CIFAR100, cache, progress)
+    return _cifar("cifar100", "CIFAR100", cache, progress)
 
 
 def pets(cache: Path, progress: Progress | None = None) -> PictureSet:
     """Oxford-IIIT Pet: 37 breeds, the official trainval split to train on (3,680) and test (3,669)."""
+    from torchvision.datasets import OxfordIIITPet
+
     folder = cache / "oxford-iiit-pet"
     for url, md5 in OxfordIIITPet._RESOURCES:
         archive = folder / url.rpartition("/")[2]
@@ -71,6 +72,8 @@ def pets(cache: Path, progress: Progress | None = None) -> PictureSet:
 
 def flowers102(cache: Path, progress: Progress | None = None) -> PictureSet:
     """Flowers-102: the official train (1,020) and val (1,020) splits, ten pictures a class, and test (6,149)."""
+    from torchvision.datasets import Flowers102
+
     folder = cache / "flowers-102"
     base = Flowers102._download_url_prefix
     (images, labels, parts) = (Flowers102._file_dict[kind] for kind in ("image", "label", "setid"))
@@ -87,7 +90,11 @@ def flowers102(cache: Path, progress: Progress | None = None) -> PictureSet:
     return _files("flowers102", Flowers102.classes, splits, folder, names, cache, progress)
 
 
-def _cifar(source: str, kind: type[CIFAR10], cache: Path, progress: Progress | None) -> PictureSet:
+def _cifar(source: str, kind_name: str, cache: Path, progress: Progress | None) -> PictureSet:
+    from torchvision import datasets
+    from torchvision.datasets.utils import check_integrity
+
+    kind = getattr(datasets, kind_name)
     folder = cache / kind.base_folder
     files = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
     if not all(check_integrity(folder / name, md5) for name, md5 in files):

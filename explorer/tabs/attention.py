@@ -54,7 +54,7 @@ def _plots(scene: Scene, request: gr.Request) -> Iterator[list[dict]]:
     language = language_of(request)
     distance = attention_distance(scene.trace, scene.model.config.patch_size)
     figures = (distance_figure(distance, language), entropy_figure(attention_entropy(scene.trace), language))
-    yield [plot_value(figure, LINK) for figure in figures]
+    yield [plot_value(figure, LINK, scene.name) for figure in figures]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:

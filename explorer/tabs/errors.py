@@ -6,7 +6,7 @@ import html
 import inspect
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import wraps
 from pathlib import Path
 
@@ -23,13 +23,18 @@ _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("
 def said_plainly(function: Callable) -> Callable:
     """Turn the errors that users can cause (ValueError and its kin, memory, files) into a `gr.Error`. Faults of our own
     stay what they are. The function's positional arguments include its `request: gr.Request` (for the language). A
-    generator stays one."""
+    generator stays one, and where it yields nothing, changes nothing: Gradio would empty its outputs."""
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)
         def steps(*args, **kwargs):
-            with _in_plain_words(args):
-                yield from function(*args, **kwargs)
+            yielded = False
+            with _in_plain_words(args), closing(function(*args, **kwargs)) as values:
+                for value in values:
+                    yielded = True
+                    yield value
+            if not yielded:
+                yield gr.skip()
 
         return steps
 

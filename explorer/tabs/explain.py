@@ -63,9 +63,9 @@ def build(choice: Component, picture: Component) -> Tab:
         if (yield from LATEST.answer(asker(request, "explain-slow"), seen, steps)) == "stopped":
             yield gr.skip(), say(request, "explain_stopped"), *_buttons(running=False)
 
-    def changed(request: gr.Request, *seen) -> list:
-        LATEST.ask(asker(request, "explain-slow"), seen)
-        return ["", *_buttons(running=False)]
+    def changed(request: gr.Request, *seen) -> list | dict:
+        news = LATEST.sees(asker(request, "explain-slow"), seen)
+        return ["", *_buttons(running=False)] if news else gr.skip()
 
     run.click(
         compute,

@@ -177,10 +177,11 @@ def _later(limits: Limits, scene: Scene, request: gr.Request, files: Files, fold
         said += " " + say(request, "figures_shown", shown=SHOWN)
     if refused:
         said += " " + say(request, "figures_refused", names=", ".join(map(_plain, refused)))
+    distances = distance_figure(torch.stack([each.distance for each in seen]).mean(0), language_of(request))
     yield [
         said,
         rollout_sheet([(each.picture, each.rollout) for each in seen[:SHOWN]], across=2, side=240),
-        plot_value(distance_figure(torch.stack([each.distance for each in seen]).mean(0), language_of(request))),
+        plot_value(distances, caption=scene.name),
         gr.Button(visible=False),
     ]
 

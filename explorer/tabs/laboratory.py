@@ -56,16 +56,13 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         return outcome_value(outcome_of(scene, wish, layers), wish, request) | {"of": told}
 
     @said_plainly
-    def begin(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData):
-        scene = look(choice, picture_file)
-        told, wish = asked(event, scene)
-        return scene, {"of": told, "changed": wish.changes}, ablation_of(scene, wish)
-
     def run(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData) -> Iterator[Any]:
         if not picture_file:
             return
-        scene, about, steps = begin(request, choice, picture_file, event)
-        values = (parts_value(scene, step, about) for step in steps)
+        scene = look(choice, picture_file)
+        told, wish = asked(event, scene)
+        about = {"of": told, "changed": wish.changes}
+        values = (parts_value(scene, step, about) for step in ablation_of(scene, wish))
         yield from LATEST.answer(asker(request, "ablation"), None, values)
 
     bench.edit(

@@ -46,6 +46,15 @@ class Latest:
                 self._asked.popitem(last=False)
             return question
 
+    def sees(self, asker: Asker, of: Any) -> bool:
+        """What is in sight is `of` this now, so work for anything else is stale; whether that is news. It is not where
+        the click that began work for it came first."""
+        before = self._asked.get(asker)
+        if before is not None and not before.stopped and before.of == of:
+            return False
+        self.ask(asker, of)
+        return True
+
     def answer(self, asker: Asker, of: Any, steps: Generator) -> Generator[Any, None, Ended]:
         """Asks, yields what `steps` yield as long as nothing else is asked, and closes them; how that ended. Nothing is
         done where what is in sight is no longer what this is `of`: it stood in a queue."""

@@ -164,7 +164,7 @@ def _answered(
 def _changed(request: gr.Request, *seen) -> None:
     """What is under way is of something else now."""
     for name in (MEASURE, CHECK):
-        LATEST.ask(asker(request, name), seen)
+        LATEST.sees(asker(request, name), seen)
 
 
 @said_plainly

@@ -153,10 +153,11 @@ def curve_values(asked: Asked, found: Found) -> list[dict | None]:
         "probability": asked.value == "probability",
     }
     names = [name_of(name) for name in curves.names]
-    return [
-        plot_value(curves_figure(curves.share, getattr(curves, kind), names, title=_titled(asked, kind), **common))
+    figures = [
+        curves_figure(curves.share, getattr(curves, kind), names, title=_titled(asked, kind), **common)
         for kind in ("positive", "negative")
     ]
+    return [plot_value(figure, caption=asked.caption) for figure in figures]
 
 
 def matrix_value(asked: Asked, found: Found) -> dict | None:
@@ -193,7 +194,7 @@ def sanity_value(asked: Asked, found: Found) -> dict | None:
     steps = [both("truth_trained"), *(step_name(step) for step in found.sanity.planned)]
     words = {"x": both("truth_randomised"), "y": both("truth_correlation"), "title": _titled(asked, "sanity")}
     names = [name_of(name) for name in found.sanity.methods]
-    return plot_value(sanity_figure(found.sanity, names, steps, **words))
+    return plot_value(sanity_figure(found.sanity, names, steps, **words), caption=asked.caption)
 
 
 def name_of(method: str) -> dict[str, str]:

@@ -259,12 +259,15 @@ const vit = (() => {
 
   /** Offers a canvas as a PNG download that carries `about`, a plain object saying what it shows, and the date. */
   function savePng(canvas, name, about) {
-    canvas.toBlob((blob) => {
-      const file = withManifest(blob, { ...about, date: new Date().toISOString() });
-      const link = element("a", { href: URL.createObjectURL(file), download: name });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-    });
+    canvas.toBlob((png) => offerPng(png, name, about));
+  }
+
+  /** `savePng` of a PNG that is there already, as a Blob. */
+  function offerPng(png, name, about) {
+    const file = withManifest(png, { ...about, date: new Date().toISOString() });
+    const link = element("a", { href: URL.createObjectURL(file), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
 
   /** A PNG with `manifest` as JSON in an iTXt chunk (UTF-8, keyword "vit-explorer") behind IHDR, which ends at byte 33. */
@@ -285,5 +288,5 @@ const vit = (() => {
   }
 
   return { colours, faded, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,
-    fillText, number, setText, element, parts, showState, loadPicture, placePicture, placeCell, cellAt, arrowStep, painter, listen, savePng };
+    fillText, number, setText, element, parts, showState, loadPicture, placePicture, placeCell, cellAt, arrowStep, painter, listen, savePng, offerPng };
 })();

@@ -5,9 +5,9 @@ const note = root.querySelector(".vit-plot-note");
 const spoken = root.querySelector(".vit-plot-spoken");
 const lang = vit.language(props.lang);
 const t = vit.translator(TEXT, lang);
-const MODEBAR = Object.fromEntries(["save", "zoom", "pan", "in", "out", "auto", "reset"].map((key) => [TEXT.en[key], t(key)]));
+const MODEBAR = Object.fromEntries(["zoom", "pan", "in", "out", "auto", "reset"].map((key) => [TEXT.en[key], t(key)]));
 
-let shown = null; // the value on the screen: {figure, link}
+let shown = null; // the value on the screen: {figure, link, caption}
 let current = null; // what the linked viewer last said it shows
 let config = null; // plotly.js's own settings
 let ticket = 0; // of the newest load: an older one that finishes late is dropped
@@ -85,11 +85,11 @@ function ring() {
   return { type: "scatter", mode: "markers", marker, hoverinfo: "skip", showlegend: false, cliponaxis: false, ...at };
 }
 
-/** The figure's title as plain words, for screen readers and the name of a saved file. */
-function title() {
-  const { title: given } = shown.figure.layout;
-  return String((typeof given === "string" ? given : given?.text) || props.label || t("chart")).replace(/<[^>]*>/g, " ").trim();
-}
+/** A title of a Plotly layout as plain words. */
+const plain = (given) => String((typeof given === "string" ? given : given?.text) ?? "").replace(/<[^>]*>/g, " ").trim();
+
+/** The figure's title, for screen readers and the name of a saved file. */
+const title = () => plain(shown.figure.layout.title) || plain(props.label) || t("chart");
 
 function draw() {
   const { figure, link } = shown;
@@ -97,12 +97,21 @@ function draw() {
   config ??= { // made once: plotly.js starts over, and forgets the zoom, where it differs from the last
     displaylogo: false,
     showSendToCloud: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d"],
-    toImageButtonOptions: { format: "png", scale: 2, filename: title().replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase() },
+    modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage"], // ours says in the file what it shows
+    modeBarButtonsToAdd: [{ name: "save", title: t("save"), icon: window.Plotly.Icons.camera, click: save }],
     locale: "page",
     locales: { page: { dictionary: MODEBAR, format: {} } },
   };
   return window.Plotly.react(plot, link ? [...figure.data, ring()] : figure.data, layout, config);
+}
+
+async function save() {
+  const { width, height } = plot._fullLayout, { data, layout } = shown.figure;
+  const png = await (await fetch(await window.Plotly.toImage(plot, { format: "png", scale: 2, width, height }))).blob();
+  vit.offerPng(png, `${title().replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.png`, {
+    viewer: vit.nameOf(element, props), title: title(), caption: vit.localise(shown.caption, lang),
+    x: plain(layout.xaxis?.title), y: plain(layout.yaxis?.title), traces: data.map((trace) => trace.name ?? ""),
+  });
 }
 
 function clicked({ points }) {
@@ -134,7 +143,7 @@ async function load() {
   }
   if (mine !== ticket) return;
   note.hidden = true;
-  shown = { figure: localised(value.figure), link: value.link };
+  shown = { figure: localised(value.figure), link: value.link, caption: value.caption };
   current ??= window.vitStates?.[value.link?.viewer] ?? null; // a viewer that spoke before this plot was on the page
   root.classList.toggle("vit-linked", Boolean(value.link));
   plot.setAttribute("aria-label", title());

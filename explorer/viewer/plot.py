@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from explorer.viewer.component import Component
+from explorer.viewer.component import Caption, Component
 
 PLOTLY_JS = Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"  # found without importing plotly
 
@@ -25,7 +25,7 @@ _DTYPES = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": 
 _PACKED_FROM = 1024  # numbers; below, a list is as fast and easier to read in the browser's tools
 
 
-def plot_value(figure: dict, link: dict | None = None) -> dict:
+def plot_value(figure: dict, link: dict | None = None, caption: Caption = "") -> dict:
     """A value for `PlotlyView`.
 
     `figure` is {"data": [...], "layout": {...}} as plotly.js takes it; numpy arrays may stand anywhere in it, and
@@ -36,13 +36,16 @@ def plot_value(figure: dict, link: dict | None = None) -> dict:
     the fields read from the point's `customdata` in this order, and the point that a `vit:state` event of that viewer
     names has a ring.
 
+    `caption` goes with a saved picture (say the model there).
+
     Raises ValueError where the figure has no list of traces, or the link lacks a key.
     """
     if not isinstance(figure, dict) or not isinstance(figure.get("data"), (list, tuple)):
         raise ValueError('expected a figure {"data": [traces], "layout": {...}}, got ' + _described(figure))
     if link is not None and (missing := {"event", "viewer", "fields"} - set(link)):
         raise ValueError(f"a plot's link needs event, viewer and fields; missing: {', '.join(sorted(missing))}")
-    return {"figure": json_safe({"data": figure["data"], "layout": figure.get("layout") or {}}), "link": link}
+    safe = json_safe({"data": figure["data"], "layout": figure.get("layout") or {}})
+    return {"figure": safe, "link": link, "caption": caption}
 
 
 def json_safe(value: Any, key: str = "") -> Any:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from explorer.explaining import explained
 from explorer.export import load_npz
-from explorer.tabs import compare
+from explorer.tabs import compare, latest
 from vit_model import VisionTransformer, ViTConfig, save_model
 
 
@@ -97,6 +97,20 @@ def test_a_bad_second_picture_is_refused_in_words(page):
     page.locator("#compare-picture input[type=file]").first.set_input_files(file)
     page.locator("[data-testid=toast-text]").last.wait_for()
     page.locator("#compare [data-state=ready]").wait_for()
+
+
+def test_maps_for_a_choice_that_is_no_more_leave_those_in_sight(page, monkeypatch):
+    monkeypatch.setattr(latest.LATEST, "answer", lambda asker, of, steps: _stale())
+    page.locator("#compare-map-b input").click()
+    page.get_by_role("option", name="Grad-CAM", exact=True).click()
+    page.wait_for_timeout(2500)
+    assert caption(page, "b").startswith("B: Relevance")
+    assert page.locator("#compare [data-state=ready]").is_visible()
+
+
+def _stale():
+    return "stale"
+    yield
 
 
 def named(page, text):

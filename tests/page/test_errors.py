@@ -158,3 +158,14 @@ def test_html_in_details_is_text():
     with pytest.raises(gr.Error, match="Could not do that: x"):
         refuse()
     assert "&lt;b&gt;" in errors.plain_error(reason_of(CodedError("x", "files_gone", name="<b>"), "zh")).message
+
+
+def test_a_generator_that_yields_nothing_changes_nothing():
+    """Gradio empties all outputs of one that ends without a value."""
+
+    @said_plainly
+    def steps(count):
+        yield from range(count)
+
+    assert list(steps(2)) == [0, 1]
+    assert list(steps(0)) == [gr.skip()]

@@ -57,6 +57,19 @@ def test_what_stood_in_a_queue_does_not_begin_when_something_else_is_in_sight():
     assert ends(asked.answer("one", "cat", counting([]))) == ([0, 1, 2], "")
 
 
+def test_a_change_that_is_told_after_the_click_ends_nothing_and_another_does():
+    asked = latest.Latest()
+    work = asked.answer("one", "dog", counting([]))
+    assert next(work) == 0
+    assert not asked.sees("one", "dog")
+    assert next(work) == 1
+    assert asked.sees("one", "cat")
+    assert ends(work) == ([], "stale")
+    assert ends(asked.answer("one", "dog", counting([]))) == ([], "stale"), "it stood in a queue"
+    asked.ask("one", stopped=True)
+    assert asked.sees("one", "cat")
+
+
 def test_what_is_kept_is_bounded_and_what_is_forgotten_goes_on(monkeypatch):
     monkeypatch.setattr(latest, "MOST", 3)
     asked = latest.Latest()

@@ -99,10 +99,11 @@ def test_on_a_space_it_listens_to_everyone_and_offers_no_local_paths(tmp_path):
 
 def test_importing_app_needs_no_network_and_builds_the_page(tmp_path):
     code = (
-        "import socket\n"
+        "import socket, sys\n"
         "def refuse(*_): raise AssertionError('a connection was made')\n"
         "socket.socket.connect = refuse\n"
-        "import app\nassert app.demo.title == 'ViT Explorer'"
+        "import app\nassert app.demo.title == 'ViT Explorer'\n"
+        "assert 'torchvision' not in sys.modules, 'a second and more of the start'"
     )
     env = environment(tmp_path)
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)

@@ -5,6 +5,7 @@ import json
 import gradio as gr
 import numpy as np
 import pytest
+from PIL import Image
 
 from explorer.viewer.plot import PlotlyView, json_safe, plot_value
 
@@ -21,7 +22,8 @@ def figure(scale=1.0, title="Attention distance"):
         "customdata": np.stack([layers, heads], axis=1),
         "marker": {"size": 12},
     }
-    return {"data": [points], "layout": {"title": {"text": title}, "height": 300}}
+    layout = {"title": {"text": title}, "yaxis": {"title": {"text": "metres"}}, "height": 300}
+    return {"data": [points], "layout": layout}
 
 
 def test_arrays_become_what_json_and_plotly_take():
@@ -54,7 +56,7 @@ def url():
         with gr.Tab("Empty"):
             PlotlyView(elem_id="nothing")
         with gr.Tab("Plots"):
-            plot = PlotlyView(plot_value(figure(), LINK), elem_id="plot")
+            plot = PlotlyView(plot_value(figure(), LINK, "a <model>"), elem_id="plot")
             PlotlyView(plot_value(heat), elem_id="heat")
             title = {"en": "Distance, doubled", "zh": "两倍距离"}
             gr.Button("Again").click(lambda: plot_value(figure(2.0, title), LINK), None, plot)
@@ -180,3 +182,22 @@ def test_a_missing_library_is_said_in_words(open_page, url):
     page.get_by_role("tab", name="Plots").click()
     page.wait_for_selector("#plot [data-state=error]")
     assert "could not be loaded" in page.inner_text("#plot")
+
+
+def test_a_saved_picture_says_what_it_shows(page):
+    page.locator("#plot .js-plotly-plot").hover()
+    with page.expect_download() as download:
+        page.locator("#plot .modebar-btn[data-title='Download plot as a PNG']").click()
+    assert download.value.suggested_filename == "attention-distance.png"
+    with Image.open(download.value.path()) as picture:
+        about = json.loads(picture.text["vit-explorer"])
+        assert len(picture.convert("RGB").getcolors(2**20)) > 10
+    about.pop("date")
+    assert about == {
+        "viewer": "plot",
+        "title": "Attention distance",
+        "caption": "a <model>",
+        "x": "",
+        "y": "metres",
+        "traces": [""],
+    }
