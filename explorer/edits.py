@@ -202,14 +202,14 @@ def _stepped(step: PatchEdit, patches: Tensor, present: Tensor, grid: tuple[int,
 
 def _blurred(pixels: Tensor, patch_size: Sequence[int]) -> Tensor:
     """The whole picture blurred, its edges mirrored; the kernel reaches three deviations, and no further than that."""
+    from torchvision.transforms.v2.functional import gaussian_blur  # here, as torchvision is slow to import
+
     deviations = [BLUR * side for side in reversed(patch_size)]  # torchvision wants the width first
     limits = reversed(pixels.shape[-2:])
     sizes = [
         min(2 * max(round(3 * deviation), 1) + 1, 2 * limit - 1)
         for deviation, limit in zip(deviations, limits, strict=True)
     ]
-    from torchvision.transforms.v2.functional import gaussian_blur  # here, as torchvision is slow to import
-
     return gaussian_blur(pixels, sizes, deviations)
 
 

@@ -73,9 +73,9 @@ def _flat(level: float) -> Callable[[VisionTransformer, Tensor], Tensor]:
 
 def _blurred(model: VisionTransformer, pixels: Tensor) -> Tensor:
     """The picture itself, blurred by a twelfth of its shorter side."""
-    sigma = min(pixels.shape[-2:]) / 12
     from torchvision.transforms.v2.functional import gaussian_blur  # here, as torchvision is slow to import
 
+    sigma = min(pixels.shape[-2:]) / 12
     return gaussian_blur(pixels, [2 * int(2 * sigma) + 1] * 2, [sigma] * 2)
 
 

@@ -151,17 +151,21 @@ def test_without_a_head_there_is_rollout_and_why(page, tmp_path):
     assert page.locator("[data-testid=toast-text]").count() == 0
 
 
-def test_a_slow_map_can_be_stopped(page, monkeypatch):
-    begun, let_go = threading.Event(), threading.Event()
+def slowly(let_go):
+    """An `explained` of 600 passes, which takes half a minute or until it is let go."""
 
     def slow(scene, method, target, progress=None, **choices):
-        begun.set()
         for done in range(600):
             progress(done, 600)
             if let_go.wait(0.05):
                 break
         return explained(scene, "relevance", target)
 
+    return slow
+
+
+def test_a_slow_map_can_be_stopped(page, monkeypatch):
+    slow = slowly(threading.Event())
     monkeypatch.setattr(compare, "explained", slow)
     before = seq(page)
     page.locator("#compare-map-b input").click()
@@ -188,14 +192,7 @@ def test_a_slow_map_can_be_stopped(page, monkeypatch):
 
 def test_naming_the_class_that_is_shown_lets_a_slow_map_come(page, monkeypatch):
     let_go = threading.Event()
-
-    def slow(scene, method, target, progress=None, **choices):
-        for done in range(600):
-            progress(done, 600)
-            if let_go.wait(0.05):
-                break
-        return explained(scene, "relevance", target)
-
+    slow = slowly(let_go)
     monkeypatch.setattr(compare, "explained", slow)
     before = seq(page)
     page.locator("#compare-map-b input").click()
