@@ -18,6 +18,7 @@ from torch import Tensor
 
 from benchmarks import memory
 from benchmarks.explain_oracles import captums, grad_cams, with_stored_attention
+from benchmarks.peers import random_model
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
 from explorer.allocator import keep_freed_memory
@@ -34,24 +35,28 @@ SINGLE = ("gradient-rollout", "relevance", "legrad", "grad-cam", "attention-grad
 
 MANY = {"integrated-gradients": {"steps": 8}, "smoothgrad": {"samples": 8}}
 TARGET = 3
+PARTS = ("single", "many", "occlusion", "deletion", "memory")
 
 
 def main(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks explain", description=__doc__.split("\n\n")[0])
     parser.add_argument("--json", type=Path, help="also write everything as one JSON object to this file")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and the 14x14 grid alone")
+    parser.add_argument("--only", choices=PARTS, action="append", help="this part alone (may be given again)")
     options = parser.parse_args(words)
     about = machine() | versions() | {"freed memory kept": keep_freed_memory()}
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     results: list[Result] = []
     for side, share in list(SIDES.items())[: 1 if options.quick else None]:
         config, rounds = replace(SIZES["B/16"], image_size=side), {224: 11, 384: 5, 592: 3}[side]
-        parts = [single(config, 3 if options.quick else rounds, share), many(config, 3)]
+        parts = {"single": single(config, 3 if options.quick else rounds, share), "many": many(config, 3)}
         if side == 224:
-            parts += [occluding(config, 3), deleting(config, 3 if options.quick else 7)]
-        parts.append(peaks(side))
-        for part in parts:
-            found = list(part)
+            parts |= {"occlusion": occluding(config, 3), "deletion": deleting(config, 3 if options.quick else 7)}
+        parts["memory"] = peaks(side)
+        for name in options.only or parts:
+            if name not in parts:
+                continue
+            found = list(parts[name])
             print("\n" + table(found), flush=True)
             results += found
     missed = sum(result.met is False for result in results)
@@ -64,7 +69,7 @@ def single(config: ViTConfig, rounds: int, rollout_share: float) -> Iterator[Res
     """Rollout of a trace that is there, and from pixels alone every method of one backward pass, against a plain
     forward pass and against its oracle."""
     group = f"One backward pass: {_named(config)}"
-    model, pixels = _model(config), torch.randn(1, config.channels, *config.image_size)
+    model, pixels = random_model(config), torch.randn(1, config.channels, *config.image_size)
     trace, oracles = model.trace(pixels), with_stored_attention(config)
     oracles |= grad_cams(config) | {"input-gradient": captums(model)["input-gradient"]}
     functions: dict[str, Callable[[], object]] = {"plain forward": partial(_plain, model, pixels)}
@@ -83,7 +88,7 @@ def single(config: ViTConfig, rounds: int, rollout_share: float) -> Iterator[Res
 def many(config: ViTConfig, rounds: int) -> Iterator[Result]:
     """Methods of many passes over a picture whose trace is there, against captum, each with the same number of them."""
     group = f"Many passes (8 each): {_named(config)}"
-    model, pixels = _model(config), torch.randn(1, config.channels, *config.image_size)
+    model, pixels = random_model(config), torch.randn(1, config.channels, *config.image_size)
     oracles = captums(model)
     trace = model.trace(pixels)
     functions = {name: partial(explain, model, pixels, name, TARGET, trace=trace, **own) for name, own in MANY.items()}
@@ -96,7 +101,7 @@ def many(config: ViTConfig, rounds: int) -> Iterator[Result]:
 def occluding(config: ViTConfig, rounds: int) -> Iterator[Result]:
     """Every patch left out by itself, against captum's Occlusion, which covers it with the mean colour."""
     group = f"Occlusion of every patch: {_named(config)}"
-    model, pixels = _model(config), torch.randn(1, config.channels, *config.image_size)
+    model, pixels = random_model(config), torch.randn(1, config.channels, *config.image_size)
     oracle = captums(model)["occlusion"]
     names = ("plain forward", "occlusion", _oracle("occlusion"))
     calls = (partial(_plain, model, pixels), partial(explain, model, pixels, "occlusion", TARGET))
@@ -110,7 +115,7 @@ def occluding(config: ViTConfig, rounds: int) -> Iterator[Result]:
 def deleting(config: ViTConfig, rounds: int) -> Iterator[Result]:
     """A deletion curve of 20 steps by dropping tokens."""
     group = f"Deletion curve of 20 steps: {_named(config)}"
-    model, pixels = _model(config), torch.randn(1, config.channels, *config.image_size)
+    model, pixels = random_model(config), torch.randn(1, config.channels, *config.image_size)
     values = torch.rand(config.grid)
     curve, trace = partial(deletion_curve, model, pixels, values, TARGET, steps=20), model.trace(pixels)
     functions = {"plain forward": partial(_plain, model, pixels), "curve": partial(curve, trace=trace)}
@@ -139,11 +144,6 @@ def _oracle(name: str) -> str:
 def _plain(model: VisionTransformer, pixels: Tensor) -> Tensor:
     with torch.no_grad():
         return model(pixels)
-
-
-def _model(config: ViTConfig) -> VisionTransformer:
-    torch.manual_seed(0)
-    return VisionTransformer(config).eval().requires_grad_(False)
 
 
 def _ratio(group: str, name: str, times: Times, over: str, base: str, target: float | None = None) -> Result:

@@ -20,11 +20,10 @@ def peaks(config: ViTConfig) -> dict:
     import torch
 
     from benchmarks.explain_oracles import with_stored_attention
+    from benchmarks.peers import random_model
     from explorer.methods import explain
-    from vit_model import VisionTransformer
 
-    torch.manual_seed(0)
-    model = VisionTransformer(config).eval().requires_grad_(False)
+    model = random_model(config)
     pixels, found = torch.randn(1, config.channels, *config.image_size), {}
     model(pixels)  # the library's own buffers are there from now on
     base = resident_bytes("VmRSS")

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks import memory, startup
-from benchmarks.peers import hugging_face, peers, vit_explain_rollout
+from benchmarks.peers import hugging_face, peers, random_model, vit_explain_rollout
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
 from explorer.allocator import keep_freed_memory
@@ -27,7 +27,7 @@ from explorer.methods import explain
 from explorer.rollout import rollout, rollout_matrices
 from explorer.statistics import attention_distance, attention_entropy
 from explorer.viewer.pack import compress, pack
-from vit_model import SIZES, Trace, VisionTransformer, ViTConfig
+from vit_model import SIZES, Trace, VisionTransformer
 
 FORWARDS = (  # size, image side, batch, whether --quick measures it too
     ("B/16", 224, 1, True),
@@ -66,7 +66,7 @@ def forward(rounds: int, quick: bool) -> Iterator[Result]:
             continue
         config = replace(SIZES[size], image_size=side)
         group = f"Forward pass: {size} at {side} px, batch {batch}, fp32"
-        model, pixels = _model(config), torch.randn(batch, 3, side, side)
+        model, pixels = random_model(config), torch.randn(batch, 3, side, side)
         functions = {"plain": partial(model, pixels), "traced": partial(model.trace, pixels)}
         others = peers(config)
         functions |= {name: partial(function, pixels) for name, function in others.items()}
@@ -85,7 +85,7 @@ def picture(rounds: int, quick: bool) -> Iterator[Result]:
     for side in (224,) if quick else (224, 384):
         config = replace(SIZES["B/16"], image_size=side)
         group = f"One new picture: B/16 at {side} px"
-        model, pixels = _model(config), torch.randn(1, 3, side, side)
+        model, pixels = random_model(config), torch.randn(1, 3, side, side)
         trace = model.trace(pixels)
         eager = hugging_face(config, "eager").eval().requires_grad_(False)
         analyses: dict[str, Callable[[], object]] = {
@@ -173,11 +173,6 @@ GROUPS: dict[str, Callable[[int, bool], Iterator[Result]]] = {
 
 def _ratio(group: str, name: str, times: Times, over: str, base: str, target: float | None = None) -> Result:
     return Result(group, name, ratio(times, over, base), "x", target, paired_ratio(times, over, base))
-
-
-def _model(config: ViTConfig) -> VisionTransformer:
-    torch.manual_seed(0)
-    return VisionTransformer(config).eval().requires_grad_(False)
 
 
 def _shown_layer(trace: Trace) -> bytes:

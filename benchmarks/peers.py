@@ -1,4 +1,4 @@
-"""The same Vision Transformer as three other libraries build it, with random weights."""
+"""The same Vision Transformer, by us and as three other libraries build it, with random weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,17 @@ import torchvision
 import transformers
 from torch import Tensor, nn
 
-from vit_model import ViTConfig
+from vit_model import VisionTransformer, ViTConfig
 
 Forward = Callable[[Tensor], Tensor]
+
+
+def random_model(config: ViTConfig) -> VisionTransformer:
+    """Ours, its head random too: a zero one has no gradients, and methods skip what is not read."""
+    torch.manual_seed(0)
+    model = VisionTransformer(config).eval().requires_grad_(False)
+    nn.init.normal_(model.head.weight, std=0.02)
+    return model
 
 
 def peers(config: ViTConfig) -> dict[str, Forward]:

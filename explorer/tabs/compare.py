@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from uuid import uuid4
 
 import gradio as gr
 import numpy as np
@@ -23,7 +24,7 @@ from explorer.tabs.picture import Picture
 from explorer.tabs.progress import told
 from explorer.tabs.store import STORE, both
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import TEXT, language_of, say, words
+from explorer.tabs.text import TEXT, say, words
 from explorer.viewer.compare import CompareViewer, compare_value
 from explorer.viewer.component import Caption
 from explorer.viewer.scene_bar import SceneBar
@@ -194,10 +195,9 @@ def sides(
 
 
 def _show(scene: Scene, request: gr.Request, kind: str, *controls) -> list:
-    """Both predictions, and the classes of A to choose from. `seq` changes with every choice, since each
-    ends the work for the one before, also where the maps, which are made next, turn out to be the same."""
+    """Both predictions, and the classes of A to choose from. A new `seq` begins the work for the maps."""
     both_sides = sides(scene, kind, *controls)
-    seq = f"{scene.key}-{hash((language_of(request), kind, *controls))}"
+    seq = uuid4().hex
     bars = [
         {"seq": seq, "top": side.scene.top(), "card": f"{letter}: {side.scene.name}", "note": ""}
         for side, letter in _lettered(both_sides)
@@ -232,7 +232,7 @@ def _compare(scene: Scene, request: gr.Request, kind: str, *controls) -> Iterato
 
 
 def _stopped(request: gr.Request) -> list:
-    return [gr.skip(), say(request, "explain_stopped"), gr.Button(visible=False)]
+    return [gr.skip(), say(request, "sides_stopped"), gr.Button(visible=False)]
 
 
 def _lettered(both_sides: tuple[Side, Side]) -> zip:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import gradio as gr
 import numpy as np
@@ -145,10 +146,9 @@ def _figure(name: str) -> gr.Image:
 
 
 def _show(scene: Scene, request: gr.Request, files: Files, folder: str) -> list:
-    """What the weights alone say. The bar comes first, and changes with everything that the pictures' figures show."""
+    """What the weights alone say. The bar comes first: its new `seq` begins the work for the pictures' figures."""
     config = scene.model.config
-    key = f"{scene.key}-{language_of(request)}-{hash((*(files or ()), folder))}"
-    head = {"seq": key, "top": [], "card": scene.name, "note": ""}
+    head = {"seq": uuid4().hex, "top": [], "card": scene.name, "note": ""}
     filters = None
     if config.channels in (1, 3):
         filters = filter_tile(patch_filters(scene.model, FILTERS).components, zoom=-(-64 // config.patch_size[0]))

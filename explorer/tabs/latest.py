@@ -46,6 +46,11 @@ class Latest:
                 self._asked.popitem(last=False)
             return question
 
+    def stopped(self, asker: Asker) -> bool:
+        """Whether the asker stopped its work, and has asked nothing since."""
+        question = self._asked.get(asker)
+        return question is not None and question.stopped
+
     def sees(self, asker: Asker, of: Any) -> bool:
         """What is in sight is `of` this now, so work for anything else is stale; whether that is news. It is not where
         the click that began work for it came first."""

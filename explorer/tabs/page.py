@@ -190,7 +190,8 @@ def _fill(
     values: list = []
     for tab, last, own in zip(tabs, before, _shares(tabs, controls), strict=True):
         key = (scene.name, scene.key, language_of(request), *own)
-        if tab.name != active or (last and last.still(key)):
+        stopped = tab.stop and LATEST.stopped(asker(request, tab.name))  # which ends with opening the tab again
+        if tab.name != active or (last and last.still(key) and not stopped):
             shown.append(gr.skip())
             values.extend(gr.skip() for _ in tab.outputs)
         else:

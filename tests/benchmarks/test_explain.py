@@ -7,6 +7,8 @@ import torch
 
 from benchmarks import explain, explain_memory
 from benchmarks.explain_oracles import captums, grad_cams, with_stored_attention
+from benchmarks.peers import random_model
+from explorer.gradients import class_gradients
 from explorer.methods import explain as explained
 from vit_model import ViTConfig
 
@@ -34,6 +36,11 @@ def test_every_method_is_measured_against_a_forward_pass_and_an_oracle():
 def test_methods_of_many_passes_are_measured(part, row):
     rows = {result.name: result for result in part(CONFIG, 1)}
     assert rows[row].value > 0
+
+
+def test_the_measured_model_has_gradients():
+    gradients = class_gradients(random_model(CONFIG), PIXELS, 3)
+    assert all(each.any() for each in (*gradients.outputs, gradients.pixels))
 
 
 def test_oracles_over_our_model_agree_with_it(tiny_model):

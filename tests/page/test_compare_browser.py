@@ -175,6 +175,11 @@ def test_a_slow_map_can_be_stopped(page, monkeypatch):
     page.locator("#compare-work").get_by_role("button", name="Stop").click()
     page.locator("#compare-work").get_by_text("Stopped.").wait_for()
     assert seq(page) == before
+    page.get_by_role("tab", name="Attention", exact=True).click()
+    page.get_by_role("tab", name="Compare", exact=True).click()
+    page.locator("#compare-work").get_by_text("of 600 passes").wait_for()  # opened again it begins again
+    page.locator("#compare-work").get_by_role("button", name="Stop").click()
+    page.locator("#compare-work").get_by_text("Stopped.").wait_for()
     page.locator("#compare-map-b input").click()
     page.get_by_role("option", name="Grad-CAM", exact=True).click()
     monkeypatch.undo()

@@ -42,7 +42,9 @@ def test_work_that_is_stopped_says_so_and_can_begin_again_at_once():
     asked = latest.Latest()
     work = asked.answer("one", "dog", counting([]))
     next(work)
+    assert not asked.stopped("one")
     asked.ask("one", stopped=True)
+    assert asked.stopped("one") and not asked.stopped("other")
     again = asked.answer("one", "dog", counting([]))
     assert next(again) == 0, "before the first has ended"
     assert ends(work) == ([], "stale")

@@ -3,7 +3,10 @@ on any request that leaves the server."""
 
 import io
 import json
+import re
+from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -280,3 +283,44 @@ def test_a_phone_never_scrolls_sideways(open_page, served, scheme):
         page.mouse.wheel(0, 900)
         page.wait_for_timeout(100)
         assert page.locator("#scene-bar").bounding_box()["y"] <= max(bar["y"], 1), "the prediction stays in sight"
+
+
+COUNTED = """window.ticks = 0;
+const native = window.requestAnimationFrame;
+window.requestAnimationFrame = (callback) => {
+  window.ticks += String(callback).includes("performance.now()");
+  return native.call(window, callback);
+};"""
+
+CLOCK = """(seen) => {
+  if (seen) document.body.append(Object.assign(document.createElement("div"), { id: "seen" }));
+  document.getElementById("seen")?.setAttribute("data-testid", "status-tracker");
+  const tick = () => requestAnimationFrame(() => { window.clock = performance.now() / 1e3; tick(); });
+  tick();
+}"""
+
+
+def test_clocks_that_nobody_sees_do_not_tick_at_every_frame(open_page, served):
+    page = open_page(served)
+    page.add_init_script(COUNTED)
+    page.reload()
+    page.wait_for_selector("#attention [data-state=ready]")
+    page.wait_for_function("!document.querySelector('[data-testid=status-tracker]:not(.hide)')")
+
+    def ticks(seconds=2):
+        before = page.evaluate("window.ticks")
+        page.wait_for_timeout(1000 * seconds)
+        return (page.evaluate("window.ticks") - before) / seconds
+
+    page.wait_for_timeout(1000)
+    assert ticks() <= 3, "Gradio's own"
+    page.evaluate(CLOCK, False)
+    assert ticks() <= 4, "and one more"
+    page.evaluate(CLOCK, True)
+    assert ticks() > 5, "in sight it does"
+
+
+def test_gradios_clock_is_still_what_we_take_it_for():
+    assets = Path(gr.__file__).parent / "templates" / "frontend" / "assets"
+    (tracker,) = assets.glob("statustracker-*.js")
+    assert re.search(r"\(\(\)=>\{[^{}]{0,80}performance\.now\(\)[^{}]{0,30}\}\)", tracker.read_text("utf-8"))
