@@ -12,7 +12,7 @@ let current = null; // what the linked viewer last said it shows
 let config = null; // plotly.js's own settings
 let ticket = 0; // of the newest load: an older one that finishes late is dropped
 
-/** plotly.js, fetched once for all plots of the page, when the first is shown. */
+/** plotly.js, fetched once for all plots of the page, when the first is in sight. */
 function library(url) {
   if (window.Plotly) return Promise.resolve();
   window.vitPlotly ??= new Promise((resolve, reject) => {
@@ -25,6 +25,18 @@ function library(url) {
     document.head.append(script);
   });
   return window.vitPlotly;
+}
+
+/** Resolves when the plot is on the screen or nearly: drawing takes long, and much of a page is never looked at. */
+function inSight() {
+  return new Promise((resolve) => {
+    const sight = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      sight.disconnect();
+      resolve();
+    }, { rootMargin: "100px" });
+    sight.observe(root);
+  });
 }
 
 /** The same structure with every {"en": ..., "zh": ...} in it replaced by the page's language. */
@@ -133,6 +145,8 @@ async function load() {
   plot.style.minHeight = `${value.figure.layout.height ?? props.height}px`;
   note.hidden = Boolean(window.Plotly);
   note.textContent = t("loading");
+  await inSight();
+  if (mine !== ticket) return;
   try {
     await library(value.library.url);
   } catch {

@@ -20,6 +20,7 @@ def page(open_page, served):
     page.wait_for_selector("#attention [data-state=ready]")
     page.get_by_role("tab", name="Figures", exact=True).click()
     page.wait_for_selector("#figure-rollouts img")
+    page.locator("#figure-distance").scroll_into_view_if_needed()
     page.wait_for_selector("#figure-distance [data-state=ready]")
     return page
 

@@ -80,7 +80,6 @@ def test_an_uploaded_photograph_is_seen_in_every_tab_and_stays(open_page, served
 
 def test_hovering_asks_the_server_for_nothing(open_page, served):
     page = opened(open_page, served)
-    ready(page, "entropy-plot")
     asked = -1
     while asked < len(page.asked):  # the other layers arrive
         asked = len(page.asked)
@@ -94,6 +93,7 @@ def test_hovering_asks_the_server_for_nothing(open_page, served):
 
 def test_a_point_of_the_distance_plot_selects_its_head(open_page, served):
     page = opened(open_page, served)
+    page.locator("#distance-plot").scroll_into_view_if_needed()
     ready(page, "distance-plot")
     points = page.locator("#distance-plot .points path.point")
     point = points.nth(load_model("bundled").config.heads + 1)  # layer 1, head 1

@@ -60,6 +60,8 @@ def url():
             PlotlyView(plot_value(heat), elem_id="heat")
             title = {"en": "Distance, doubled", "zh": "两倍距离"}
             gr.Button("Again").click(lambda: plot_value(figure(2.0, title), LINK), None, plot)
+            gr.HTML("<div style='height: 3000px'></div>")
+            PlotlyView(plot_value(heat), elem_id="below")
     _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
     yield address
     demo.close()
@@ -174,6 +176,14 @@ def test_dark_mode_is_followed_live(page):
     page.evaluate("document.body.classList.toggle('dark')")
     page.wait_for_function(f"({colours})[0] !== {json.dumps(light[0])}")
     assert page.evaluate(colours)[1] != light[1]
+
+
+def test_what_is_out_of_sight_is_drawn_when_it_is_scrolled_to(page):
+    page.wait_for_selector("#below [data-state=loading]")
+    page.wait_for_timeout(500)
+    assert page.locator("#below .js-plotly-plot").count() == 0
+    page.locator("#below .vit-plot").scroll_into_view_if_needed()
+    page.wait_for_selector("#below [data-state=ready]")
 
 
 def test_a_missing_library_is_said_in_words(open_page, url):
