@@ -10,6 +10,7 @@ const MODEBAR = Object.fromEntries(["zoom", "pan", "in", "out", "auto", "reset"]
 let shown = null; // the value on the screen: {figure, link, caption}
 let current = null; // what the linked viewer last said it shows
 let config = null; // plotly.js's own settings
+let inSight = false; // on the screen or nearly; drawing takes long, and much of a page is never looked at
 let ticket = 0; // of the newest load: an older one that finishes late is dropped
 
 /** plotly.js, fetched once for all plots of the page, when the first is in sight. */
@@ -25,18 +26,6 @@ function library(url) {
     document.head.append(script);
   });
   return window.vitPlotly;
-}
-
-/** Resolves when the plot is on the screen or nearly: drawing takes long, and much of a page is never looked at. */
-function inSight() {
-  return new Promise((resolve) => {
-    const sight = new IntersectionObserver((entries) => {
-      if (!entries.some((entry) => entry.isIntersecting)) return;
-      sight.disconnect();
-      resolve();
-    }, { rootMargin: "100px" });
-    sight.observe(root);
-  });
 }
 
 /** The same structure with every {"en": ..., "zh": ...} in it replaced by the page's language. */
@@ -145,8 +134,7 @@ async function load() {
   plot.style.minHeight = `${value.figure.layout.height ?? props.height}px`;
   note.hidden = Boolean(window.Plotly);
   note.textContent = t("loading");
-  await inSight();
-  if (mine !== ticket) return;
+  if (!inSight) return;
   try {
     await library(value.library.url);
   } catch {
@@ -180,6 +168,10 @@ vit.listen(element, "vit:state", ({ detail }) => {
   if (changed && drawn()) draw();
 });
 
+const sight = new IntersectionObserver((entries) => {
+  inSight = entries.at(-1).isIntersecting;
+  if (inSight && root.dataset.state === "loading") load();
+}, { rootMargin: "100px" });
 const themes = new MutationObserver(() => (element.isConnected ? drawn() && draw() : release()));
 const sizes = new ResizeObserver(() => { // also sees a tab that opens
   if (!element.isConnected) release();
@@ -187,6 +179,7 @@ const sizes = new ResizeObserver(() => { // also sees a tab that opens
 });
 
 function release() {
+  sight.disconnect();
   themes.disconnect();
   sizes.disconnect();
   if (shown) window.Plotly.purge(plot); // or the figure's memory stays with the page
@@ -194,6 +187,7 @@ function release() {
 
 themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
 sizes.observe(root);
+sight.observe(root);
 root.addEventListener("keydown", walk);
 root.addEventListener("blur", () => walked && leavePoint());
 watch("value", load);

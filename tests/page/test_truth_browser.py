@@ -59,12 +59,14 @@ def test_measure_check_and_take_away(open_page, served, checkpoint, tmp_path):
     assert rows(page, "truth-matrix").count() == len(METHODS) + 2
     assert page.locator("#truth-matrix tbody tr").first.locator("td").first.inner_text() == "1.00"
     for kind in ("positive", "negative"):
+        page.locator(f"#truth-{kind}").scroll_into_view_if_needed()
         page.wait_for_selector(f"#truth-{kind} [data-state=ready]")
         assert page.locator(f"#truth-{kind} .legendtext").count() == len(METHODS) + 2
     assert page.locator("#injected").count() == 0
     assert page.locator("#truth-stop").is_hidden()
 
     page.locator("#truth-check").click()
+    page.locator("#truth-sanity .vit-plot-canvas").scroll_into_view_if_needed()
     page.wait_for_selector("#truth-sanity [data-state=ready]")
     page.wait_for_function(
         "() => [...document.querySelectorAll('#truth-table tbody tr:not(.quiet) td:last-child')]"
