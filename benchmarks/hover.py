@@ -150,7 +150,7 @@ def hover(page, side: int, moves: int) -> dict[str, float]:
         marks = [busy_ms()]
         page.wait_for_timeout(40)
         marks.append(busy_ms())
-        page.mouse.move(box["x"] + 1 + patch, box["y"] - 8)
+        page.mouse.move(box["x"] + 1 + float(patch), box["y"] - 8)
         page.wait_for_timeout(40)
         marks.append(busy_ms())
         page.mouse.move(
