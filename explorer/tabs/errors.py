@@ -63,9 +63,10 @@ def reason_of(error: Exception, language: str) -> str:
     known = _SAID.get(language)
     if known is None or getattr(error, "code", "") not in known["reasons"]:
         return said(str(error), language)
-    return known["reasons"][error.code].format(
-        **{name: known["names"].get(value, value) if name == "kind" else value for name, value in error.details.items()}
-    )
+    details = dict(error.details)
+    if "kind" in details:
+        details["kind"] = known["names"].get(details["kind"]) or said(details["kind"], language)
+    return known["reasons"][error.code].format(**details)
 
 
 def plain_error(message: str) -> gr.Error:

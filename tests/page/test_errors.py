@@ -145,6 +145,12 @@ def test_reasons_in_chinese_and_english(code, tmp_path):
     assert reason_of(raised.value, "en") == str(raised.value)
 
 
+def test_a_file_of_no_kind_that_we_know_is_described_in_chinese_too():
+    with pytest.raises(ValueError, match="begins with") as raised:
+        read_picture(io.BytesIO(b"\xff\xd8no picture"))
+    assert r"以 b'\xff\xd8no pic' 开头的文件" in reason_of(raised.value, "zh")
+
+
 def test_an_error_without_a_code_stays_english():
     assert reason_of(ValueError("as it is"), "zh") == "as it is"
     assert reason_of(OSError("disk"), "zh") == "disk"
