@@ -18,7 +18,7 @@ from explorer.gradients import Progress
 from explorer.methods import METHODS, looks_at_a_class
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import ModelChoice, Scene, look, seen_by
-from explorer.tabs.explain import instead, listed_classes, named_class
+from explorer.tabs.explain import instead, named_class
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture
 from explorer.tabs.progress import told
@@ -90,10 +90,8 @@ def build(local_paths: bool, runs: object) -> Tab:
         show_progress="hidden",
     )
     picker.connect()
-    inputs = (kind, a, b, target, picture, picker.choice)
-    return Tab(
-        "compare", item, (*bars, target), _show, _arrays, inputs, (viewer, status, stop), _compare, stop, _stopped
-    )
+    inputs, later = (kind, a, b, target, picture, picker.choice), (viewer, status, stop)
+    return Tab("compare", item, bars, _show, _arrays, inputs, later, _compare, stop, _stopped, classes=(target,))
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,7 @@ def sides(
 
 
 def _show(scene: Scene, request: gr.Request, kind: str, *controls) -> list:
-    """Both predictions, and the classes of A to choose from. A new `seq` begins the work for the maps."""
+    """Both predictions. A new `seq` begins the work for the maps."""
     both_sides = sides(scene, kind, *controls)
     seq = uuid4().hex
     bars = [
@@ -204,7 +202,7 @@ def _show(scene: Scene, request: gr.Request, kind: str, *controls) -> list:
     ]
     if both_sides[0].scene.key == both_sides[1].scene.key:
         bars[1]["note"] = say(request, f"sides_same_{kind}")
-    return [*bars, gr.Dropdown(choices=listed_classes(scene.model))]
+    return bars
 
 
 def _compare(scene: Scene, request: gr.Request, kind: str, *controls) -> Iterator[list]:

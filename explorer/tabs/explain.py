@@ -23,7 +23,6 @@ from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, say, words
 from explorer.viewer.explain import ExplainViewer, explain_value
-from vit_model.model import VisionTransformer
 
 
 def build(choice: Component, picture: Component) -> Tab:
@@ -77,7 +76,7 @@ def build(choice: Component, picture: Component) -> Tab:
     )
     stop.click(stopping("explain-slow"), None, None, **in_place)
     gr.on([each.change for each in seen], changed, seen, shown, **in_place)
-    return Tab("explain", item, (viewer, target, against), partial(_show, keys), partial(_arrays, keys), inputs)
+    return Tab("explain", item, (viewer,), partial(_show, keys), partial(_arrays, keys), inputs, classes=(target, against))
 
 
 @dataclass(frozen=True)
@@ -163,12 +162,6 @@ def instead(error: ValueError) -> dict[str, str]:
     return both("explain_instead", reason={language: reason_of(error, language) for language in TEXT})
 
 
-def listed_classes(model: VisionTransformer) -> list[tuple[str, str]]:
-    """(label, what `named_class` reads) of every class."""
-    labels = model.labels if model.config.classes else ()
-    return [(label.replace("_", " "), f"#{index}") for index, label in enumerate(labels)]
-
-
 def named_class(text: str | None) -> Class | None:
     """A class as the list gives it, "#7", or as it was typed."""
     text = (text or "").strip()
@@ -179,8 +172,7 @@ def named_class(text: str | None) -> Class | None:
 
 
 def _show(keys: Sequence, scene: Scene, request: gr.Request, *inputs) -> list:
-    listed = listed_classes(scene.model)
-    return [Asked.of(scene, keys, *inputs).value(), gr.Dropdown(choices=listed), gr.Dropdown(choices=listed)]
+    return [Asked.of(scene, keys, *inputs).value()]
 
 
 def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_file: str | None, *inputs):

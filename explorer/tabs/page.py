@@ -98,7 +98,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
 
         common = [picker.choice, picture]
         controls = [control for tab in tabs for control in tab.inputs]
-        outputs = [active, bar, card, *shown, *(output for tab in tabs for output in tab.outputs)]
+        outputs = [active, bar, card, *shown, *(output for tab in tabs for output in (*tab.outputs, *tab.classes))]
 
         @said_plainly
         def fill(request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, *states):
@@ -183,9 +183,10 @@ def _fill(
     """Everything in sight: the bar, and the tab `active` unless the browser already shows it so; the other tabs are
     left as they are until they are opened. `states`: each tab's `Shown` or None, then all controls."""
     if not picture_file:
-        return [active, *(gr.skip() for _ in range(2 + len(tabs) + sum(len(tab.outputs) for tab in tabs)))]
+        return [active, *[gr.skip()] * (2 + len(tabs) + sum(len(tab.outputs) + len(tab.classes) for tab in tabs))]
     before, controls = states[: len(tabs)], states[len(tabs) :]
     scene = look(choice, picture_file)
+    labels = scene.model.labels if scene.model.config.classes else ()
     shown: list = []
     values: list = []
     for tab, last, own in zip(tabs, before, _shares(tabs, controls), strict=True):
@@ -193,12 +194,13 @@ def _fill(
         stopped = tab.stop and LATEST.stopped(asker(request, tab.name))  # which ends with opening the tab again
         if tab.name != active or (last and last.still(key) and not stopped):
             shown.append(gr.skip())
-            values.extend(gr.skip() for _ in tab.outputs)
+            values.extend(gr.skip() for _ in (*tab.outputs, *tab.classes))
         else:
             LATEST.ask(asker(request, tab.name), (choice, picture_file, *own))
             made = tab.show(scene, request, *own)
-            shown.append(Shown.of(key, made))
-            values.extend(made)
+            shown.append(Shown.of(key, labels, made))
+            listed = last and last.labels == labels
+            values.extend([*made, *(gr.skip() if listed else gr.Dropdown(choices=_listed(labels)) for _ in tab.classes)])
     return [active, _bar(scene), _card(scene, request), *shown, *values]
 
 
@@ -219,6 +221,11 @@ def _shares(tabs: Sequence[Tab], controls: Sequence) -> list[list]:
     """The values of all controls, dealt out to the tabs that own them."""
     values = iter(controls)
     return [[next(values) for _ in tab.inputs] for tab in tabs]
+
+
+def _listed(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """(label, what `named_class` reads) of every class."""
+    return [(label.replace("_", " "), f"#{index}") for index, label in enumerate(labels)]
 
 
 def _bar(scene: Scene) -> dict:

@@ -16,16 +16,18 @@ class Shown:
     restarted knows of none, and then shows the tab again.
 
     - `key`: everything the values depend on: scene, language and controls
+    - `labels`: the classes to choose from, one of which may be in the key
     - `files`, `tokens`: what the browser may still fetch: cache files, and sources in the viewers' store
     """
 
     key: Hashable
+    labels: tuple[str, ...]
     files: tuple[str, ...]
     tokens: tuple[str, ...]
 
     @classmethod
-    def of(cls, key: Hashable, values: Any) -> Shown:
-        return cls(key, tuple(_entries(values, "path")), tuple(_entries(values, "token")))
+    def of(cls, key: Hashable, labels: tuple[str, ...], values: Any) -> Shown:
+        return cls(key, labels, tuple(_entries(values, "path")), tuple(_entries(values, "token")))
 
     def still(self, key: Hashable) -> bool:
         """Whether the browser shows this and nothing of it has expired."""

@@ -11,11 +11,11 @@ from PIL import Image
 from explorer.gradient_rollout import gradient_rollout_matrices
 from explorer.gradients import class_gradients
 from explorer.session import ModelChoice, gradients_of, look, look_at_size
-from explorer.tabs import attention, page, patches, positions, rollout
+from explorer.tabs import attention, compare, explain, page, patches, positions, rollout
 from explorer.tabs.rollout import GRADIENT, variants
 from explorer.tabs.shown import Shown
 from explorer.tabs.store import STORE
-from vit_model import VisionTransformer
+from vit_model import VisionTransformer, ViTConfig, save_model
 
 MODULES = {"patches": patches, "attention": attention, "rollout": rollout, "positions": positions}
 CONTROLS = {"patches": [], "attention": [], "rollout": ["mean", 0.0, "max", 0.9, "matrix", 0], "positions": ["", "own"]}
@@ -58,8 +58,10 @@ class Visitor:
         sent = page._fill(self.tabs, self.request, name, self.choice, self.picture, [*self.shown, *controls])
         states, values = sent[3 : 3 + len(self.tabs)], iter(sent[3 + len(self.tabs) :])
         self.shown = [old if new == gr.skip() else new for old, new in zip(self.shown, states, strict=True)]
-        of = {tab.name: [next(values) for _ in tab.outputs] for tab in self.tabs}
+        of = {tab.name: [next(values) for _ in (*tab.outputs, *tab.classes)] for tab in self.tabs}
         assert all(value == gr.skip() for other, values in of.items() if other != name for value in values)
+        outputs = next(len(tab.outputs) for tab in self.tabs if tab.name == name)
+        of[name], self.classes = of[name][:outputs], of[name][outputs:]
         return None if of[name][0] == gr.skip() else of[name]
 
 
@@ -99,7 +101,7 @@ def test_another_picture_model_size_or_language_is_shown_and_so_is_the_way_back(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_an_expired_cache_file_is_made_again(visitor, name):
-    files = [Path(file) for file in Shown.of("", visitor.open(name)).files]
+    files = [Path(file) for file in Shown.of("", (), visitor.open(name)).files]
     assert files
     assert all(file.exists() for file in files)
     for file in files:
@@ -121,6 +123,32 @@ def test_a_restarted_server_shows_what_an_open_page_asks_for(visitor):
     visitor.open("patches")
     visitor.shown = [None] * 4  # a session that this process does not know
     assert visitor.open("patches")
+
+
+def test_classes_to_choose_from_are_listed_once_for_a_model(visitor, tmp_path):
+    """A hundred changes of a checkpoint with 21,000 classes would send a hundred megabytes."""
+    with gr.Blocks():
+        visitor.tabs = [explain.build(gr.State(), gr.Image()), compare.build(True, None)]
+    visitor.controls = {tab.name: [getattr(control, "value", None) for control in tab.inputs] for tab in visitor.tabs}
+    visitor.shown = [None, None]
+
+    def listed(name):
+        visitor.open(name)
+        return [None if each == gr.skip() else [value for _, value in each.choices] for each in visitor.classes]
+
+    numbers = [f"#{index}" for index in range(10)]
+    for name, dropdowns in (("explain", 2), ("compare", 1)):
+        assert listed(name) == [numbers] * dropdowns
+        assert listed(name) == [None] * dropdowns
+        visitor.controls[name][0 if name == "explain" else 3] = "#7"
+        assert listed(name) == [None] * dropdowns
+    for classes in (3, 0):
+        shape = {"image_size": 32, "patch_size": 8, "width": 32, "depth": 1, "heads": 2, "mlp_width": 48}
+        model = VisionTransformer(ViTConfig(**shape, classes=classes), "abc"[:classes])
+        save_model(model, tmp_path / str(classes))
+        visitor.choice = ModelChoice(str(tmp_path / str(classes)), "small")
+        assert listed("explain") == [numbers[:classes]] * 2
+        assert listed("explain") == [None] * 2
 
 
 def test_sliders_of_rollout_run_no_forward(visitor, forwards):
