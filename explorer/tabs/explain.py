@@ -76,7 +76,8 @@ def build(choice: Component, picture: Component) -> Tab:
     )
     stop.click(stopping("explain-slow"), None, None, **in_place)
     gr.on([each.change for each in seen], changed, seen, shown, **in_place)
-    return Tab("explain", item, (viewer,), partial(_show, keys), partial(_arrays, keys), inputs, classes=(target, against))
+    functions = partial(_show, keys), partial(_arrays, keys)
+    return Tab("explain", item, (viewer,), *functions, inputs, classes=(target, against))
 
 
 @dataclass(frozen=True)

@@ -199,8 +199,9 @@ def _fill(
             LATEST.ask(asker(request, tab.name), (choice, picture_file, *own))
             made = tab.show(scene, request, *own)
             shown.append(Shown.of(key, labels, made))
+            values.extend(made)
             listed = last and last.labels == labels
-            values.extend([*made, *(gr.skip() if listed else gr.Dropdown(choices=_listed(labels)) for _ in tab.classes)])
+            values.extend(gr.skip() if listed else gr.Dropdown(choices=_listed(labels)) for _ in tab.classes)
     return [active, _bar(scene), _card(scene, request), *shown, *values]
 
 
