@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+# Where tests run side by side, each process's servers look for free ports in a range of their own.
+os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
