@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-# Where tests run side by side, each process's servers look for free ports in a range of their own.
+# Where tests run side by side, each process has its share of the cores, and a range of ports for its servers.
 os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // workers, 1)))
 
 FLAGS = [
     "--no-sandbox",
