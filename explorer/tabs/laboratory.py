@@ -91,6 +91,7 @@ def bench_value(scene: Scene) -> dict[str, Any]:
         "seq": scene.key,
         "picture": picture_file(scene.model.preprocessing.pixels_to_picture(scene.pixels)),
         "grid": list(config.grid),
+        "size": list(config.image_size),
         "layers": config.depth,
         "heads": config.heads,
         "head": bool(config.classes),

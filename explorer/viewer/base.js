@@ -214,14 +214,15 @@ const vit = (() => {
     stage.style.aspectRatio = picture ? `${picture.naturalWidth} / ${picture.naturalHeight}` : `${gw} / ${gh}`;
   }
 
-  /** A frame around one of rows x columns cells, or none where the index is below 0. */
+  /** A frame around one of rows x columns cells, or none where the index is below 0. It is the node's background, which
+   *  costs a browser less to move than a node. */
   function placeCell(node, index, rows, columns) {
     if (node.hidden !== index < 0) node.hidden = index < 0;
     if (index < 0) return;
-    const width = `${100 / columns}%`, height = `${100 / rows}%`;
-    if (node.style.width !== width) node.style.width = width;
-    if (node.style.height !== height) node.style.height = height;
-    node.style.transform = `translate(${(index % columns) * 100}%, ${Math.floor(index / columns) * 100}%)`;
+    const share = (at, count) => `${count > 1 ? (100 * at) / (count - 1) : 0}%`;
+    const size = `${100 / columns}% ${100 / rows}%`;
+    if (node.dataset.size !== size) node.style.backgroundSize = node.dataset.size = size;
+    node.style.backgroundPosition = `${share(index % columns, columns)} ${share(Math.floor(index / columns), rows)}`;
   }
 
   /** The cell (row by row, from 0) of a gh x gw grid under a pointer event, or -1 outside of `box`. */

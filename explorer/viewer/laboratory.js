@@ -12,6 +12,7 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 let view = null; // the value, once there is one
 let edits = copy(NOTHING), past = [], ablated = false; // what is changed, and all that was before
 let stepsGrid = [1, 1]; // on which the steps' patches are counted: `grid`, but while Python carries them over to another
+let before = null, seenAt = ""; // {size, grid, steps, carried}: the steps at the last size, and what came of them
 let layer = null; // whose attention is looked at, where it has been chosen
 let grid = [1, 1], dropped = new Set(), selected = new Set(), cursor = 0; // of the picture as it is now
 let tool = "select", drag = null, timer = 0;
@@ -36,6 +37,8 @@ function load() {
   if (view && shape !== [view.layers, view.heads].join()) edits = copy(NOTHING);
   if (view && !same(view.grid, value.grid)) edits = { ...edits, size: "" };
   past = [];
+  before = null;
+  seenAt = edits.size;
   tell("");
   ablated = false;
   view = value;
@@ -68,6 +71,11 @@ function toGrid(shape, without) {
 function change(changes) {
   if (!view || same({ ...edits, ...changes }, edits)) return;
   past.push({ edits: copy(edits), stepsGrid });
+  const back = before && "size" in changes && !changes.steps && pixels(changes.size) === pixels(before.size);
+  if (back && same(edits.steps, before.carried)) { // and nothing is lost by it
+    changes = { ...changes, steps: before.steps };
+    stepsGrid = before.grid;
+  }
   edits = { ...edits, ...changes };
   tell("");
   settle();
@@ -89,6 +97,12 @@ function settle() {
 
 /** The edits as Python reads them. The grid belongs to the steps: without them it says nothing. */
 const told = () => (edits.steps.length ? { ...edits, grid: stepsGrid } : { ...edits });
+
+/** "height,width" of a size as it is typed: "384", "384x512", or nothing for the model's own. */
+const pixels = (size) => {
+  const [height, width = height] = size ? size.split(/[x×]/i).map(Number) : view.size;
+  return `${height},${width}`;
+};
 
 /** A sentence that stays until the next change. */
 function tell(sentence) {
@@ -244,8 +258,12 @@ function onKey(event) {
 function arrived({ of, picture, grid: now, dropped: without, carried }) {
   if (!same(of ?? NOTHING, told())) return; // something has changed since: another answer is under way
   part.picture.src = picture;
-  if (carried) edits = { ...edits, steps: carried.steps };
+  if (carried) {
+    before = { size: seenAt, grid: stepsGrid, steps: edits.steps, carried: carried.steps };
+    edits = { ...edits, steps: carried.steps };
+  }
   stepsGrid = now;
+  seenAt = edits.size;
   toGrid(now, without);
   root.dataset.state = "ready";
   settle();

@@ -12,7 +12,8 @@ const chosen = {
   pinned: false, hovered: -1,
 };
 let view = null; // {value, data, gh, gw, prefix, tokens, rows, thumbs, chips, ...} of the value now shown
-let sequence = 0, said = "", gridDrawn = "";
+const REST = 80; // milliseconds after the last move until words and numbers follow the maps
+let sequence = 0, said = "", gridDrawn = "", resting = 0;
 const heat = new vit.HeatMap(part.heat);
 const schedule = vit.painter(draw);
 
@@ -164,7 +165,9 @@ function connect() {
     const cell = over(event);
     if (cell < 0) return;
     const token = cell + view.prefix;
-    if (token !== chosen.hovered) choose(chosen.pinned ? { hovered: token } : { hovered: token, query: token });
+    if (token === chosen.hovered) return;
+    Object.assign(chosen, chosen.pinned ? { hovered: token } : { hovered: token, query: token });
+    draw(true); // moves come once a frame: drawn at once, they are painted with that frame and not the next
   };
   stage.addEventListener("pointermove", explore);
   stage.addEventListener("pointerdown", (event) => { if (event.pointerType !== "mouse") explore(event); });
@@ -231,7 +234,9 @@ function onKey(event) {
 }
 
 // ---- one drawing ---------------------------------------------------------------------------------------------------
-function draw() {
+/** `moving`: by a pointer that may go on: words and numbers follow when it rests. Nobody reads them on the way, and they
+ *  take as long as the maps. */
+function draw(moving = false) {
   if (!view || !view.ready) return;
   const { value, data, gh, gw, prefix } = view, { layer, panel, query, direction } = chosen;
   const block = data.want(layer, query, direction);
@@ -255,20 +260,29 @@ function draw() {
   for (const thumb of view.thumbs) {
     const { low, high } = rangeOf(thumb.panel);
     thumb.map.draw(rowOf(thumb.panel), prefix, gh, gw, low, high, tableOf(thumb.panel));
-    vit.setText(thumb.top, vit.number(ranges.get(thumb.panel).top, view.unit));
   }
   const { low, high } = rangeOf(panel), table = tableOf(panel), row = rowOf(panel);
   const faded = chosen.fade && view.picture;
   heat.draw(row, prefix, gh, gw, low, high, faded ? vit.faded(colourMap(panel)) : table, chosen.smooth);
+  view.drawn = { low, high, table, row, ranges };
+  drawAllLayers();
+  clearTimeout(resting);
+  if (moving) resting = setTimeout(drawWords, REST);
+  else drawWords();
+}
+
+/** What is to be read beside the maps. */
+function drawWords() {
+  if (!view?.drawn) return; // another value has come
+  const { low, high, table, row, ranges } = view.drawn;
+  for (const thumb of view.thumbs) vit.setText(thumb.top, vit.number(ranges.get(thumb.panel).top, view.unit));
   view.chips.forEach((chip, token) => {
     const at = Math.min(Math.max(Math.round(((row[token] - low) / (high - low || 1)) * 255), 0), 255);
     chip.swatch.style.backgroundColor = `#${cssColour(table[at])}`;
     vit.setText(chip.number, vit.number(row[token], view.unit));
   });
-  view.drawn = { low, high, table, row, strongest: ranges.get(panel).strongest };
   drawLegend();
   drawReading();
-  drawAllLayers();
 }
 
 const cssColour = (pixel) => [0, 8, 16].map((bits) => ((pixel >> bits) & 255).toString(16).padStart(2, "0")).join("");
@@ -338,7 +352,7 @@ function drawLegend() {
 }
 
 function drawReading() {
-  const { row, strongest } = view.drawn, value = vit.number(row[strongest], view.unit);
+  const { row, ranges } = view.drawn, { strongest } = ranges.get(chosen.panel), value = vit.number(row[strongest], view.unit);
   const kind = !view.value.percent ? "number" : isSigned(chosen.panel) ? "signed" : chosen.direction;
   const reading = t(`reading_${kind}`, { query: tokenName(chosen.query), strongest: tokenName(strongest, false), value });
   vit.setText(part.reading, reading[0].toUpperCase() + reading.slice(1));

@@ -152,6 +152,14 @@ def test_another_resolution_takes_the_changes_along_and_says_what_it_could_not(p
     assert [step["kind"] for step in edits(page)["steps"]] == ["drop", "shuffle"], "undone, the shuffle is back"
     assert edits(page)["grid"] == [12, 12]
     assert notice.is_hidden()
+    for typed in ("192", "96x96", "192", ""):
+        size.fill(typed)
+        changed(page, lambda: size.press("Enter"))
+    assert [step["kind"] for step in edits(page)["steps"]] == ["drop", "shuffle"], "the way back brings it back too"
+    size.fill("192")
+    changed(page, lambda: size.press("Enter"))
+    changed(page, lambda: page.locator("#laboratory [data-part=reset]").click())
+    assert edits(page)["steps"] == []
 
 
 def select_corner(page):

@@ -68,7 +68,8 @@ class Page:
         return self.part(name).inner_text()
 
     def settle(self):
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        """Until what was done is drawn; words and numbers follow the maps 80 ms later."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 120)))")
         return self
 
     def hover(self, patch, gh=GH, gw=GW):
