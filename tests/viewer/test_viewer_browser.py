@@ -551,6 +551,16 @@ def test_a_phone_needs_no_sideways_scrolling(app, open_page):
             assert thumbs["y"] >= stage["y"] + stage["height"]  # below, not beside
 
 
+def test_a_phone_cuts_no_reading_off(app, open_page):
+    viewer = Page(open_page(app[0], viewport={"width": 390, "height": 844}), "first").wait()
+    viewer.hover(0).page.mouse.down()
+    viewer.page.mouse.up()
+    viewer.hover(GH * GW - 1)
+    assert viewer.text("detail").startswith("Pinned. Under the pointer: ")
+    for name in ("reading", "detail", "scale-note"):
+        assert viewer.part(name).evaluate("p => p.scrollHeight <= p.clientHeight + 1"), name
+
+
 def test_chinese_by_the_browsers_language(app, open_page):
     viewer = Page(open_page(app[0], locale="zh-CN"), "first").wait().hover(0)
     assert viewer.text("reading") == "图块 0（第 0 行，第 0 列） → 最强：图块 2，50.0%"
