@@ -74,7 +74,10 @@ def build(local_paths: bool, runs: object) -> Tab:
             status = gr.Markdown()
         gr.Markdown(words("sides_predictions"), elem_classes="subdued")
         with gr.Row():
-            bars = [SceneBar(elem_id=f"compare-prediction-{letter}") for letter in "ab"]
+            bars = []
+            for letter in "ab":
+                with gr.Column(min_width=300):
+                    bars.append(SceneBar(elem_id=f"compare-prediction-{letter}"))
         with gr.Accordion(words("what"), open=False):
             gr.Markdown(words("about_compare"), elem_classes="about")
     kind.change(

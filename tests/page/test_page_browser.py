@@ -283,6 +283,20 @@ def test_a_phone_never_scrolls_sideways(open_page, served, scheme):
         page.mouse.wheel(0, 900)
         page.wait_for_timeout(100)
         assert page.locator("#scene-bar").bounding_box()["y"] <= max(bar["y"], 1), "the prediction stays in sight"
+        if tab == "compare":
+            sides = [page.locator(f"#compare-prediction-{side}").bounding_box() for side in "ab"]
+            assert min(side["width"] for side in sides) > 250, "below one another"
+    assert page.evaluate(COVERED) == []
+
+
+COVERED = """() => [...document.querySelectorAll("#side *")].filter((node) => { // what would be seen through the bar
+  if (!node.offsetParent || node.closest("[data-testid=status-tracker]")) return false;
+  node.scrollIntoView({ block: "start" });
+  const box = node.getBoundingClientRect(), bar = document.querySelector("#scene-bar").getBoundingClientRect();
+  if (!box.width || box.top < bar.top || box.bottom > bar.bottom) return false;
+  const shown = document.elementFromPoint(box.left + box.width / 2, box.top + box.height / 2);
+  return shown && !shown.closest("#scene-bar");
+}).map((node) => node.textContent.trim())"""
 
 
 COUNTED = """window.ticks = 0;
