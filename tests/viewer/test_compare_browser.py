@@ -158,3 +158,5 @@ def test_names_are_text_and_a_picture_can_be_saved(open_page, app):
 def test_a_narrow_screen_does_not_scroll_sideways(open_page, app):
     page = opened(open_page, app, viewport={"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    tops = [page.locator(f"#compare [data-side={side}] .vit-stage").bounding_box()["y"] for side in "ab"]
+    assert tops[0] == tops[1], "maps side by side stand level, however long their names are"
