@@ -55,7 +55,9 @@ def test_a_zombie_is_dead_and_gets_reaped(sleeper):
 
 def test_the_zombie_of_another_parent_is_dead(until):
     """As in a container without an init: nobody collects what a killed server leaves."""
-    program = "import subprocess, time; print(subprocess.Popen(['true']).pid, flush=True); time.sleep(60)"
+    program = (
+        "import subprocess, time; child = subprocess.Popen(['true']); print(child.pid, flush=True); time.sleep(60)"
+    )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     try:
         child = int(parent.stdout.readline())
