@@ -240,6 +240,7 @@ function draw(moving = false) {
   if (!view || !view.ready) return;
   const { value, data, gh, gw, prefix } = view, { layer, panel, query, direction } = chosen;
   const block = data.want(layer, query, direction);
+  clearTimeout(resting);
   drawSelection();
   if (part.pending.hidden === !block) part.pending.hidden = Boolean(block);
   root.toggleAttribute("data-pending", !block);
@@ -266,7 +267,6 @@ function draw(moving = false) {
   heat.draw(row, prefix, gh, gw, low, high, faded ? vit.faded(colourMap(panel)) : table, chosen.smooth);
   view.drawn = { low, high, table, row, ranges };
   drawAllLayers();
-  clearTimeout(resting);
   if (moving) resting = setTimeout(drawWords, REST);
   else drawWords();
 }
