@@ -48,8 +48,9 @@ def main(words: list[str]) -> None:
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     results: list[Result] = []
     for side, share in list(SIDES.items())[: 1 if options.quick else None]:
-        config, rounds = replace(SIZES["B/16"], image_size=side), {224: 11, 384: 5, 592: 3}[side]
-        parts = {"single": single(config, 3 if options.quick else rounds, share), "many": many(config, 3)}
+        config = replace(SIZES["B/16"], image_size=side)
+        rounds = 3 if options.quick else {224: 11, 384: 5, 592: 3}[side]
+        parts = {"single": single(config, rounds, share), "many": many(config, rounds)}
         if side == 224:
             parts |= {"occlusion": occluding(config, 3), "deletion": deleting(config, 3 if options.quick else 7)}
         parts["memory"] = peaks(side)

@@ -5,26 +5,38 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 Times = dict[str, list[float]]
 """Seconds of each function, a value a round."""
 
 
-def interleaved(
-    functions: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
-) -> Times:
-    """Call every function once unmeasured, then once in each round, starting with another one each time: so that a
-    machine that slows down meanwhile, or a neighbour in the cache, falls on all of them alike."""
+def take_turns(functions: Mapping[str, Callable[[], float]], rounds: int) -> Times:
+    """Call every function, which returns the seconds that count, once unmeasured, then once in each round: backwards in
+    every second one, and starting with another one after two. So a machine that slows down meanwhile falls on all of
+    them alike, and so does what one leaves to the next: after some, memory takes longer to get."""
     for function in functions.values():
         function()
     names, times = list(functions), {name: [] for name in functions}
     for round_ in range(rounds):
-        first = round_ % len(names)
-        for name in names[first:] + names[:first]:
-            start = clock()
-            functions[name]()
-            times[name].append(clock() - start)
+        first = round_ // 2 % len(names)
+        order = names[first:] + names[:first]
+        for name in reversed(order) if round_ % 2 else order:
+            times[name].append(functions[name]())
     return times
+
+
+def interleaved(
+    functions: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> Times:
+    """`take_turns` of functions by the time that a call takes."""
+
+    def timed(function: Callable[[], object]) -> float:
+        start = clock()
+        function()
+        return clock() - start
+
+    return take_turns({name: partial(timed, function) for name, function in functions.items()}, rounds)
 
 
 def medians(times: Times) -> dict[str, float]:

@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from benchmarks.peers import hugging_face, timm_model
 from benchmarks.report import Result, as_json, machine, table, versions
-from benchmarks.timing import Times, medians, paired_ratio, ratio
+from benchmarks.timing import medians, paired_ratio, ratio, take_turns
 from training.build import new_config
 from training.config import RunConfig
 from training.loop import Training
@@ -283,19 +283,6 @@ def _multiplications(shape) -> float:
     N, D = shape.tokens, shape.width
     patch = 3 * shape.patch_size[0] * shape.patch_size[1] * D * (N - shape.prefix)
     return patch + shape.depth * (N * (4 * D * D + 2 * D * shape.mlp_width) + 2 * N * N * D)
-
-
-def take_turns(functions: dict[str, Callable[[], float]], rounds: int) -> Times:
-    """Each function, which returns the seconds that count, once unmeasured and then once a round, starting with another
-    one each time."""
-    for function in functions.values():
-        function()
-    names, times = list(functions), {name: [] for name in functions}
-    for round_ in range(rounds):
-        first = round_ % len(names)
-        for name in names[first:] + names[:first]:
-            times[name].append(functions[name]())
-    return times
 
 
 def _timed(function: Callable[[], object]) -> float:

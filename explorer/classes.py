@@ -53,13 +53,16 @@ def class_index(model: VisionTransformer, named: Class, role: str = "target") ->
     """The class of a number or a label. A label is found as it is written, else whatever its capitals and underscores,
     else as one of the names between commas in one label only ("tabby" of "tabby, tabby cat").
 
-    Raises CodedError naming the valid numbers, or the labels nearest to an unknown one.
+    Raises CodedError naming the valid numbers, the labels nearest to an unknown one, or the classes of a label that
+    several have.
     """
     _check_head(model)
     count = model.config.classes
     if isinstance(named, str):
         found = _labelled(model.labels, named.strip())
-        named = int(named) if found is None and _is_number(named) else found if found is not None else named
+        if len(found) > 1 and not _is_number(named):
+            raise _ambiguous(named.strip()[:60], found)
+        named = found[0] if len(found) == 1 else int(named) if _is_number(named) else named
     if isinstance(named, str):
         asked, near = named.strip()[:60], _near(model.labels, named.strip())
         hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"its labels start with {model.labels[0]!r}"
@@ -81,15 +84,21 @@ def _check_head(model: VisionTransformer) -> None:
         raise CodedError(message, "no_head")
 
 
-def _labelled(labels: tuple[str, ...], text: str) -> int | None:
-    if text in labels:
-        return labels.index(text)
+def _ambiguous(asked: str, classes: list[int]) -> CodedError:
+    first = ", ".join(f"#{index}" for index in classes[:SUGGESTIONS]) + (", ..." if len(classes) > SUGGESTIONS else "")
+    message = f"{asked!r} names several classes: {first} ({len(classes)} in all); give the number, such as {classes[0]}"
+    return CodedError(message, "ambiguous_class", asked=asked, first=first, count=len(classes), one=classes[0])
+
+
+def _labelled(labels: tuple[str, ...], text: str) -> list[int]:
+    """The classes that a text names: as it is written, else in either of the freer ways."""
+    if found := [at for at, label in enumerate(labels) if label == text]:
+        return found
     text = _plain(text)
     for names in (lambda label: [label], lambda label: label.split(",")):
-        found = [at for at, label in enumerate(labels) if text in map(_plain, names(label))]
-        if len(found) == 1:
-            return found[0]
-    return None
+        if found := [at for at, label in enumerate(labels) if text in map(_plain, names(label))]:
+            return found
+    return []
 
 
 def _plain(text: str) -> str:

@@ -1,14 +1,18 @@
-"""What is taken away: NPZ files that carry a manifest saying where their numbers come from."""
+"""What is taken away: NPZ and PNG files that carry a manifest saying where their numbers come from."""
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from vit_model import VisionTransformer
 
@@ -23,10 +27,15 @@ def manifest_for(model: VisionTransformer, picture_hash: str | None, **choices: 
         "config": model.config.to_dict(),
         "picture_sha256": picture_hash,
         "choices": choices,
-        "versions": {name: version(name) for name in ("torch", "torchvision", "numpy", "pillow")}
-        | {"python": platform.python_version()},
+        "versions": _versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    libraries = {name: version(name) for name in ("torch", "torchvision", "numpy", "pillow")}
+    return libraries | {"python": platform.python_version()}
 
 
 def save_npz(path: str | Path, arrays: dict[str, np.ndarray], manifest: dict) -> None:
@@ -49,3 +58,12 @@ def load_npz(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if name != "manifest"}
         return arrays, json.loads(str(file["manifest"]))
+
+
+def png_with(picture: Image.Image, manifest: dict) -> bytes:
+    """A PNG file that carries the manifest as the browser's own do (explorer/viewer/base.js, `withManifest`): JSON in
+    an iTXt chunk with the keyword "vit-explorer", which Pillow reads as `picture.text["vit-explorer"]`."""
+    info, file = PngInfo(), io.BytesIO()
+    info.add_itxt("vit-explorer", json.dumps(manifest, ensure_ascii=False))
+    picture.save(file, "PNG", pnginfo=info)
+    return file.getvalue()

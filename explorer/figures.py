@@ -205,7 +205,14 @@ def _by_layer(values: ArrayLike, quantity: str, language: str) -> dict:
         "x": layers,
         "y": values.ravel(),
         "customdata": np.stack([layers, heads], axis=1),
-        "marker": {"size": 8, "color": heads, "colorscale": "Viridis", "showscale": False, "opacity": 0.85},
+        "marker": {
+            "size": 8,
+            "color": heads,
+            "colorscale": "Viridis",
+            "showscale": False,
+            "opacity": 0.85,
+            "line": {"width": 1, "color": "#8a8f98"},  # head 0 on a dark page, the last head on a light one
+        },
         "hovertemplate": f"{words['layer']} %{{x}}, {words['head']} %{{customdata[1]}}: %{{y:.4g}}<extra></extra>",
     }
     layout = {

@@ -22,6 +22,7 @@ from explorer.cache import ByteCache
 from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
 from explorer.gradients import Gradients, class_gradients
 from vit_model import CropBox, Trace, VisionTransformer, load_model
+from vit_model.architecture import SQUARE_ASSUMED
 from vit_model.errors import CodedError
 from vit_model.picture import picture_hash, read_picture
 
@@ -57,8 +58,9 @@ class Scene:
 
     @property
     def name(self) -> str:
-        """What the page calls the model."""
-        return self.choice.name
+        """What the page calls the model; of a path only its end, since files that are taken away say it too."""
+        name = self.choice.name
+        return Path(name).name if name == self.choice.source and Path(name).expanduser().exists() else name
 
     @property
     def model_key(self) -> str:
@@ -98,7 +100,11 @@ _GRADIENTS: ByteCache[Gradients] = ByteCache(
 
 def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
     """The chosen model, loaded once for all visitors. A file that has changed since is read again."""
-    if Path(choice.source).is_absolute() and not Path(choice.source).exists():
+    path = os.path.expanduser(choice.source)
+    if os.path.isabs(path) and not os.path.exists(path):
+        if choice.source == choice.name:  # a path as the visitor typed it
+            message = f"there is no file or folder {choice.name} on this host; check its spelling"
+            raise CodedError(message, "no_such_path", name=choice.name)
         message = (
             f"the files of {choice.name} are no longer on this host; upload or open them again, "
             "or, if they are a run's, choose its newest checkpoint"
@@ -107,19 +113,34 @@ def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTr
     native = _MODELS.get(
         (choice.source, _fingerprint(choice.source)), lambda: load_model(choice.source, progress=progress)
     ).to(resting_device())
-    return native if choice.size is None else resized(native, choice.size)
+    if choice.size is None:
+        return native
+    if could_be_other_than_square(native):  # the size says which grid the positions are on
+        _check_patches(native, choice.size)
+        key = (choice.source, _fingerprint(choice.source), choice.size)
+        return _MODELS.get(key, lambda: load_model(choice.source, image_size=choice.size)).to(resting_device())
+    return resized(native, choice.size)
+
+
+def could_be_other_than_square(model: VisionTransformer) -> bool:
+    """Whether the model's positions, about whose grid its files say nothing, were only taken for a square."""
+    return any(SQUARE_ASSUMED in note for note in model.origin.notes)
 
 
 def resized(model: VisionTransformer, size: tuple[int, int], interpolation: str | None = None) -> VisionTransformer:
     """`model.at_size` within what this host allows."""
     if size == model.config.image_size:
         return model
+    _check_patches(model, size)
+    return model.at_size(size, interpolation)
+
+
+def _check_patches(model: VisionTransformer, size: tuple[int, int]) -> None:
     patches = (size[0] // model.config.patch_size[0]) * (size[1] // model.config.patch_size[1])
     if patches > MAX_PATCHES:
         message = f"{size[0]}x{size[1]} pixels would make {patches} patches; this host allows {MAX_PATCHES}"
         details = {"height": size[0], "width": size[1], "patches": patches, "most": MAX_PATCHES}
         raise CodedError(message, "too_many_patches", **details)
-    return model.at_size(size, interpolation)
 
 
 def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 # Where tests run side by side, each process has its share of the cores, and a range of ports for its servers.
-os.environ.setdefault("GRADIO_SERVER_PORT", str(7860 + 100 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])))
+if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # not set where the processes are started from: they would inherit
+    os.environ["GRADIO_SERVER_PORT"] = str(7860 + 100 * int(worker.removeprefix("gw")))
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // workers, 1)))
 
@@ -20,6 +21,7 @@ FLAGS = [
     # Each window would open two pages of Chromium's own, with 400 requests, for an address bar that nobody sees.
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
 ]
+PLAIN = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
 
 
 @pytest.fixture(scope="session")
@@ -48,10 +50,10 @@ class Watched:
     def __call__(self, url, **choices):
         """A page at `url`. `choices` are a browser context's; pages with the same choices share its cache, so that the
         second opens quickly. `page.asked` lists the page's requests."""
+        choices = PLAIN | choices
         key = repr(sorted(choices.items()))
         if key not in self.contexts:
-            plain = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
-            self.contexts[key] = self.browser.new_context(**plain | choices)
+            self.contexts[key] = self.browser.new_context(**choices)
         page = self.contexts[key].new_page()
         self.pages.append(page)
         page.asked, home = [], "/".join(url.split("/")[:3])
@@ -86,3 +88,48 @@ def open_page(watched):
         watched.pages.pop().close()
     faults, watched.faults = watched.faults, []
     assert not faults, "\n".join(faults)
+
+
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory):
+    """serve(demo) -> address, on loopback until the module's tests are done. What is built meanwhile keeps its files in
+    a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        demos = []
+
+        def launch(demo):
+            demos.append(demo)
+            return demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_name="127.0.0.1")[1]
+
+        yield launch
+        for demo in demos:
+            demo.close()
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """The pages of `kept_page`, by address and choices."""
+    kept = {}
+    yield kept
+    for page in kept.values():
+        page.close()
+
+
+@pytest.fixture
+def kept_page(watched, open_page, kept, request):
+    """kept_page(url, **context choices) -> page, as `open_page`, but one that a module's tests share: opening one takes
+    seconds. So they set what they need themselves. A test that fails may leave anything: the next gets a new page."""
+    failed = request.session.testsfailed
+
+    def page_at(url, **choices):
+        key = url, repr(sorted((PLAIN | choices).items()))
+        if key not in kept:
+            kept[key] = watched(url, **choices)
+            watched.pages.remove(kept[key])  # the others `open_page` closes
+        return kept[key]
+
+    yield page_at
+    if request.session.testsfailed > failed:
+        while kept:
+            kept.popitem()[1].close()

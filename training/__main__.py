@@ -65,12 +65,17 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
 
 
 def _resume(options: argparse.Namespace) -> int:
-    run = Run(options.run)
-    if run.fault:
-        raise RunError(f"there is no run to resume in {options.run}: {run.fault}")
+    run = _existing(options.run, "resume")
     if RANK == 0 and run.state == "finished":
         raise RunError(f"{run.id} has finished; to train longer, start a new run with more steps")
     return _train(run)
+
+
+def _existing(path: Path, verb: str) -> Run:
+    run = Run(path)
+    if run.fault:
+        raise RunError(f"there is no run to {verb} in {path}: {run.fault}")
+    return run
 
 
 def _train(run: Run) -> int:
@@ -116,7 +121,7 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    print(export(Run(options.run), options.checkpoint, options.to))
+    print(export(_existing(options.run, "export"), options.checkpoint, options.to))
     return 0
 
 
@@ -126,7 +131,8 @@ def _push(options: argparse.Namespace) -> int:
     from training.hub import push
 
     private, token = not options.public, get_token() or ""
-    print(push(Run(options.run), options.checkpoint, options.repo, token, private=private, overwrite=options.overwrite))
+    run = _existing(options.run, "push")
+    print(push(run, options.checkpoint, options.repo, token, private=private, overwrite=options.overwrite))
     return 0
 
 
@@ -160,7 +166,10 @@ def _swept(options: argparse.Namespace, config: RunConfig) -> tuple[float, ...]:
 def _config(options: argparse.Namespace) -> RunConfig:
     given = {name: value for name in FIELDS if name != "recipe" and (value := getattr(options, name)) is not None}
     typed = {name: value if isinstance(value, bool) else parse_field(name, value) for name, value in given.items()}
-    return recipe_named(options.recipe).config(**typed)
+    config = recipe_named(options.recipe or "adamw").config(**typed)
+    if options.recipe is None and options.data is None:
+        raise ConfigError("nothing says what to train: pass --data, or --recipe, or both; --help lists the recipes")
+    return config
 
 
 def _rates(text: str) -> tuple[float, ...]:
@@ -182,7 +191,7 @@ def _parser() -> argparse.ArgumentParser:
         else:
             one.add_argument("--out", metavar="RUN_DIR", type=Path, help="new folder; default: one in ./runs")
             one.add_argument("--name", help="what people call the run")
-        one.add_argument("--recipe", default="adamw", help=f"one of {', '.join(RECIPES)}; default: adamw")
+        one.add_argument("--recipe", help=f"one of {', '.join(RECIPES)}; default, with --data: adamw")
         if name != "run":
             one.add_argument("--rates", metavar="R,R,...", help="learning rates to try; default: the recipe's")
         group = one.add_argument_group("fields of the recipe", "each is explained in training/config.py")

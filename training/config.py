@@ -225,6 +225,11 @@ def _tupled(value: Any) -> Any:
     return tuple(_tupled(item) for item in value) if isinstance(value, list) else value
 
 
+def largest_batch(pictures: int, parts: int) -> int:
+    """The largest batch out of a training set that can be cut into `parts`; all of it where it has fewer pictures."""
+    return pictures // parts * parts or pictures
+
+
 _HINTS: dict[str, Any] = {field.name: get_type_hints(RunConfig)[field.name] for field in fields(RunConfig)}
 _RANGES: dict[str, tuple[float, float, bool]] = {  # lowest, highest, whether the highest is allowed
     "width": (1, 8192, True),

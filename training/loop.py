@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from training import measuring, parallel, snapshot
 from training.build import at_resolution, build_model
-from training.config import ConfigError, RunConfig
+from training.config import ConfigError, RunConfig, largest_batch
 from training.errors import TrainingError
 from training.feed import Feed
 from training.jsonfile import write_json
@@ -87,8 +87,10 @@ class Training:
             write_json(run.path / "data.json", report(self.feed.data, parts, resolution=config.resolution))
         self.model = build_model(config, self.feed.classes, local_paths=local_paths).to(self.device)
         if config.batch > self.feed.count:
+            most = largest_batch(self.feed.count, config.accumulation * self.world)
             raise ConfigError(
-                f"a batch of {config.batch} is larger than the training set of {self.feed.count} pictures"
+                f"a batch of {config.batch} is larger than the training set of {self.feed.count} pictures; choose at "
+                f"most {most}"
             )
         self.per_epoch = self.feed.count // config.batch
         self.total = config.steps or (math.ceil(config.epochs * self.per_epoch) if config.epochs else None)

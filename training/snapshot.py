@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 
 def save(training: Training) -> None:
-    """A checkpoint of this step, with the state of the training; none before the first step."""
+    """A checkpoint of this step, with the state of the training; none before the first step. TrainingError where the
+    weights are no numbers any more, which a loss that is still one does not tell."""
+    if not all(tensor.isfinite().all() for tensor in training.served.state_dict().values()):
+        raise TrainingError(
+            f"the weights became NaN or infinite before step {training.step}; lower the learning rate, clip the "
+            "gradient, or warm up longer. The last checkpoint is from before"
+        )
     if training.rank == 0 and training.step:
         training.report(phase="saving")
         tensors = {f"model.{name}": tensor for name, tensor in training.model.state_dict().items()}

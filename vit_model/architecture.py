@@ -16,6 +16,7 @@ from vit_model.declared import Declared
 from vit_model.errors import CheckpointError
 from vit_model.formats import Format
 
+SQUARE_ASSUMED = "if the model's pictures are not square"  # in the note of positions that could be on another grid
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1536: 24}  # the named sizes Ti, S, B, L, H and DINOv2's g
 _TIMM_HEADS = {256: 4, 320: 5, 512: 8, 640: 10, 832: 13, 896: 14, 1152: 16, 1408: 16, 1664: 16}
 
@@ -109,10 +110,13 @@ def _heads(format: Format, declared: Declared, converted: Converted, width: int,
     table = HEADS | _TIMM_HEADS if format is formats.TIMM and declared.likely_size else HEADS
     found = asked or table.get(width)
     if found is None:
-        raise CheckpointError(
+        known = ", ".join(f"{w}: {h}" for w, h in HEADS.items())
+        message = (
             f"this file does not tell its number of attention heads, and width {width} is none of the named sizes "
-            f"({', '.join(f'{w}: {h}' for w, h in HEADS.items())}); pass heads="
+            f'({known}); add a config.json with {{"num_attention_heads": ...}}, uploaded with it or in its folder, and '
+            "load both; or, in Python, pass heads="
         )
+        raise CheckpointError(message, "heads_unknown", width=width, known=known)
     return found
 
 
@@ -165,8 +169,13 @@ def _grid(
         side = math.isqrt(max(count - prefix, 0))
         if side and prefix + side * side == count:
             likely = declared.likely_size
-            note = f"config.json's input size {_words(likely)} does not fit {count} positions" if likely else ""
-            return prefix, (side, side), (note,) if note else ()
+            notes = [f"config.json's input size {_words(likely)} does not fit {count} positions"] if likely else []
+            if prefix < prefixes[0]:  # (n - 1) x (n + 1) and a class token are as many as n x n
+                notes.append(
+                    f"{count} positions are read as {side}x{side} patches, with none before them; {SQUARE_ASSUMED}, "
+                    "pass their size, image_size=(height, width)"
+                )
+            return prefix, (side, side), tuple(notes)
     got = f"image_size={_words(asked)} makes {(asked[0] // patch[0]) * (asked[1] // patch[1])}; " if asked else ""
     raise CheckpointError(
         f"the checkpoint holds {count} positions, {prefixes[0]} of them before the patches: no square grid; {got}"

@@ -27,10 +27,11 @@ class Declared:
 
 
 def declare(format: Format, config: Mapping | None) -> Declared:
-    """What `config` says. CheckpointError for values that cannot be, and for variants that this model cannot be."""
+    """What `config` says; one of neither library, written to add what a file lacks, has Hugging Face's names.
+    CheckpointError for values that cannot be, and for variants that this model cannot be."""
     if config is None:
         return Declared()
-    return _timm(config) if format is formats.TIMM else _hugging_face(format, config)
+    return _timm(config) if format is formats.TIMM and "architecture" in config else _hugging_face(format, config)
 
 
 _HF_FIELDS = {
@@ -48,7 +49,10 @@ def _hugging_face(format: Format, config: Mapping) -> Declared:
         if config.get(name, expected) != expected:
             raise CheckpointError(f"config.json says {name} {config[name]!r}; only {expected!r} is supported")
     stated = {ours: _number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None}
-    stated.setdefault("heads", 12)  # transformers' default for every one of these families
+    size = _size(config, "image_size") if config.get("image_size") is not None else None
+    if config.get("model_type") is not None:  # transformers' defaults for every one of these families
+        stated.setdefault("heads", 12)
+        size = size or (224, 224)
     if config.get("patch_size") is not None:
         stated["patch_size"] = _size(config, "patch_size")
     if config.get("qkv_bias") is not None:
@@ -68,7 +72,6 @@ def _hugging_face(format: Format, config: Mapping) -> Declared:
     }
     if isinstance(ours := config.get("vit_explorer"), Mapping):  # what our own saving adds for resuming a training
         assumed |= {name: _rate(ours, name, assumed[name]) for name in ("drop_path", "embedding_dropout")}
-    size = _size(config, "image_size") if config.get("image_size") is not None else (224, 224)
     return Declared(stated, assumed, image_size=size, labels=class_names(config))
 
 

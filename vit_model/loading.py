@@ -133,7 +133,8 @@ def _scheme(remembered: dict, format: Format) -> str:
 
 
 def _labels(declared: dict[int, str], classes: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(labels, notes): by class number, gaps filled; the ImageNet names for 1,000 classes that come without."""
+    """(labels, notes): by class number, gaps and empty names filled, as nobody could see or choose those; the ImageNet
+    names for 1,000 classes that come without."""
     if not classes or (not declared and classes != 1000):
         return (), ()
     if not declared:
@@ -144,7 +145,8 @@ def _labels(declared: dict[int, str], classes: int) -> tuple[tuple[str, ...], tu
         raise CheckpointError(
             f"config.json names the class {max(declared)}, the weights have {classes} classes, from 0"
         )
-    return tuple(declared.get(index, f"class {index}") for index in range(classes)), ()
+    named = {index: label for index, label in declared.items() if label.strip()}
+    return tuple(named.get(index, f"class {index}") for index in range(classes)), ()
 
 
 MAX_SIDE = 4096  # pixels that a checkpoint may ask for by itself; `image_size` may ask for more

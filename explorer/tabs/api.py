@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from explorer.classes import class_index
 from explorer.explaining import check_work, explained
 from explorer.export import manifest_for, save_npz
 from explorer.leaderboard import BASELINES
-from explorer.methods import METHODS
+from explorer.methods import METHODS, choices_of
 from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
 from explorer.tabs.errors import said_plainly
@@ -26,7 +27,10 @@ from explorer.tabs.picture import Picture
 from explorer.tabs.progress import followed
 from explorer.tabs.truth import AT_ONCE, measure
 from explorer.tabs.truth_values import MAX_STEPS, Asked, arrays_of
+from vit_model import VisionTransformer
+from vit_model.errors import UnknownSourceError
 from vit_model.positions import METHODS as RESAMPLING
+from vit_model.zoo import BUNDLED
 
 
 def endpoints(local_paths: bool) -> None:
@@ -37,12 +41,19 @@ def endpoints(local_paths: bool) -> None:
         name = (model or "").strip()
         return name if local_paths and is_local(request) and Path(name).expanduser().exists() else public_source(name)
 
+    def choice_of(model: str, request: gr.Request) -> tuple[ModelChoice, VisionTransformer]:
+        choice = ModelChoice(source(model, request), model)
+        try:
+            return choice, get_model(choice)
+        except UnknownSourceError as error:
+            expected = f'"{BUNDLED}" or a Hub id such as "google/vit-base-patch16-224" ("owner/name@revision")'
+            raise ValueError(f"model must be {expected}; got {str(model)[:200]!r}") from error
+
     def scene(model: str, picture: str | None, size: str, request: gr.Request) -> Scene:
         if not picture:
             raise ValueError("send a picture: handle_file(path or URL)")
-        choice = ModelChoice(source(model, request), model)
-        sized = ModelChoice(choice.source, choice.name, parse_size(size, get_model(choice).config.patch_size))
-        return look(sized, picture)
+        choice, native = choice_of(model, request)
+        return look(replace(choice, size=parse_size(size, native.config.patch_size)), picture)
 
     @said_plainly
     def predict(request: gr.Request, model: str, picture: str, size: str, top: float) -> dict:
@@ -95,6 +106,9 @@ def endpoints(local_paths: bool) -> None:
         if not isinstance(options, dict):
             raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}")
         try:
+            if method in METHODS and (unknown := options.keys() - choices_of(method).keys()):
+                named, valid = ", ".join(sorted(unknown))[:80], ", ".join(choices_of(method))
+                raise ValueError(f"{method} has no choice {named}; its choices are {valid}")
             if (other := _class(seen, against)) is not None:
                 options["against"] = other
             found = explained(seen, method, _class(seen, target), **options)
@@ -149,7 +163,7 @@ def endpoints(local_paths: bool) -> None:
         """
         if interpolation and interpolation not in RESAMPLING:
             raise ValueError(f"interpolation must be one of {', '.join(RESAMPLING)}, or empty; got {interpolation!r}")
-        native = get_model(ModelChoice(source(model, request), model))
+        _, native = choice_of(model, request)
         chosen = parse_size(size, native.config.patch_size)
         sized = native if chosen is None else resized(native, chosen, interpolation or None)
         values = position_similarity(sized, kind=kind).cpu().numpy()

@@ -10,6 +10,7 @@ import numpy as np
 from explorer.figures import distance_figure, entropy_figure
 from explorer.session import Scene
 from explorer.statistics import attention_distance, attention_entropy
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.store import STORE, both, chosen_layer
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import language_of, words
@@ -46,7 +47,7 @@ def _show(scene: Scene, request: gr.Request) -> list:
         title=both("tab_attention"),
         caption=scene.name,
     )
-    return [viewer]
+    return [viewer | {"manifest": manifest_of(scene, "attention", **_choices(scene))}]
 
 
 def _plots(scene: Scene, request: gr.Request) -> Iterator[list[dict]]:
@@ -54,7 +55,8 @@ def _plots(scene: Scene, request: gr.Request) -> Iterator[list[dict]]:
     language = language_of(request)
     distance = attention_distance(scene.trace, scene.model.config.patch_size)
     figures = (distance_figure(distance, language), entropy_figure(attention_entropy(scene.trace), language))
-    yield [plot_value(figure, LINK, scene.name) for figure in figures]
+    manifest = manifest_of(scene, "attention", **_choices(scene))
+    yield [plot_value(figure, LINK, scene.name) | {"manifest": manifest} for figure in figures]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
@@ -68,4 +70,8 @@ def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
         "distance_pixels": np.asarray(attention_distance(trace, config.patch_size)),
         "entropy_nats": np.asarray(attention_entropy(trace)),
     }
-    return arrays, {"layer": layer, "grid": list(trace.grid), "prefix": trace.prefix}
+    return arrays, {"layer": layer} | _choices(scene)
+
+
+def _choices(scene: Scene) -> dict:
+    return {"grid": list(scene.trace.grid), "prefix": scene.trace.prefix}

@@ -19,6 +19,7 @@ from explorer.methods import METHODS, looks_at_a_class
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import ModelChoice, Scene, look, seen_by
 from explorer.tabs.explain import instead, named_class
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture
 from explorer.tabs.progress import told
@@ -229,6 +230,7 @@ def _compare(scene: Scene, request: gr.Request, kind: str, *controls) -> Iterato
         by_query=tuple(side.by_query for side in both_sides),
         same_unit=both_sides[0].map == both_sides[1].map,
     )
+    made |= {"manifest": manifest_of(scene, "compare", **_choices(kind, both_sides))}
     yield [made, "", gr.Button(visible=False)]
 
 
@@ -246,8 +248,8 @@ def _in(text: Caption, language: str) -> str:
 
 def _arrays(scene: Scene, state: dict, kind: str, *controls) -> tuple[dict, dict]:
     """Both sides' maps over the patches: those of the first token after every layer, or the one for the picture."""
-    arrays, choices = {}, {"differs": kind}
-    for side, letter in _lettered(sides(scene, kind, *controls)):
+    arrays, both_sides = {}, sides(scene, kind, *controls)
+    for side, letter in _lettered(both_sides):
         trace = side.scene.trace
         if side.map == "attention":
             rows = torch.stack([trace.attention(layer, 0)[0, :, 0] for layer in range(trace.layers)])  # [L, H, N]
@@ -258,12 +260,19 @@ def _arrays(scene: Scene, state: dict, kind: str, *controls) -> tuple[dict, dict
             values = side.explanation().values
         arrays[f"map_{letter.lower()}"] = values.float().cpu().numpy()
         arrays[f"logits_{letter.lower()}"] = trace.logits[0].float().cpu().numpy()
-        choices[letter] = {
+    return arrays, _choices(kind, both_sides)
+
+
+def _choices(kind: str, both_sides: tuple[Side, Side]) -> dict:
+    """What differs, and what either side is."""
+    return {"differs": kind} | {
+        letter: {
             "map": side.map,
             "target": side.target,
             "model": side.scene.name,
             "checksum_sha256": side.scene.model.origin.checksum,
             "picture_sha256": side.scene.picture_hash,
-            "grid": list(trace.grid),
+            "grid": list(side.scene.trace.grid),
         }
-    return arrays, choices
+        for side, letter in _lettered(both_sides)
+    }

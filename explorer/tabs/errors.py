@@ -52,9 +52,10 @@ def _in_plain_words(arguments: tuple) -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        raise plain_error(say(request, "failed", reason=reason_of(error, language_of(request)))) from error
+        message = say(request, "failed", reason=reason_of(error, language_of(request)))
+        raise plain_error(message, say(request, "toast_error")) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise plain_error(say(request, "memory")) from error
+        raise plain_error(say(request, "memory"), say(request, "toast_error")) from error
 
 
 def reason_of(error: Exception, language: str) -> str:
@@ -69,6 +70,6 @@ def reason_of(error: Exception, language: str) -> str:
     return known["reasons"][error.code].format(**details)
 
 
-def plain_error(message: str) -> gr.Error:
+def plain_error(message: str, title: str) -> gr.Error:
     """A `gr.Error` shown as text (toasts render HTML), for a minute, as it may hold a command to copy."""
-    return gr.Error(html.escape(message, quote=False), duration=60, print_exception=False)
+    return gr.Error(html.escape(message, quote=False), duration=60, title=title, print_exception=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import tempfile
 from functools import cache
@@ -10,6 +11,12 @@ from pathlib import Path
 import gradio as gr
 from PIL import Image, ImageDraw, ImageFilter
 
+_NAMES = {
+    "parachute": {"en": "a parachute, drawn", "zh": "画出的降落伞"},
+    "tower": {"en": "a tower", "zh": "铁塔"},
+    "cheetah1": {"en": "a cheetah", "zh": "猎豹"},
+    "lion": {"en": "a lion", "zh": "狮子"},
+}
 _PHOTOGRAPHS = Path(gr.__file__).parent / "media_assets" / "images"
 
 
@@ -20,6 +27,22 @@ def example_files() -> tuple[Path, ...]:
     draw_parachute().save(drawn)
     photographs = [_PHOTOGRAPHS / name for name in ("tower.jpg", "cheetah1.jpg", "lion.jpg")]
     return (drawn, *(path for path in photographs if path.exists()))
+
+
+def name_examples(page: gr.Blocks) -> None:
+    """Give the examples, which are pictures alone, a name for those who do not see them."""
+    names = json.dumps([_NAMES[file.stem] for file in example_files()], ensure_ascii=False)
+    page.load(
+        None,
+        js=f"""() => {{
+            const names = {names}, lang = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+            document.querySelectorAll("#examples .gallery-item").forEach((button, index) => {{
+                button.ariaLabel = names[index][lang];
+            }});
+        }}""",
+        api_visibility="private",
+        queue=False,
+    )
 
 
 def draw_parachute(side: int = 384) -> Image.Image:

@@ -18,6 +18,7 @@ from explorer.session import ModelChoice, Scene, look
 from explorer.tabs import explain_choices
 from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.latest import LATEST, asker, stopping
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.progress import followed
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
@@ -134,7 +135,7 @@ class Asked:
         facts = {}
         if made := maps.get("integrated-gradients"):
             facts["integrated-gradients"] = both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
-        return explain_value(
+        value = explain_value(
             list(METHODS),
             maps,
             off | (also_off or {}),
@@ -145,6 +146,20 @@ class Asked:
             notice=self.notice,
             facts=facts,
         )
+        return value | {"manifest": manifest_of(self.scene, "explain", **self.told(maps))}
+
+    def told(self, maps: dict[str, Explanation]) -> dict:
+        """What a manifest says of `maps`: of which classes they are, and by which choices."""
+        labels = self.scene.model.labels
+        return {
+            "target": self.target,
+            "target_label": None if self.target is None else labels[self.target],
+            "against": self.against,
+            "against_label": None if self.against is None else labels[self.against],
+            "methods": {method: choices_of(method) | self.of_method(method)[1] for method in maps},
+            "signed": [method for method, made in maps.items() if made.signed],
+            "grid": list(self.scene.trace.grid),
+        }
 
     def _title(self) -> dict[str, str]:
         if self.target is None:
@@ -211,14 +226,4 @@ def _arrays(keys: Sequence, scene: Scene, state: dict, *inputs) -> tuple[dict, d
     if asked.target is not None:
         arrays["logits"] = scene.trace.logits[0].float().cpu().numpy()
     shown = state.get("method")
-    labels = scene.model.labels
-    return arrays, {
-        "shown": shown if shown in tuple(METHODS) else None,
-        "target": asked.target,
-        "target_label": None if asked.target is None else labels[asked.target],
-        "against": asked.against,
-        "against_label": None if asked.against is None else labels[asked.against],
-        "methods": {method: choices_of(method) | asked.of_method(method)[1] for method in maps},
-        "signed": [method for method, made in maps.items() if made.signed],
-        "grid": list(scene.trace.grid),
-    }
+    return arrays, {"shown": shown if shown in tuple(METHODS) else None} | asked.told(maps)

@@ -17,18 +17,22 @@ from torch import Tensor
 from explorer.cache import ByteCache
 from explorer.explaining import explained
 from explorer.explanation import Explanation
+from explorer.export import png_with
 from explorer.figures import distance_figure, filter_tile, position_mosaic, rollout_sheet
 from explorer.filters import patch_filters
 from explorer.gradients import Progress
+from explorer.methods import choices_of
 from explorer.position import position_similarity
 from explorer.session import Scene, look_at
 from explorer.statistics import attention_distance
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import is_local
 from explorer.tabs.progress import told
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import language_of, say, words
+from explorer.viewer.files import cached_file
 from explorer.viewer.plot import PlotlyView, plot_value
 from explorer.viewer.scene_bar import SceneBar
 from training.archive_members import Limits
@@ -130,11 +134,11 @@ def build(local_paths: bool) -> Tab:
 
 
 def _figure(name: str) -> gr.Image:
-    """A drawing with its heading above and how to read it below."""
+    """A drawing, which `_drawn` makes, with its heading above and how to read it below."""
     with gr.Column(min_width=320):
         gr.Markdown(words(f"figure_{name}"))
         image = gr.Image(
-            type="pil",
+            type="filepath",
             format="png",
             interactive=False,
             show_label=False,
@@ -155,7 +159,22 @@ def _show(scene: Scene, request: gr.Request, files: Files, folder: str) -> list:
     mosaic = None
     if config.grid[0] * config.grid[1] <= MAX_MOSAIC:
         mosaic = position_mosaic(position_similarity(scene.model).cpu(), colours="viridis")
-    return [head, filters, mosaic]
+    manifest = manifest_of(scene, "figures", **_choices(scene))
+    return [head, _drawn("filters", filters, manifest), _drawn("positions", mosaic, manifest)]
+
+
+def _drawn(name: str, picture: Image.Image | None, manifest: dict) -> str | None:
+    """Path of a drawing as its download button saves it: called after what it is, and with a manifest."""
+    if picture is None:
+        return None
+    return cached_file(png_with(picture, manifest | {"figure": name}), f"figure-{name}.png")["path"]
+
+
+def _choices(scene: Scene, seen: Sequence[Seen] = ()) -> dict:
+    choices = {"grid": list(scene.trace.grid)}
+    if seen:
+        choices |= {"pictures_sha256": [each.picture_hash for each in seen], "rollout": choices_of("rollout")}
+    return choices
 
 
 def _later(limits: Limits, scene: Scene, request: gr.Request, files: Files, folder: str) -> Iterator[list]:
@@ -170,18 +189,24 @@ def _later(limits: Limits, scene: Scene, request: gr.Request, files: Files, fold
         return sources, *sources.seen(scene, progress)
 
     sources, seen, refused = yield from told(work, tell)
-    said = say(request, "figures_over_own" if sources.own else "figures_over_examples", count=len(seen))
+    names = ", ".join(map(_plain, refused))
+    if len(refused) == len(sources.pictures):
+        said = say(request, "figures_none_read", names=names)
+    else:
+        said = say(request, "figures_over_own" if sources.own else "figures_over_examples", count=len(seen))
     if sources.found > MAX_PICTURES:
         said += " " + say(request, "figures_too_many", most=MAX_PICTURES, found=sources.found)
     if len(seen) > SHOWN:
         said += " " + say(request, "figures_shown", shown=SHOWN)
-    if refused:
-        said += " " + say(request, "figures_refused", names=", ".join(map(_plain, refused)))
+    if 0 < len(refused) < len(sources.pictures):
+        said += " " + say(request, "figures_refused", names=names)
+    sheet = rollout_sheet([(each.picture, each.rollout) for each in seen[:SHOWN]], across=2, side=240)
     distances = distance_figure(torch.stack([each.distance for each in seen]).mean(0), language_of(request))
+    drawn, every = (manifest_of(scene, "figures", **_choices(scene, some)) for some in (seen[:SHOWN], seen))
     yield [
         said,
-        rollout_sheet([(each.picture, each.rollout) for each in seen[:SHOWN]], across=2, side=240),
-        plot_value(distances, caption=scene.name),
+        _drawn("rollouts", sheet, drawn),
+        plot_value(distances, caption=scene.name) | {"manifest": every},
         gr.Button(visible=False),
     ]
 
@@ -253,4 +278,4 @@ def _arrays(limits: Limits, scene: Scene, state: dict, files: Files, folder: str
     }
     if scene.trace.grid[0] * scene.trace.grid[1] <= MAX_MOSAIC:
         arrays["position_similarity"] = position_similarity(scene.model).cpu().numpy()
-    return arrays, {"pictures_sha256": [each.picture_hash for each in seen], "grid": list(scene.trace.grid)}
+    return arrays, _choices(scene, seen)

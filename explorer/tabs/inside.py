@@ -6,6 +6,7 @@ import gradio as gr
 
 from explorer.lens import layer_logits, read_tokens
 from explorer.session import Scene
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.store import STORE
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import words
@@ -23,7 +24,8 @@ def build() -> Tab:
 
 def _show(scene: Scene, request: gr.Request) -> list:
     picture = scene.model.preprocessing.pixels_to_picture(scene.pixels)
-    return [inside_value(scene.model, scene.trace, STORE, picture, caption=scene.name)]
+    value = inside_value(scene.model, scene.trace, STORE, picture, caption=scene.name)
+    return [value | {"manifest": manifest_of(scene, "inside", **_choices(scene))}]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
@@ -51,9 +53,12 @@ def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
         arrays["layer_logits"] = layer_logits(model, trace)  # [L+1, K]
         arrays["token_classes"] = [one.classes.tolist() for one in read]
         arrays["token_probabilities"] = [one.probabilities.tolist() for one in read]
-    choices = {"state": at, "query": query, "grid": list(trace.grid), "prefix": trace.prefix}
     plain = {name: value if isinstance(value, list) else value.cpu().numpy() for name, value in arrays.items()}
-    return plain, choices
+    return plain, {"state": at, "query": query} | _choices(scene)
+
+
+def _choices(scene: Scene) -> dict:
+    return {"grid": list(scene.trace.grid), "prefix": scene.trace.prefix}
 
 
 def _index(value: object, limit: int, default: int) -> int:

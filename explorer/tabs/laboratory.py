@@ -26,6 +26,7 @@ from explorer.tabs.laboratory_edits import (
     watched,
 )
 from explorer.tabs.latest import LATEST, asker, stopping
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.store import both, chosen_layer
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import say, words
@@ -116,7 +117,7 @@ def parts_value(scene: Scene, step: Ablation | None = None, about: dict | None =
         "total": step.total,
         **(about or {}),
     }
-    return value | {"ablation": ablation}
+    return value | {"ablation": ablation, "manifest": manifest_of(scene, "laboratory", target=step.target)}
 
 
 def outcome_value(outcome: Outcome, wish: Wish, request: gr.Request | None) -> dict[str, Any]:
@@ -148,6 +149,7 @@ def outcome_value(outcome: Outcome, wish: Wish, request: gr.Request | None) -> d
         ],
         "carried": _carried(wish),
         "note": "" if model.config.classes else say(request, "no_head"),
+        "manifest": manifest_of(scene, "laboratory", **_choices(outcome, wish)),
     }
 
 
@@ -178,7 +180,11 @@ def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
     if state.get("ablation") is True and scene.model.config.classes:
         *_, last = ablation_of(scene, wish)
         arrays |= {"ablation_logits": last.logits.numpy(), "ablation_probabilities": last.probabilities.numpy()}
-    return arrays, {"edits": told, "target": wish.target, "grid": list(outcome.edited.grid)}
+    return arrays, {"edits": told} | _choices(outcome, wish)
+
+
+def _choices(outcome: Outcome, wish: Wish) -> dict:
+    return {"target": wish.target, "grid": list(outcome.edited.grid)}
 
 
 def _three(before: Tensor, after: Tensor) -> dict[str, list]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,28 +69,59 @@ class ModelPicker:
                 elem_id=f"{elem_prefix}own-path",
             )
             self.load = gr.Button(words("load"), size="sm", elem_id=f"{elem_prefix}own-load")
-
-    def chosen(self, then, **event) -> None:
-        """Call `then` after a model was chosen and has loaded."""
-        for event_before in (*self.connect(), *self._others):
-            event_before.success(then, **event)
-
-    def connect(self) -> list[Dependency]:
-        """The events that set `choice`, made to happen. A second picker's `choice.change` can be listened to."""
-        quiet = {
+        self._fields = [self.name, self.size, self.files, self.path]
+        self._quiet = {
             "api_visibility": "private",
             "concurrency_id": "model",
             "concurrency_limit": 2,
             "show_progress_on": self.name,
         }
-        named = self.name.input(self._by_name, [self.name, self.size], self.choice, **quiet)
-        resized = self.size.input(self._resized, [self.choice, self.size], self.choice, **quiet)
-        owned = self.load.click(self._own, [self.files, self.path, self.size], self.choice, **quiet)
+
+    def chosen(self, then, **event) -> None:
+        """Call `then` after a model was chosen and has loaded."""
+        named, resized, owned = self.connect()
+        ways = [(named, "named"), (resized, None), (owned, "own"), *((other, "named") for other in self._others)]
+        for event_before, way in ways:
+            event_before.success(then, **event)
+            keep_way = f"window.vitKept?.keep('way', '{way}');" if way else ""
+            js = f"(...fields) => {{ window.vitKept?.keep('model', fields); {keep_way} }}"
+            event_before.success(None, self._fields, js=js, api_visibility="private", queue=False)
+
+    def connect(self) -> list[Dependency]:
+        """The events that set `choice`, made to happen. A second picker's `choice.change` can be listened to."""
+        named = self.name.input(self._by_name, [self.name, self.size], self.choice, **self._quiet)
+        resized = self.size.input(self._resized, [self.choice, self.size], self.choice, **self._quiet)
+        owned = self.load.click(self._own, [self.files, self.path, self.size], [self.choice, self.name], **self._quiet)
+        resized.failure(  # a refused name stays, to be mended; a refused size would stand in the next model's way
+            lambda choice: "x".join(map(str, choice.size)) if choice.size else "native",
+            self.choice,
+            self.size,
+            api_visibility="private",
+            show_progress="hidden",
+            queue=False,
+        )
         if self.runs is not None:
             self.name.focus(
                 self._listed, None, self.name, api_visibility="private", show_progress="hidden", queue=False
             )
         return [named, resized, owned]
+
+    def kept_over_reload(self, page: gr.Blocks, then: Callable, **event) -> None:
+        """Choose again what was chosen before a reload, by the same way and with the same checks. After `chosen`."""
+        way = gr.Textbox(visible="hidden")
+        page.load(
+            None,
+            None,
+            [*self._fields, way],
+            js="""() => {
+                const { model, way } = window.vitKept?.before ?? {};
+                return model ? [...model, way ?? "named"] : Array(5).fill({ __type__: "update" });
+            }""",
+            api_visibility="private",
+            queue=False,
+        )
+        again = way.change(self._again, [way, *self._fields], [self.choice, self.name], **self._quiet)
+        again.success(then, **event)
 
     def also_chosen_by(self, event: Dependency) -> None:
         """Let another event of the page, one that sets `choice`, count as a choice of the visitor. Before `chosen`."""
@@ -123,9 +155,15 @@ class ModelPicker:
         if path and path.strip():
             if not (self.local_paths and is_local(request)):
                 raise ValueError(say(request, "local_refused"))
-            return _load(ModelChoice(path.strip(), path.strip()), size, request, progress)
-        source, name = uploaded_checkpoint(files or [], request)
-        return _load(ModelChoice(str(source), name), size, request, progress)
+            source = name = path.strip()
+        else:
+            source, name = uploaded_checkpoint(files or [], request)
+        return _load(ModelChoice(str(source), name), size, request, progress), name
+
+    def _again(self, request: gr.Request, way: str, name: str, size: str, files, path: str, progress=gr.Progress()):  # noqa: B008
+        if way == "own":
+            return self._own(request, files, path, size, progress)
+        return self._by_name(request, name, size, progress), name
 
 
 def public_source(name: str | None) -> str:

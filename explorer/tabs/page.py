@@ -10,8 +10,7 @@ import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
 from explorer.device import device_report
-from explorer.export import manifest_for
-from explorer.session import ModelChoice, Scene, look
+from explorer.session import ModelChoice, Scene, could_be_other_than_square, look
 from explorer.tabs import (
     api,
     attention,
@@ -27,10 +26,11 @@ from explorer.tabs import (
     truth,
 )
 from explorer.tabs.errors import said_plainly
-from explorer.tabs.examples import example_files
+from explorer.tabs.examples import example_files, name_examples
 from explorer.tabs.latest import LATEST, asker, stopping
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
-from explorer.tabs.picture import Picture, told_once
+from explorer.tabs.picture import Picture, kept_over_reload, told_once
 from explorer.tabs.shown import Shown
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, language_of, say, words
@@ -92,9 +92,10 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     training = train.build(local_paths, Explorer(picture, picker, strip, active))
                 with gr.Row(elem_id="save") as save_row:
                     save_button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
-                    saved = gr.File(visible=False, label=words("download"), elem_id="saved-npz", height=60)
+                    saved = gr.File(visible=False, label=words("download"), elem_id="saved-npz", height=90)
         viewer_states = gr.Textbox(visible=False)
         shown = [gr.State() for _ in tabs]  # each tab's `Shown`
+        readable = gr.State(str(example_files()[0]))  # the picture that is analysed
 
         common = [picker.choice, picture]
         controls = [control for tab in tabs for control in tab.inputs]
@@ -104,10 +105,11 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         def fill(request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, *states):
             return _fill(tabs, request, active, choice, picture_file, states)
 
-        def fill_tab(name: str):
+        def fill_tab(name: str, opened: bool = True):
             @said_plainly
             def fill_one(request: gr.Request, _: str, choice: ModelChoice, picture_file: str | None, *states):
-                return _fill(tabs, request, name, choice, picture_file, states)
+                filled = _fill(tabs, request, name, choice, picture_file, states)
+                return filled if opened else [gr.skip(), *filled[1:]]
 
             return fill_one
 
@@ -126,16 +128,24 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             "trigger_mode": "always_last",
         }
         demo.load(fill, **event)
-        told_once(picture).change(fill, **event)
-        picker.chosen(fill, **event)
         in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        given = told_once(picture)
+        analysed = given.change(fill, **event)
+        analysed.success(lambda file: file or gr.skip(), picture, readable, **in_place)
+        analysed.failure(lambda file: file, readable, picture, **in_place)
+        picker.chosen(fill, **event)
+        name_examples(demo)
+        kept_over_reload(demo, picture, strip)
+        picker.kept_over_reload(demo, fill, **event)
+        gr.on([given.change, picker.choice.change], lambda: gr.File(visible=False), None, saved, **in_place)
         training.item.select(lambda: ("train", gr.Row(visible=False)), None, [active, save_row], **in_place)
         training.wire(demo, strip)
         for tab in tabs:
-            tab.item.select(lambda: gr.Row(visible=True), None, save_row, **in_place)
+            opened = (gr.Row(visible=True), gr.File(visible=False))
+            tab.item.select(lambda opened=opened: opened, None, [save_row, saved], **in_place)
             tab.item.select(fill_tab(tab.name), **event)
             for control in tab.inputs:
-                control.change(fill, **event)
+                control.change(fill_tab(tab.name, opened=False), **event)  # `active` may still be the tab before
         for tab in tabs:
             if tab.show_later:
                 tab.outputs[0].change(
@@ -153,7 +163,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             [active, *common, viewer_states, *controls],
             saved,
             js="(active, choice, picture, states, ...controls) => "
-            "[active, choice, picture, JSON.stringify(window.vitStates || {}), ...controls]",
+            "[active, choice, picture, JSON.stringify({ ...window.vitStates, tab: window.vitTab?.() }), ...controls]",
             api_visibility="private",
             show_progress_on=saved,
         )
@@ -169,7 +179,15 @@ def theme() -> gr.themes.Base:
         neutral_hue="slate",
         font=[LocalFont("Source Sans Pro", weights=(400, 700)), "system-ui", "sans-serif"],
         font_mono=[LocalFont("IBM Plex Mono", weights=(400, 700)), "monospace"],
-    ).set(block_label_text_weight="400", block_title_text_weight="400", button_small_text_weight="400")
+    ).set(
+        block_label_text_weight="400",
+        block_title_text_weight="400",
+        button_small_text_weight="400",
+        body_text_color_subdued="*neutral_500",  # at least 4.5 to 1 on white, as WCAG's AA asks
+        color_accent="*primary_600",
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+    )
 
 
 def _fill(
@@ -259,6 +277,8 @@ def _card(scene: Scene, request: gr.Request) -> dict:
     note = ""
     if not config.classes:
         note = say(request, "no_head")
+    elif scene.choice.size is None and could_be_other_than_square(model):
+        note = say(request, "square_assumed", gh=config.grid[0], gw=config.grid[1])
     elif scene.name == "bundled":
         note = say(request, "bundled_note", labels=", ".join(label.replace("_", " ") for label in model.labels))
     return {"seq": f"{scene.key}-{language_of(request)}", "top": [], "card": card, "note": note}
@@ -278,9 +298,10 @@ def _save(
         raise ValueError(say(request, "need_picture"))
     scene = look(choice, picture_file)
     state = json.loads(states or "{}")
-    state = state.get(active) if isinstance(state, dict) else None
+    state = state if isinstance(state, dict) else {}
+    if any(tab.name == state.get("tab") for tab in tabs):
+        active = state["tab"]  # the server hears of a tab a moment after it was opened
+    state = state.get(active)
     tab, own = next(pair for pair in zip(tabs, _shares(tabs, controls), strict=True) if pair[0].name == active)
     arrays, choices = tab.arrays(scene, state if isinstance(state, dict) else {}, *own)
-    manifest = manifest_for(scene.model, scene.picture_hash, view=active, **choices)
-    manifest["model"] = scene.name  # not its source, which may be a path on this computer
-    return gr.File(api.saved_npz(active, arrays, manifest), visible=True)
+    return gr.File(api.saved_npz(active, arrays, manifest_of(scene, active, **choices)), visible=True)

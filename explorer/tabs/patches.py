@@ -7,6 +7,7 @@ import numpy as np
 
 from explorer.filters import patch_filters
 from explorer.session import Scene
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import words
 from explorer.viewer.patches import PatchesView, patches_value
@@ -34,7 +35,8 @@ def _show(scene: Scene, request: gr.Request) -> list:
     filters, explained = _filters(scene)
     pixels = scene.pixels.to(scene.trace.logits.device)
     parts = (scene.model, scene.picture, pixels, scene.box, scene.trace)
-    return [patches_value(*parts, filters, explained, caption=scene.name)]
+    value = patches_value(*parts, filters, explained, caption=scene.name)
+    return [value | {"manifest": manifest_of(scene, "patches", **_choices(scene))}]
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
@@ -43,6 +45,10 @@ def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
     arrays = {"pixels": scene.pixels[0].cpu().numpy(), "tokens": scene.trace.residual[0][0].cpu().numpy()}
     if filters is not None:
         arrays |= {"filters": filters, "filters_explained_variance": explained}
+    return arrays, _choices(scene)
+
+
+def _choices(scene: Scene) -> dict:
     box = scene.box
     choices = {"crop_box": [box.left, box.top, box.right, box.bottom], "grid": list(scene.trace.grid)}
-    return arrays, choices | {"prefix": scene.trace.prefix}
+    return choices | {"prefix": scene.trace.prefix}

@@ -27,8 +27,27 @@ def told_once(picture: Picture) -> gr.Textbox:
         None,
         picture,
         file,
-        js="(picture) => picture?.path ?? picture?.url ?? ''",
+        js="(picture) => { window.vitKept?.keep('picture', picture); return picture?.path ?? picture?.url ?? ''; }",
         api_visibility="private",
         queue=False,
     )
     return file
+
+
+def kept_over_reload(page: gr.Blocks, picture: Picture, tabs: gr.Tabs) -> None:
+    """Begin with the picture that was there before a reload, if the server still has its file, and in the same tab,
+    unless the address names a run."""
+    page.load(
+        None,
+        None,
+        [picture, tabs],
+        js="""async () => {
+            const { picture, tab } = window.vitKept?.before ?? {};
+            const there = picture?.url && (await fetch(picture.url, { method: "HEAD" }).catch(() => null));
+            const stays = { __type__: "update" };
+            const open = tab && !new URLSearchParams(location.search).has("run");
+            return [there?.ok ? picture : stays, open ? { ...stays, selected: tab } : stays];
+        }""",
+        api_visibility="private",
+        queue=False,
+    )

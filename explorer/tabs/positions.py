@@ -7,6 +7,7 @@ import numpy as np
 
 from explorer.position import position_similarity
 from explorer.session import MAX_PATCHES, Scene, look_at_size, parse_size, resized
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import say, words
@@ -72,7 +73,13 @@ def _show(scene: Scene, request: gr.Request, size: str, method: str) -> list:
         for key, px in zip(("native_positions", "new_positions"), sizes, strict=True)
     )
     both_grids = (patch_positions(model), model.config.grid, patch_positions(other), other.config.grid)
-    view = positions_value(*both_grids, names=names, caption=scene.name)
+    choices = _choices(scene, other, method)
+    caption = scene.name
+    if choices["method"]:
+        used = both(f"method_{choices['method']}")
+        caption = {language: f"{scene.name} · {text}" for language, text in used.items()}
+    view = positions_value(*both_grids, names=names, caption=caption)
+    view |= {"manifest": manifest_of(scene, "positions", **choices)}
     captions = [
         say(request, "compare_native", size=sizes[0]),
         say(request, "compare_new", size=sizes[1], method=say(request, f"method_{method}")),
@@ -93,5 +100,15 @@ def _arrays(scene: Scene, state: dict, size: str, method: str) -> tuple[dict, di
         arrays[f"{name}_embeddings"] = patch_positions(model)
         if model.config.grid[0] * model.config.grid[1] <= MAX_SAVED_PLACES:
             arrays[f"{name}_similarity"] = position_similarity(model).cpu().numpy()
-    choices = {"image_size": list(other.config.image_size), "method": method, "kind": "cosine"}
-    return arrays, choices | {"native_grid": list(scene.model.config.grid), "grid": list(other.config.grid)}
+    return arrays, {"kind": "cosine"} | _choices(scene, other, method)
+
+
+def _choices(scene: Scene, other: VisionTransformer, method: str) -> dict:
+    """`method`: by its name, also where it is the origin's own; none where `other` has the scene's own grid."""
+    used = scene.model.origin.interpolation if method == OWN else method
+    return {
+        "image_size": list(other.config.image_size),
+        "method": None if other is scene.model else used,
+        "native_grid": list(scene.model.config.grid),
+        "grid": list(other.config.grid),
+    }

@@ -14,9 +14,10 @@ from explorer.gradient_rollout import gradient_rollout_matrices, gradient_rollou
 from explorer.gradients import Gradients
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import Scene, gradients_of
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.store import STORE, both, chosen_layer
 from explorer.tabs.tab import Tab
-from explorer.tabs.text import words
+from explorer.tabs.text import TEXT, words
 from explorer.viewer.source import Direction, StackSource
 from explorer.viewer.viewer import WHOLE_LAYER_TOKENS, AttentionViewer, token_names, viewer_value
 
@@ -50,11 +51,11 @@ def build() -> Tab:
 
 def _formula(key: str, value: str) -> gr.Dropdown:
     choices = [(words(f"formula_{name}"), name) for name in FORMULAS]
-    return gr.Dropdown(choices, value=value, label=words(key), min_width=170, elem_id=key)
+    return gr.Dropdown(choices, value=value, label=words(key), min_width=200, elem_id=key)
 
 
 def _discard(key: str, value: float) -> gr.Slider:
-    return gr.Slider(0, 0.99, value, step=0.01, label=words(key), min_width=150, elem_id=key)
+    return gr.Slider(0, 0.99, value, step=0.01, label=words(key), min_width=240, elem_id=key)
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ class Variant:
         formula, share = both(f"formula_{self.formula}"), self.choices["discard_ratio"]
         named = {language: f"{letter}: {text}" for language, text in formula.items()}
         return {language: text + (f", -{share:.0%}" if share else "") for language, text in named.items()}
+
+    def described(self, letter: str) -> dict[str, str]:
+        """Its name with the choices that the name leaves out, in both languages."""
+        scope, start = self.choices.get("discard", "matrix"), self.choices.get("start_layer", 0)
+        key = "rollout_discarding" if self.choices["discard_ratio"] else "rollout_whole"
+        return both(key, name=self.name(letter), scope=both(f"scope_{scope}"), start=start)
 
     def _gradients(self) -> Gradients:
         """Of the predicted class."""
@@ -144,9 +151,15 @@ def _show(scene: Scene, request: gr.Request, *controls) -> list:
         mean=False,
         direction=whole,
         title=both("tab_rollout"),
-        caption=scene.name,
+        caption=_caption(a, b),
     )
-    return [value]
+    return [value | {"manifest": manifest_of(scene, "rollout", **_choices(a, b))}]
+
+
+def _caption(a: Variant, b: Variant) -> dict[str, str]:
+    """What stands under a saved picture: the model, and both variants in full."""
+    described = a.described("A"), b.described("B")
+    return {language: " · ".join([a.scene.name, *(one[language] for one in described)]) for language in TEXT}
 
 
 def _arrays(scene: Scene, state: dict, *controls) -> tuple[dict, dict]:
@@ -159,6 +172,10 @@ def _arrays(scene: Scene, state: dict, *controls) -> tuple[dict, dict]:
         f"rollout_{letter}": (variant.layers if whole else variant.rows(query)).cpu().numpy()
         for letter, variant in (("a", a), ("b", b))
     }
-    manifest = {letter: {"formula": one.formula} | one.choices for letter, one in (("a", a), ("b", b))}
-    manifest |= {"query": query, "layer": chosen_layer(state, scene.trace.layers)}
-    return arrays, manifest | {"grid": list(scene.trace.grid), "prefix": scene.trace.prefix}
+    return arrays, {"query": query, "layer": chosen_layer(state, scene.trace.layers)} | _choices(a, b)
+
+
+def _choices(a: Variant, b: Variant) -> dict:
+    trace = a.scene.trace
+    of_each = {letter: {"formula": one.formula} | one.choices for letter, one in (("a", a), ("b", b))}
+    return of_each | {"grid": list(trace.grid), "prefix": trace.prefix}

@@ -13,7 +13,8 @@ from explorer.tabs.said import said_in_both
 from explorer.tabs.store import both
 from explorer.tabs.text import say
 from explorer.tabs.train_checkpoints import is_resnet, run_of, shown_source
-from explorer.tabs.train_evaluation import SPLITS, Evaluation, read_evaluation, stamp
+from explorer.tabs.train_evaluation import SPLITS, Evaluation, read_evaluation, read_object, stamp
+from explorer.tabs.train_numbers import result_numbers
 from explorer.tabs.train_owner import Door
 from explorer.tabs.train_pictures import PAGE, fits, split_of, thumbnails
 from explorer.tabs.train_published import published_value, sweep_value
@@ -33,7 +34,8 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
     if run is None:
         return _nothing("", say(request, "results_none"), told)
     name = run.name
-    now = f"{run.id} {split} {stamp(run.path, split)} {stamp(run.path, 'test')} {_sweep_stamp(run)}"
+    reported = (run.path / "data.json").exists()
+    now = f"{run.id} {split} {reported} {stamp(run.path, split)} {stamp(run.path, 'test')} {_sweep_stamp(run)}"
     if now == told:
         return [gr.skip() for _ in range(4)]
     beside = [published_value(run), sweep_value(run)]
@@ -43,8 +45,7 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
         message = both("results_damaged", name=name, reason=said_in_both(str(error)))
         return [{"stamp": now, "message": message}, *beside, None]
     if found is None:
-        key = "results_nothing_held_out" if split == "val" and _holds_nothing_out(run) else "results_not_yet"
-        return [{"stamp": now, "message": both(key, name=name)}, *beside, None]
+        return [{"stamp": now, "message": both(_missing(run, split), name=name)}, *beside, None]
     title = both(
         f"results_title_{split}", name=name, step=found.step, accuracy=_percent(found.accuracy), loss=_plain(found.loss)
     )
@@ -59,6 +60,7 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
     )
     query = {"run": run.id, "split": split, "true": None, "predicted": None, "offset": 0, "asked": False}
     query |= {"fetch": False, "of": now}
+    value |= {"manifest": result_numbers(run, found)[1]}
     return [value, *beside, query if found.answers is not None else None]
 
 
@@ -124,7 +126,7 @@ def pictures_value(
 def evaluation_of(run: Run, split: str, request: gr.Request) -> Evaluation:
     found = read_evaluation(run.path, split)
     if found is None:
-        raise ValueError(say(request, "results_not_yet", name=run.name))
+        raise ValueError(say(request, _missing(run, split), name=run.name))
     return found
 
 
@@ -157,6 +159,27 @@ def _sweep_stamp(run: Run) -> str:
         return json.dumps([run.path.joinpath("sweep.json").stat().st_mtime_ns, run.state])
     except OSError:
         return run.state
+
+
+def _missing(run: Run, split: str) -> str:
+    """What is said of a run without results on a split: whether there can be any."""
+    whole, untested = _holds_nothing_out(run), _has_no_test(run)
+    if whole and untested:
+        return "results_nothing_to_measure"
+    if split == "test":
+        return "results_no_test" if untested else "results_not_yet"
+    return "results_nothing_held_out" if whole else "results_not_yet"
+
+
+def _has_no_test(run: Run) -> bool:
+    """Told by the data report; without a readable one by a run that ended, as it reads the test set last."""
+    if stamp(run.path, "test"):
+        return False
+    try:
+        parts = (read_object(run.path / "data.json") or {}).get("parts")
+    except ValueError:
+        parts = None
+    return "test" not in parts if isinstance(parts, dict) else run.state == "finished"
 
 
 def _holds_nothing_out(run: Run) -> bool:

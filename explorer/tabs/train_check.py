@@ -15,7 +15,7 @@ from explorer.tabs.text import language_of, say, words
 from explorer.tabs.train_form import Filled, Form, in_words
 from explorer.tabs.train_probe import LIMIT_SECONDS, ProbeError, Progress
 from explorer.viewer.train_check import TrainCheckView, picture_files
-from training.config import ConfigError
+from training.config import ConfigError, largest_batch
 
 AT_ONCE = 2  # trial processes of all visitors together
 
@@ -26,7 +26,7 @@ class Check:
     attempt: gr.Button
     use: gr.Button
     view: TrainCheckView
-    parts: gr.State  # into how many the trial cut its batch
+    offer: gr.State  # what `use` puts into the boxes "batch" and "accumulation"
 
 
 def build_check() -> Check:
@@ -35,7 +35,7 @@ def build_check() -> Check:
         attempt = gr.Button(words("train_preflight_button"), scale=0, min_width=180, elem_id="try-step")
         use = gr.Button("", visible=False, scale=0, min_width=220, elem_id="use-batch")
     view = TrainCheckView(elem_id="train-check")
-    return Check(look, attempt, use, view, gr.State(1))
+    return Check(look, attempt, use, view, gr.State())
 
 
 def wire_check(check: Check, form: Form) -> None:
@@ -54,7 +54,13 @@ def wire_check(check: Check, form: Form) -> None:
             del sample["picture"]
         batch = _asked("batch", config, form, request, progress)
         files = picture_files(batch.pop("pictures"))
-        return {"data": found, "batch": batch | {"files": files}}, gr.Button(visible=False)
+        count, offered, offer = found["parts"]["train"]["count"], gr.Button(visible=False), None
+        if config["batch"] > count:
+            most = largest_batch(count, config["accumulation"])
+            offer = most, config["accumulation"] if most % config["accumulation"] == 0 else 1
+            found["notes"].append(say(request, "train_batch_exceeds", batch=config["batch"], count=count))
+            offered = gr.Button(say(request, "train_use_batch", batch=most), visible=True)
+        return {"data": found, "batch": batch | {"files": files}}, offered, offer
 
     @said_plainly
     def attempt(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
@@ -62,14 +68,15 @@ def wire_check(check: Check, form: Form) -> None:
         found = _asked("step", config, form, request, progress)
         parts, given = found["batch_parts"], config["accumulation"]
         offered = gr.Button(say(request, "train_use_parts", parts=parts), visible=parts != given)
-        return {"step": found, "accumulation": given}, offered, parts
+        return {"step": found, "accumulation": given}, offered, (config["batch"], parts)
 
-    check.look.click(look, form.inputs, [check.view, check.use], **at_once, **shown)
-    check.attempt.click(attempt, form.inputs, [check.view, check.use, check.parts], **at_once, **shown)
+    answer = [check.view, check.use, check.offer]
+    check.look.click(look, form.inputs, answer, **at_once, **shown)
+    check.attempt.click(attempt, form.inputs, answer, **at_once, **shown)
     used = check.use.click(
-        lambda parts: (str(parts), gr.Button(visible=False)),
-        check.parts,
-        [form.boxes["accumulation"], check.use],
+        lambda offer: (*map(str, offer), gr.Button(visible=False)),
+        check.offer,
+        [form.boxes["batch"], form.boxes["accumulation"], check.use],
         api_visibility="private",
         queue=False,
         show_progress="hidden",

@@ -19,7 +19,7 @@ from explorer.tabs.store import both
 from explorer.tabs.text import TEXT, words
 from explorer.tabs.train_checkpoints import run_of, shown_source
 from explorer.tabs.train_evaluation import test_accuracy
-from explorer.tabs.train_numbers import curve_numbers
+from explorer.tabs.train_numbers import curve_numbers, curves_manifest
 from explorer.tabs.train_overlay import (
     AXES,
     COLOURS,
@@ -190,7 +190,7 @@ def overlay_values(runs: list[Run], axis: str) -> list:
         return [gr.Row(visible=False), None, None]
     captions = {name: both(name) for name in _FIGURE}
     figure = overlay_figure([(run.name, curves_of(run)) for run in runs], axis if axis in AXES else "step", captions)
-    return [gr.Row(visible=True), plot_value(figure), _differences(runs)]
+    return [gr.Row(visible=True), plot_value(figure) | {"manifest": curves_manifest(runs)}, _differences(runs)]
 
 
 def _differences(runs: list[Run]) -> dict[str, Any]:

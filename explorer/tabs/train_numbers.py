@@ -31,6 +31,7 @@ def result_numbers(run: Run, found: Evaluation) -> Numbers:
         **_about(run),
         "split": found.split,
         "step": found.step,
+        "checkpoint": found.checkpoint,
         "accuracy": found.accuracy if math.isfinite(found.accuracy) else None,
         "loss": found.loss if math.isfinite(found.loss) else None,
         "confusion": "rows true, columns predicted",
@@ -46,7 +47,11 @@ def curve_numbers(runs: Sequence[Run]) -> Numbers:
     arrays = {"run": np.array([place for place, _ in rows], np.int64), **_columns([event for _, event in rows])}
     for name in names:
         arrays[f"value_{name}"] = np.array([event.values.get(name, math.nan) for _, event in rows], np.float64)
-    return arrays, {"runs": [_about(run) for run in runs]} | _made()
+    return arrays, curves_manifest(runs)
+
+
+def curves_manifest(runs: Sequence[Run]) -> dict[str, Any]:
+    return {"runs": [_about(run) for run in runs]} | _made()
 
 
 def sweep_numbers(run: Run) -> Numbers | None:

@@ -150,7 +150,8 @@ def _opened(door: Door, request: gr.Request, query: dict | None, position: int |
     choice = choice_of(run, checkpoint_of(run, key, request), request)
     get_model(choice)
     if checkpoint_of(run, key, request).step != found.checkpoint:
-        gr.Info(html.escape(say(request, "results_open_other", step=found.checkpoint, name=choice.name), quote=False))
+        other = say(request, "results_open_other", step=found.checkpoint, name=choice.name)
+        gr.Info(html.escape(other, quote=False), title=say(request, "toast_info"))
     file = io.BytesIO()
     picture.convert("RGB").save(file, "PNG", compress_level=1)
     path = written_once(file.getvalue(), "picture.png")

@@ -14,7 +14,6 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio.utils import get_upload_folder
 
 from explorer.device import ZERO_GPU, steps_on_gpu
-from explorer.export import manifest_for
 from explorer.gradients import Progress
 from explorer.leaderboard import leaderboard
 from explorer.methods import METHODS
@@ -22,6 +21,7 @@ from explorer.sanity import sanity
 from explorer.session import ModelChoice, Scene, look, on_best_device
 from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.latest import LATEST, Asker, asker, stopping
+from explorer.tabs.manifest import manifest_of
 from explorer.tabs.progress import followed
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
@@ -32,6 +32,7 @@ from explorer.tabs.truth_values import (
     Asked,
     Found,
     arrays_of,
+    choices_of,
     csv_of,
     curve_values,
     matrix_value,
@@ -170,8 +171,7 @@ def _changed(request: gr.Request, *seen) -> None:
 @said_plainly
 def _csv(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> gr.File:
     asked = _asked(request, choice, picture, *controls)
-    manifest = manifest_for(asked.scene.model, asked.scene.picture_hash, view="truth", **arrays_of(asked)[1])
-    manifest["model"] = asked.scene.name  # not its source, which may be a path on this computer
+    manifest = manifest_of(asked.scene, "truth", **arrays_of(asked)[1])
     path = save_bytes_to_cache(csv_of(asked, manifest).encode(), "vit-explorer-truth.csv", get_upload_folder())
     return gr.File(path, visible=True)
 
@@ -242,7 +242,9 @@ def _checking(found: Found) -> dict:
 def _shown(asked: Asked, progress: dict | None = None) -> list:
     found = asked.found
     plots = curve_values(asked, found)
-    return [table_value(asked, found, progress), *plots, matrix_value(asked, found), sanity_value(asked, found)]
+    values = [table_value(asked, found, progress), *plots, matrix_value(asked, found), sanity_value(asked, found)]
+    manifest = manifest_of(asked.scene, "truth", **choices_of(asked, found))
+    return [value and value | {"manifest": manifest} for value in values]
 
 
 def _show(scene: Scene, request: gr.Request, named: str | None, *controls) -> list:
@@ -261,7 +263,8 @@ def _show(scene: Scene, request: gr.Request, named: str | None, *controls) -> li
     try:
         asked = Asked.of(scene, named, *controls)
     except CodedError as error:  # a class of the model before, or one that was mistyped
-        gr.Warning(html.escape(reason_of(error, language_of(request)), quote=False))
+        said = html.escape(reason_of(error, language_of(request)), quote=False)
+        gr.Warning(said, title=say(request, "toast_warning"))
         named, asked = "", Asked.of(scene, "", *controls)
     on = gr.Button(interactive=True)
     classes = gr.Dropdown(_classes(scene, request), value=named or "", interactive=True, allow_custom_value=True)
@@ -275,7 +278,7 @@ def _classes(scene: Scene, request: gr.Request) -> list[tuple[str, str]]:
     found = [(say(request, "truth_predicted", label=labels[most.indices[0]]), "")]
     for index, share in zip(most.indices.tolist(), most.values.tolist(), strict=True):
         label = labels[index]
-        found.append((f"{label} ({100 * share:.1f} %)", label if labels.index(label) == index else str(index)))
+        found.append((f"{label} ({100 * share:.1f} %)", label if labels.count(label) == 1 else str(index)))
     return found
 
 

@@ -231,9 +231,17 @@ def arrays_of(asked: Asked) -> tuple[dict, dict]:
     if found.sanity is not None and found.sanity.steps:
         arrays |= {"sanity_methods": np.array(found.sanity.methods), "sanity_steps": np.array(found.sanity.steps)}
         arrays |= {"sanity_correlation": found.sanity.correlation, "sanity_magnitude": found.sanity.magnitude}
-    choices = {"target": asked.target, "label": asked.label, "value": asked.value, "steps": asked.steps}
-    choices |= {"seed": SEED, "random_draws": len(board.maps[RANDOM]), "complete": curves.complete}
-    return arrays, choices | {"patches": curves.patches, "grid": list(asked.scene.trace.grid)}
+    return arrays, choices_of(asked, found)
+
+
+def choices_of(asked: Asked, found: Found) -> dict:
+    """What a manifest says of how it was measured, and how far."""
+    choices = {"target": asked.target, "label": asked.label, "value": asked.value, "steps": asked.steps, "seed": SEED}
+    choices |= {"grid": list(asked.scene.trace.grid)}
+    board, curves = found.board, found.board and found.board.curves
+    if curves:
+        choices |= {"random_draws": len(board.maps[RANDOM]), "complete": curves.complete, "patches": curves.patches}
+    return choices
 
 
 def csv_of(asked: Asked, manifest: dict) -> str:

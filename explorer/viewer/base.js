@@ -35,6 +35,13 @@ const vit = (() => {
     return tables[key];
   }
 
+  /** The ends that a map is coloured between. Where they are one, a diverging table shows its middle: no difference is
+   *  not the strongest negative one. */
+  function apart(low, high, table) {
+    const diverging = table === tables.diverging || table === tables["diverging, faded"];
+    return high > low || !diverging ? [low, high] : [low - 1, high + 1];
+  }
+
   // ---- numbers that pack.py wrote ------------------------------------------------------------------------------------
   const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 2);
 
@@ -81,14 +88,15 @@ const vit = (() => {
   const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer;
 
   // ---- drawing -------------------------------------------------------------------------------------------------------
-  /** Draws gh x gw values as a small bitmap that CSS scales up: values outside [low, high] are clipped. */
+  /** Draws gh x gw values as a small bitmap that CSS scales up: values outside [lowest, highest] are clipped. */
   class HeatMap {
     constructor(canvas) {
       this.canvas = canvas;
       this.context = canvas.getContext("2d");
     }
     /** `values[offset ...]`, row by row. `smooth`: values (not colours) are interpolated linearly between cell centres. */
-    draw(values, offset, gh, gw, low, high, table, smooth = false) {
+    draw(values, offset, gh, gw, lowest, highest, table, smooth = false) {
+      const [low, high] = apart(lowest, highest, table);
       const factor = smooth ? Math.max(1, Math.min(8, Math.floor(192 / Math.max(gh, gw)))) : 1;
       const width = gw * factor, height = gh * factor, gain = high > low ? 255 / (high - low) : 0;
       if (!this.image || this.image.width !== width || this.image.height !== height) {
@@ -169,6 +177,15 @@ const vit = (() => {
     return `${percent.toFixed(size >= 1 || size === 0 ? 1 : size >= 0.1 ? 2 : 3)}%`;
   }
 
+  /** The two ends of a scale as people read them: equal digits, so many that ends that differ are seen to. */
+  function ends(low, high, unit) {
+    const percent = unit === "percent", factor = percent ? 100 : 1, apart = factor * (high - low);
+    if (!(apart > 0)) return [number(low, unit), number(high, unit)];
+    const digits = Math.max(percent ? 1 : 3, 1 - Math.floor(Math.log10(apart)));
+    const text = (value) => (digits > 9 ? (factor * value).toExponential(1) : (factor * value).toFixed(digits)) + (percent ? "%" : "");
+    return [text(low), text(high)];
+  }
+
   /** Sets text only where it changed, which spares the browser a layout. */
   function setText(node, text) {
     if (node.firstChild && node.firstChild === node.lastChild && node.firstChild.nodeType === 3) {
@@ -195,6 +212,11 @@ const vit = (() => {
     part.message.hidden = !covered;
     setText(part.notice, covered ? "" : message);
     part.notice.hidden = covered || !message;
+  }
+
+  /** What a viewer without a value says, of which empty.css shows the sentence that is true of the page's picture. */
+  function sayEmpty(message, t) {
+    message.replaceChildren(element("span", { class: "on-its-way" }, t("loading")), element("span", { class: "none-chosen" }, t("empty")));
   }
 
   /** Calls `then(image)` when a file of Python's has been decoded; never where it has expired: maps say so themselves. */
@@ -258,14 +280,15 @@ const vit = (() => {
     document.addEventListener(type, wrapped);
   }
 
-  /** Offers a canvas as a PNG download that carries `about`, a plain object saying what it shows, and the date. */
-  function savePng(canvas, name, about) {
-    canvas.toBlob((png) => offerPng(png, name, about));
+  /** Offers a canvas as a PNG download that carries `manifest`, what Python said of where the numbers come from (none
+   *  where it said nothing), `about`, a plain object saying what is seen of them, and the date. */
+  function savePng(canvas, name, manifest, about) {
+    canvas.toBlob((png) => offerPng(png, name, manifest, about));
   }
 
   /** `savePng` of a PNG that is there already, as a Blob. */
-  function offerPng(png, name, about) {
-    const file = withManifest(png, { ...about, date: new Date().toISOString() });
+  function offerPng(png, name, manifest, about) {
+    const file = withManifest(png, { ...manifest, ...about, date: new Date().toISOString() });
     const link = element("a", { href: URL.createObjectURL(file), download: name });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
@@ -288,6 +311,6 @@ const vit = (() => {
     return ~crc;
   }
 
-  return { colours, faded, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,
-    fillText, number, setText, element, parts, showState, loadPicture, placePicture, placeCell, cellAt, arrowStep, painter, listen, savePng, offerPng };
+  return { colours, faded, apart, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,
+    fillText, number, ends, setText, element, parts, showState, sayEmpty, loadPicture, placePicture, placeCell, cellAt, arrowStep, painter, listen, savePng, offerPng };
 })();

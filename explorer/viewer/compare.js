@@ -124,6 +124,7 @@ function setState(state, message) {
   for (const one of figures) {
     one.message.hidden = !covered;
     vit.setText(one.message, covered ? message || t(state) : "");
+    if (state === "empty") vit.sayEmpty(one.message, t);
   }
   part.notice.hidden = covered || !message;
   vit.setText(part.notice, covered ? "" : message || "");
@@ -239,8 +240,9 @@ function draw() {
     const colours = signed ? "diverging" : "viridis", faded = chosen.fade && side.picture;
     one.map.draw(index === 2 ? difference : maps[index], 0, gh, gw, low, high, faded ? vit.faded(colours) : vit.colours(colours), chosen.smooth);
     vit.drawBar(one.bar, vit.colours(colours));
-    vit.setText(one.low, vit.number(low, units[index]));
-    vit.setText(one.high, vit.number(high, units[index]));
+    const [least, most] = vit.ends(low, high, units[index]);
+    vit.setText(one.low, least);
+    vit.setText(one.high, most);
     vit.placeCell(one.mark, chosen.cell < 0 ? -1 : sameplace(chosen.cell, view.grid, [gh, gw]), gh, gw);
     if (index < 2) {
       one.layer.value = chosen.layer[index];
@@ -280,9 +282,12 @@ function drawNumbers(units) {
   const cell = chosen.cell < 0 ? difference.reduce((best, value, at) => (Math.abs(value) > Math.abs(difference[best]) ? at : best), 0) : chosen.cell;
   const there = sameplace(cell, grid, view.sides[1].value.grid);
   const place = (at) => ({ index: at, row: Math.floor(at / grid[1]), column: at % grid[1] });
+  const side = (index, at) => { // in the difference's unit, and as the map has it where that is another number
+    const value = vit.number(scaled[index][cell], units[2]), raw = vit.number(maps[index][at], units[index]);
+    return value === raw ? value : t("with_raw", { value, raw });
+  };
   const reading = t("reading", {
-    query: t("patch", place(cell)), a: vit.number(maps[0][cell], units[0]), b: vit.number(maps[1][there], units[1]),
-    difference: vit.number(difference[cell], units[2]),
+    query: t("patch", place(cell)), a: side(0, cell), b: side(1, there), difference: vit.number(difference[cell], units[2]),
   });
   vit.setText(part.reading, reading);
   if (view.aloud) vit.setText(part.spoken, reading);

@@ -43,7 +43,7 @@ function exportComparison() {
     name: vit.localise(value.name, lang), caption: vit.localise(value.caption, lang), grid: value.grid,
     layer: chosen.layer[index], panel: chosen.panel[index],
   });
-  vit.savePng(canvas, `${name}.png`, {
+  vit.savePng(canvas, `${name}.png`, view.value.manifest, {
     viewer: name, sides: view.sides.map(side), patch: cell, special_token: cell < 0 ? prefix : null, // of A
     reading: part.reading.textContent, facts: view.facts, smooth, opacity,
   });

@@ -4,7 +4,8 @@ const part = vit.parts(root);
 const lang = vit.language(props.lang), t = vit.translator(TEXT, lang);
 
 // What the person chose; it outlives a change of value wherever it is still valid.
-const chosen = { method: "relevance", cell: -1, pinned: false, colours: "viridis", opacity: 0.85, fade: true, smooth: false };
+// A method of null is the one that the value proposes.
+const chosen = { method: null, cell: -1, pinned: false, colours: "viridis", opacity: 0.85, fade: true, smooth: false };
 let view = null; // {value, gh, gw, picture, methods: [{name, map, limit, strongest, ...}]} of the value now shown
 let sequence = 0, said = "";
 const heat = new vit.HeatMap(part.heat);
@@ -24,7 +25,9 @@ function load() {
   const [gh, gw] = value.grid, same = before && before.gh === gh && before.gw === gw;
   view = { value, gh, gw, picture: null, methods: value.methods.map(decoded) };
   if (!same) Object.assign(chosen, { cell: -1, pinned: false });
-  if (!view.methods.some((one) => one.name === chosen.method)) chosen.method = view.methods[0].name;
+  if (!view.methods.some((one) => one.name === chosen.method)) chosen.method = null;
+  const on = view.methods.filter((one) => one.map); // without a head, relevance is off
+  view.proposed = on.find((one) => one.name === "relevance") ?? on[0] ?? view.methods[0];
   build();
   place();
   vit.loadPicture(value.picture, (picture) => { if (mine === sequence) { view.picture = picture; place(); } });
@@ -35,7 +38,8 @@ function finish(state) {
   root.dataset.state = state;
   root.dataset.seq = sequence;
   part.message.hidden = state !== "empty";
-  vit.setText(part.message, state === "empty" ? t("empty") : "");
+  if (state === "empty") vit.sayEmpty(part.message, t);
+  else vit.setText(part.message, "");
   schedule();
 }
 
@@ -104,7 +108,7 @@ function connect() {
 
 function onKey(event) {
   if (!view || event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select")) return;
-  const { key } = event, { methods, gh, gw } = view, at = methods.findIndex((one) => one.name === chosen.method);
+  const { key } = event, { methods, gh, gw } = view, at = methods.indexOf(shown());
   const near = (number, limit) => Math.min(Math.max(number, 0), limit - 1);
   const step = event.target === part.stage ? vit.arrowStep(key, Math.max(chosen.cell, 0), gh, gw) : null;
   if (step !== null) choose({ cell: chosen.cell < 0 ? 0 : step, pinned: true }, true);
@@ -115,7 +119,7 @@ function onKey(event) {
 }
 
 // ---- one drawing ---------------------------------------------------------------------------------------------------
-const shown = () => view?.methods.find((one) => one.name === chosen.method);
+const shown = () => view?.methods.find((one) => one.name === chosen.method) ?? view?.proposed;
 const colourMap = (one) => (one.signed ? "diverging" : chosen.colours);
 const low = (one) => (one.signed ? -one.limit : 0);
 
@@ -152,7 +156,7 @@ function draw() {
   vit.setText(part.fact, fact);
   vit.setText(part.paper, t(`paper_${one.name}`));
   part.paper.href = t(`link_${one.name}`);
-  announce();
+  announce(one.name);
 }
 
 function drawCell(one) {
@@ -163,7 +167,8 @@ function drawCell(one) {
   if (!one.map) return vit.setText(part.reading, "");
   const share = (one.map[at] - low(one)) / (one.limit - low(one) || 1);
   part.at.style.transform = `translateX(${100 * Math.min(Math.max(share, 0), 1)}%)`;
-  const reading = t(cell >= 0 ? "patch" : "strongest", { row: Math.floor(at / gw) + 1, column: (at % gw) + 1, value: amount(one.map[at]) });
+  const place = { index: at, row: Math.floor(at / gw), column: at % gw }; // from 0, as in every tab
+  const reading = t(cell >= 0 ? "patch" : "strongest", { ...place, value: amount(one.map[at]) });
   vit.setText(part.reading, reading);
   if (view.aloud) vit.setText(part.spoken, `${one.label}. ${reading}`);
   view.aloud = false;
@@ -173,10 +178,10 @@ function drawCell(one) {
 const amount = (value) => (value === 0 ? "0" : Math.abs(value) >= 0.001 && Math.abs(value) < 1000 ? value.toPrecision(3) : value.toExponential(2));
 
 /** Tell the page which method is in sight, and show its choices alone. */
-function announce() {
-  if (said === `${sequence} ${chosen.method}`) return;
-  said = `${sequence} ${chosen.method}`;
+function announce(method) {
+  if (said === `${sequence} ${method}`) return;
+  said = `${sequence} ${method}`;
   // a rule, since Gradio may yet put the groups on the page, or put them there again
-  others.textContent = `[id^="${GROUPS}"]:not([id="${GROUPS}${chosen.method}"]) { display: none !important; }`;
-  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: VIEWER, method: chosen.method } }));
+  others.textContent = `[id^="${GROUPS}"]:not([id="${GROUPS}${method}"]) { display: none !important; }`;
+  document.dispatchEvent(new CustomEvent("vit:state", { detail: { viewer: VIEWER, method } }));
 }

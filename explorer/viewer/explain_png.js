@@ -41,7 +41,7 @@ function exportExplanation() {
   context.fillText([vit.localise(value.caption, lang), part.reading.textContent].filter(Boolean).join(" · "), 0, bottom + 98, room);
   context.fillText(part["scale-note"].textContent, 0, bottom + 124, room);
   context.fillText(t(`paper_${one.name}`), 0, bottom + 150, room);
-  vit.savePng(canvas, `${VIEWER}-${one.name}.png`, {
+  vit.savePng(canvas, `${VIEWER}-${one.name}.png`, value.manifest, {
     viewer: VIEWER, title: part.title.textContent, caption: vit.localise(value.caption, lang), reading: part.reading.textContent,
     method: one.name, signed: one.signed, limit: one.limit, grid: value.grid, methods: others.map((thumb) => thumb.one.name),
     colours: colourMap(one), opacity: picture ? chosen.opacity : 1, fade: Boolean(picture && chosen.fade), smooth: chosen.smooth,

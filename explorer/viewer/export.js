@@ -52,7 +52,7 @@ function exportPng() {
   context.fillText(where.filter(Boolean).join(" · "), 0, height + gap + 98, size + side);
   context.fillText(part["scale-note"].textContent, 0, height + gap + 124, size + side);
   const token = chosen.query < prefix ? value.prefix[chosen.query] : `patch${chosen.query - prefix}`;
-  vit.savePng(canvas, `${name}-layer${chosen.layer}-${chosen.panel}-${token.replace(/\W/g, "")}.png`, {
+  vit.savePng(canvas, `${name}-layer${chosen.layer}-${chosen.panel}-${token.replace(/\W/g, "")}.png`, value.manifest, {
     viewer: name, title: part.title.textContent, caption: vit.localise(value.caption, lang), reading: part.reading.textContent,
     layer: chosen.layer, panel: chosen.panel, panel_name: longPanelName(chosen.panel), grid: value.grid,
     query: chosen.query, query_name: tokenName(chosen.query), direction: value.direction ? chosen.direction : null,

@@ -80,6 +80,7 @@ function failed(mine, error, needed) {
 function setState(state, message) {
   const covered = state === "empty" || !view || !view.ready;
   vit.showState(root, part, state, covered, message || (covered ? t(state) : ""));
+  if (state === "empty") vit.sayEmpty(part.message, t);
 }
 
 /** The parts that depend on the value's shape. */
@@ -242,8 +243,9 @@ function drawLegend(scale) {
   if (scale) {
     if (view.barTable !== scale.table) vit.drawBar(part.bar, scale.table);
     view.barTable = scale.table;
-    vit.setText(part.low, vit.number(scale.low, scale.unit));
-    vit.setText(part.high, vit.number(scale.high, scale.unit));
+    const [least, most] = vit.ends(scale.low, scale.high, scale.unit);
+    vit.setText(part.low, least);
+    vit.setText(part.high, most);
   }
   const key = [sequence, chosen.state].join();
   if (chosen.map !== "classes" || view.classesDrawn === key) return;

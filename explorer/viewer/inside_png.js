@@ -59,7 +59,7 @@ function exportPng() {
   }
   write(part.artefacts.textContent, 0, y + 162, 15);
   const { state, map, query, joint, without, smooth, opacity } = chosen;
-  vit.savePng(canvas, `inside-${map}-state${state}.png`, {
+  vit.savePng(canvas, `inside-${map}-state${state}.png`, value.manifest, {
     viewer, caption: vit.localise(value.caption, lang), map, state, state_name: stateName(state), query, joint, without,
     smooth, opacity, grid: value.grid,
   });

@@ -31,7 +31,7 @@ function load() {
     view = null;
     root.dataset.state = "empty";
     part.message.hidden = false;
-    return vit.setText(part.message, t("empty"));
+    return vit.sayEmpty(part.message, t);
   }
   const shape = [value.layers, value.heads].join();
   if (view && shape !== [view.layers, view.heads].join()) edits = copy(NOTHING);

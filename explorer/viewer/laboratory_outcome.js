@@ -147,7 +147,7 @@ function savePng() {
   }));
   write(part.watched.textContent, gap, 56 + size + 66 + 24 * 5 + 20, 16, 3 * size);
   const { caption, grids, of, top, watched, dropped, carried, note } = view;
-  vit.savePng(canvas, `laboratory-${chosen}.png`, {
+  vit.savePng(canvas, `laboratory-${chosen}.png`, view.manifest, {
     viewer: vit.nameOf(element, props), caption: vit.localise(caption, lang), map: chosen,
     layer: chosen === "attention" ? layer : null, grids, edits: of, top, watched, dropped, carried, note,
   });

@@ -169,5 +169,5 @@ function savePng() {
       context.fillText(String(layer), left - 22, top + (layer + 0.55) * size);
     }
   }
-  vit.savePng(canvas, "ablation.png", { viewer: vit.nameOf(element, props), about: part.about.textContent, layers, heads, ablation });
+  vit.savePng(canvas, "ablation.png", view.manifest, { viewer: vit.nameOf(element, props), about: part.about.textContent, layers, heads, ablation });
 }

@@ -292,7 +292,10 @@ function say(state, text = "") {
 
 async function load() {
   const value = props.value, mine = ++ticket;
-  if (!value?.seen) return say("empty", t("empty"));
+  if (!value?.seen) {
+    say("empty", "");
+    return vit.sayEmpty(find(".message"), t);
+  }
   say("loading", scene ? "" : t("loading"));
   try {
     const [image, bank] = await Promise.all([value.seen.url, value.filters?.file.url].map((url) => url && fetchImage(url)));
@@ -343,7 +346,7 @@ find(".slider").addEventListener("input", () => {
 find(".png").addEventListener("click", () => {
   if (!scene) return;
   const { grid, image_size, patch_size, channels, width, box, picture } = scene, token = shown();
-  vit.savePng(patchesPng(), `patches-token${token}.png`, {
+  vit.savePng(patchesPng(), `patches-token${token}.png`, scene.manifest, {
     viewer: vit.nameOf(element, props), caption: vit.localise(scene.caption, lang), token, patch: cellOf(token), // below zero: a special token
     grid, image_size, patch_size, channels, width, crop_box: box, picture_size: picture.size,
   });

@@ -7,7 +7,7 @@ const lang = vit.language(props.lang);
 const t = vit.translator(TEXT, lang);
 const MODEBAR = Object.fromEntries(["zoom", "pan", "in", "out", "auto", "reset"].map((key) => [TEXT.en[key], t(key)]));
 
-let shown = null; // the value on the screen: {figure, link, caption}
+let shown = null; // the value on the screen: {figure, link, caption, manifest}
 let current = null; // what the linked viewer last said it shows
 let config = null; // plotly.js's own settings
 let inSight = false; // on the screen or nearly; drawing takes long, and much of a page is never looked at
@@ -109,7 +109,7 @@ function draw() {
 async function save() {
   const { width, height } = plot._fullLayout, { data, layout } = shown.figure;
   const png = await (await fetch(await window.Plotly.toImage(plot, { format: "png", scale: 2, width, height }))).blob();
-  vit.offerPng(png, `${title().replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.png`, {
+  vit.offerPng(png, `${title().replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.png`, shown.manifest, {
     viewer: vit.nameOf(element, props), title: title(), caption: vit.localise(shown.caption, lang),
     x: plain(layout.xaxis?.title), y: plain(layout.yaxis?.title), traces: data.map((trace) => trace.name ?? ""),
   });
@@ -145,7 +145,7 @@ async function load() {
   }
   if (mine !== ticket) return;
   note.hidden = true;
-  shown = { figure: localised(value.figure), link: value.link, caption: value.caption };
+  shown = { figure: localised(value.figure), link: value.link, caption: value.caption, manifest: value.manifest };
   current ??= window.vitStates?.[value.link?.viewer] ?? null; // a viewer that spoke before this plot was on the page
   root.classList.toggle("vit-linked", Boolean(value.link));
   plot.setAttribute("aria-label", title());

@@ -8,6 +8,7 @@ const LARGEST = 1400; // pixels of a mosaic's side; beyond, not every position g
 
 const choice = { kind: "cosine", scale: "fixed", colours: "viridis" };
 let panels = [];
+let shown = null; // the value that they are of
 let at = { panel: 0, u: 0.5, v: 0.5 }; // the position looked at, as fractions of height and width: it holds on any grid
 let pinned = false;
 let offered = null; // the kind of similarity that the last value asked for: it counts when it changes
@@ -266,7 +267,7 @@ function choose(key, option) {
 
 /** Mosaics, the maps beside them and the scale, as one picture. */
 function saved() {
-  const style = getComputedStyle(root), side = 900, margin = 40, head = 70, foot = 80;
+  const style = getComputedStyle(root), side = 900, margin = 40, head = 70, foot = 130;
   const wide = panels.map((panel) => [side, Math.round(side * 0.62)]), gapped = wide.map(([a, b]) => a + b + 3 * margin);
   const tall = panels.map((panel) => Math.round((side * panel.mosaic.height) / panel.mosaic.width));
   const canvas = vit.element("canvas", { width: gapped.reduce((a, b) => a + b, 0), height: Math.max(...tall) + head + foot });
@@ -275,14 +276,15 @@ function saved() {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.fillStyle = style.color;
   context.textBaseline = "middle";
+  const write = (size, text, tx, ty, align = "left") => {
+    context.font = `${size}px ${style.fontFamily}`;
+    context.textAlign = align;
+    context.fillText(text, tx, ty);
+  };
+  write(20, vit.localise(shown.caption, lang), margin, canvas.height - 36);
   let x = margin;
   panels.forEach((panel, i) => {
     const [mosaicWidth, mapWidth] = wide[i], mapHeight = Math.round((mapWidth * panel.gh) / panel.gw), left = x + side + margin;
-    const write = (size, text, tx, ty, align = "left") => {
-      context.font = `${size}px ${style.fontFamily}`;
-      context.textAlign = align;
-      context.fillText(text, tx, ty);
-    };
     write(28, panel.node.querySelector("h4").firstChild.data, x, head / 2);
     write(22, place(panel, panel.cell), left, head / 2);
     context.imageSmoothingEnabled = panel.mosaic.width > mosaicWidth;
@@ -306,7 +308,10 @@ function say(state, text = "") {
 
 async function load() {
   const value = props.value, mine = ++ticket;
-  if (!value?.grids?.length) return say("empty", t("empty"));
+  if (!value?.grids?.length) {
+    say("empty", "");
+    return vit.sayEmpty(find(".message"), t);
+  }
   say("loading", panels.length ? "" : t("loading"));
   drawing++; // stops the mosaics of the value before
   try {
@@ -317,6 +322,7 @@ async function load() {
     }));
     if (mine !== ticket) return;
     panels = value.grids.map((grid, index) => Object.assign(makePanel(grid, index), loaded[index]));
+    shown = value;
   } catch (error) {
     if (mine !== ticket) return;
     panels = [];
@@ -338,8 +344,8 @@ for (const name of ["viridis", "magma", "diverging", "grey"]) {
   find(".colours").append(vit.element("option", { value: name }, t(name)));
 }
 find(".colours").addEventListener("change", (event) => choose("colours", event.target.value));
-find(".png").addEventListener("click", () => panels.length && vit.savePng(saved(), "position-similarity.png", {
-  viewer: vit.nameOf(element, props), caption: vit.localise(props.value.caption, lang), ...choice,
+find(".png").addEventListener("click", () => panels.length && vit.savePng(saved(), "position-similarity.png", shown.manifest, {
+  viewer: vit.nameOf(element, props), caption: vit.localise(shown.caption, lang), ...choice,
   panels: panels.map((panel) => ({ name: panel.name, grid: panel.grid, position: cellOf(panel) })),
 }));
 watch("value", load);

@@ -307,7 +307,7 @@ find(".png").addEventListener("click", () => {
   sheet.width = sheet.height = whole * ratio;
   paint(sheet.getContext("2d"), { width: whole, height: whole, left: 0, top: 0, ratio }, { ...shape, size, labelled: size >= 9 }, palette());
   const { title, split, classes, note } = props.value;
-  vit.savePng(sheet, `${t("file")}-${data.split}.png`, {
+  vit.savePng(sheet, `${t("file")}-${data.split}.png`, props.value.manifest, {
     viewer: vit.nameOf(element, props), title: vit.localise(title, lang), note: vit.localise(note, lang), split, classes,
     order: "rows: true class, columns: predicted class",
   });

@@ -47,8 +47,8 @@ function show() {
 }
 
 find(".png").addEventListener("click", () => {
-  const { name, title, caption, corner, head, rows, progress } = props.value;
-  vit.savePng(drawTable(root), `${name}.png`, {
+  const { name, title, caption, corner, head, rows, progress, manifest } = props.value;
+  vit.savePng(drawTable(root), `${name}.png`, manifest, {
     viewer: vit.nameOf(element, props), title: say(title), caption, corner: say(corner), columns: head.map(say),
     rows: rows.map((row) => ({ head: say(row.head), cells: row.cells.map(({ text }) => say(text)) })), progress: say(progress?.text),
   });

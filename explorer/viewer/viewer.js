@@ -88,6 +88,7 @@ function failed(mine, error, needed) {
 function setState(state, message) {
   const covered = state === "empty" || !view || !view.ready;
   vit.showState(root, part, state, covered, message || (covered ? t(state) : ""));
+  if (state === "empty") vit.sayEmpty(part.message, t);
 }
 
 /** The parts that depend on the value's shape: thumbnails, special tokens, layers. */
@@ -274,10 +275,10 @@ function draw(moving = false) {
 /** What is to be read beside the maps. */
 function drawWords() {
   if (!view?.drawn) return; // another value has come
-  const { low, high, table, row, ranges } = view.drawn;
+  const { low, high, table, row, ranges } = view.drawn, [from, to] = vit.apart(low, high, table);
   for (const thumb of view.thumbs) vit.setText(thumb.top, vit.number(ranges.get(thumb.panel).top, view.unit));
   view.chips.forEach((chip, token) => {
-    const at = Math.min(Math.max(Math.round(((row[token] - low) / (high - low || 1)) * 255), 0), 255);
+    const at = Math.min(Math.max(Math.round(((row[token] - from) / (to - from || 1)) * 255), 0), 255);
     chip.swatch.style.backgroundColor = `#${cssColour(table[at])}`;
     vit.setText(chip.number, vit.number(row[token], view.unit));
   });
@@ -341,13 +342,14 @@ function drawSelection() {
 }
 
 function drawLegend() {
-  const { low, high, table, row } = view.drawn;
+  const { low, high, table, row } = view.drawn, [from, to] = vit.apart(low, high, table);
   if (view.barTable !== table) vit.drawBar(part.bar, table);
   view.barTable = table;
-  vit.setText(part.low, vit.number(low, view.unit));
-  vit.setText(part.high, vit.number(high, view.unit));
+  const [least, most] = vit.ends(low, high, view.unit);
+  vit.setText(part.low, least);
+  vit.setText(part.high, most);
   const at = row[chosen.hovered >= 0 ? chosen.hovered : chosen.query];
-  part.mark.style.transform = `translateX(${100 * Math.min(Math.max((at - low) / (high - low || 1), 0), 1)}%)`;
+  part.mark.style.transform = `translateX(${100 * Math.min(Math.max((at - from) / (to - from || 1), 0), 1)}%)`;
   vit.setText(part["scale-note"], t(`note_${isSigned(chosen.panel) ? "signed_" : ""}${chosen.scale}`));
 }
 
@@ -397,16 +399,16 @@ function drawAllLayers() {
   const pixels = new Uint32Array(image.data.buffer);
   for (const { layer, panel, values, low, high } of everything) {
     const signed = value.signed[panel], table = tableOf(panel);
-    const top = chosen.scale === "shared" ? most[signed] : high, bottom = chosen.scale === "shared" ? (signed ? -top : 0) : low;
-    const gain = top > bottom ? 255 / (top - bottom) : 0;
+    const ends = chosen.scale === "shared" ? [signed ? -most[signed] : 0, most[signed]] : [low, high];
+    const [bottom, top] = vit.apart(...ends, table), gain = top > bottom ? 255 / (top - bottom) : 0;
     for (let y = 0, from = 0; y < gh; y++) {
       const start = (layer * (gh + 1) + y) * width + panel * (gw + 1);
       for (let x = 0; x < gw; x++) pixels[start + x] = table[Math.min(Math.max(((values[from++] - bottom) * gain + 0.5) | 0, 0), 255)];
     }
   }
   context.putImageData(image, 0, 0);
-  const high = vit.number(most.false, view.unit);
-  const scale = chosen.scale === "shared" ? t("all_shared", { low: vit.number(0, view.unit), high }) : t("all_map");
+  const [low, high] = vit.ends(0, most.false, view.unit);
+  const scale = chosen.scale === "shared" ? t("all_shared", { low, high }) : t("all_map");
   vit.setText(part["all-caption"], t("all_caption", { layer: label("layer"), layers: layers - 1, panel: label("panel"), panels: panels - 1, scale }));
 }
 

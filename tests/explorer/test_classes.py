@@ -53,6 +53,24 @@ def test_an_unknown_class_is_told_what_is_valid(labelled, named, message):
     assert raised.value.code in ("unknown_class", "class_out_of_range")
 
 
+def test_a_label_of_several_classes_is_refused_with_their_numbers(labelled, tiny_model):
+    """Forty classes called "dup": the first was explained, without a word."""
+    for named in ("crane", " CRANE "):
+        with pytest.raises(CodedError, match=r"several classes: #4, #5 \(2 in all\); give the number, such as 4$"):
+            class_index(labelled, named)
+    labelled.labels = ("tabby, cat", "cat, tom", "cat", "2", "2", "CAT")
+    assert class_index(labelled, "cat") == 2, "as it is written"
+    assert class_index(labelled, "2") == 2, "a number is one, whatever classes are called"
+    with pytest.raises(CodedError, match=r"'Cat' names several classes: #2, #5 \(2 in all\)"):
+        class_index(labelled, "Cat")
+    many = tiny_model(classes=44)
+    many.labels = ("a", "b", "c", "d", *["dup"] * 40)
+    with pytest.raises(CodedError, match=r"#4, #5, #6, #7, #8, \.\.\. \(40 in all\)") as raised:
+        class_index(many, "dup")
+    assert raised.value.code == "ambiguous_class"
+    assert class_index(many, "7") == class_index(many, 7) == 7
+
+
 def test_the_default_is_the_predicted_class_and_not_the_one_it_is_held_against(labelled):
     trace = labelled.trace(PIXELS)
     first, second = trace.logits[0].topk(2).indices.tolist()

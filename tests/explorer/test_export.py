@@ -1,4 +1,4 @@
-"""NPZ files with a manifest: written, read back, and without pickle."""
+"""NPZ and PNG files with a manifest: written, read back, and without pickle."""
 
 import json
 import platform
@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from explorer import explain
-from explorer.export import load_npz, manifest_for, save_npz
+from explorer.export import load_npz, manifest_for, png_with, save_npz
 
 
 def test_what_is_written_is_read_back(tiny_model, tmp_path):
@@ -54,3 +55,11 @@ def test_nothing_is_written_that_cannot_be_read_back(tmp_path):
     with pytest.raises(TypeError, match="not JSON serializable"):
         save_npz(path, {"values": np.eye(2)}, {"picture": object()})
     assert not path.exists()
+
+
+def test_a_png_carries_its_manifest_and_the_same_pixels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    (tmp_path / "figure.png").write_bytes(png_with(Image.fromarray(pixels), {"模型": "ViT-B/16", "choices": {"a": 1}}))
+    picture = Image.open(tmp_path / "figure.png")
+    assert json.loads(picture.text["vit-explorer"]) == {"模型": "ViT-B/16", "choices": {"a": 1}}
+    np.testing.assert_array_equal(np.asarray(picture), pixels)

@@ -148,6 +148,20 @@ def test_plotly_figures_hold_every_head_and_say_the_unit(make, language, title):
     json.dumps(plot_value(figure))
 
 
+@pytest.mark.parametrize("paper", ["#ffffff", "#1e293b"])
+def test_points_are_seen_on_a_light_and_on_a_dark_page(paper):
+    """Their outline is: head 0 is nearly the dark page's own colour. 3 to 1 is what WCAG asks of graphics."""
+
+    def luminance(colour):
+        shares = np.array(list(bytes.fromhex(colour[1:]))) / 255
+        linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    (points,) = figures.distance_figure(np.zeros((2, 2)))["data"]
+    dark, light = sorted(luminance(colour) for colour in (paper, points["marker"]["line"]["color"]))
+    assert (light + 0.05) / (dark + 0.05) >= 3
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -1,10 +1,15 @@
 """Input x gradient, integrated gradients and SmoothGrad against captum, and what they must satisfy."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 import torch
 from captum.attr import InputXGradient, IntegratedGradients, NoiseTunnel, Saliency
 
 from explorer import explain
+from explorer.gradients import pictures_at_once
+from vit_model import SIZES
 from vit_model.preprocess import Preprocessing
 
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 48).sin().reshape(1, 3, 32, 48) * 3
@@ -99,6 +104,15 @@ def test_batches_change_nothing_and_tell_their_progress(model, method, monkeypat
     found = explain(model, PIXELS, method, 2, progress=lambda *each: seen.append(each), **choices).values
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert seen == [(0, 5), (2, 5), (4, 5)]
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "expected"),
+    [("Ti/16", 224, 12), ("B/16", 224, 12), ("B/16", 592, 1), ("H/14", 224, 2), ("H/14", 1022, 1)],
+)
+def test_batches_on_a_cpu_are_bounded_in_tokens_and_by_the_size_of_the_model(size, side, expected):
+    model = SimpleNamespace(config=replace(SIZES[size], image_size=side))
+    assert pictures_at_once(model, torch.device("cpu")) == expected
 
 
 @pytest.mark.parametrize(

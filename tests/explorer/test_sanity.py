@@ -75,13 +75,15 @@ def _broken(model, pixels, trace, target):
 
 
 @pytest.fixture
-def registry(monkeypatch):
-    table = {"rollout": methods.METHODS["rollout"], "edges": _edges, "weights": _weights, "broken": _broken}
-    for name in list(methods.METHODS):
-        if name not in table:
-            monkeypatch.delitem(methods.METHODS, name)
-    for name, function in table.items():
-        monkeypatch.setitem(methods.METHODS, name, function)
+def registry():
+    """Other methods; afterwards the ones before are back in their order, in which the page offers them."""
+    before = dict(methods.METHODS)
+    table = {"rollout": before["rollout"], "edges": _edges, "weights": _weights, "broken": _broken}
+    methods.METHODS.clear()
+    methods.METHODS.update(table)
+    yield
+    methods.METHODS.clear()
+    methods.METHODS.update(before)
 
 
 def test_a_map_that_ignores_the_weights_is_marked_and_no_other(tiny_model, registry):

@@ -4,10 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import timm
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
-from explorer.session import ModelChoice, look, look_at
+from explorer.session import ModelChoice, could_be_other_than_square, get_model, look, look_at
 from vit_model import VisionTransformer, ViTConfig, save_model
 from vit_model.picture import read_picture
 
@@ -65,3 +67,19 @@ def test_a_checkpoint_that_has_expired_is_named_without_its_path(folders, pictur
     with pytest.raises(ValueError, match=r"mine\.safetensors are no longer on this host; upload or open") as error:
         look(choice, picture)
     assert str(folders) not in str(error.value)
+
+
+def test_a_size_tells_the_grid_of_a_file_that_does_not(tmp_path):
+    """3 x 5 patches and a class token have as many positions as 4 x 4 patches: taken for those before a size."""
+    theirs = timm.models.VisionTransformer(
+        img_size=(12, 20), patch_size=4, embed_dim=192, depth=1, num_heads=3, num_classes=2
+    ).eval()
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    source = str(tmp_path / "model.safetensors")
+    assert could_be_other_than_square(get_model(ModelChoice(source)))
+    model = get_model(ModelChoice(source, size=(12, 20)))
+    pixels = torch.randn(1, 3, 12, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(model(pixels), theirs(pixels), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="this host allows"):
+        get_model(ModelChoice(source, size=(40_000, 40_000)))

@@ -125,7 +125,8 @@ def test_positions(client):
 @pytest.mark.parametrize(
     ("endpoint", "arguments", "words"),
     [
-        ("/predict", ["../../nowhere/passwd", "PICTURE", "native", 5], "Hub id"),
+        ("/predict", ["../../nowhere/passwd", "PICTURE", "native", 5], "Hub id .*got '../../nowhere/passwd'$"),
+        ("/positions", ["../x", "native", "", "cosine"], "a Hub id such as .*got '../x'$"),
         ("/predict", ["bundled", "PICTURE", "97", 5], "multiple of the patch size"),
         ("/predict", ["bundled", "PICTURE", "9999x9999", 5], "patches"),
         ("/predict", ["bundled", "PICTURE", "native", -3], "top must be"),
@@ -133,7 +134,14 @@ def test_positions(client):
         ("/predict", ["bundled", None, "native", 5], "send a picture"),
         ("/attention", ["bundled", "PICTURE", "native", 1.5, 0, "to"], "layer must be"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"discard_ratio": "most"}'], "discard_ratio"),
-        ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"trace": 1}'], "trace"),
+        ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"trace": 1}'], "no choice trace; its choices"),
+        (
+            "/explain",
+            ["bundled", "PICTURE", "native", "rollout", "", '{"method": "x"}'],
+            "no choice method; its choices",
+        ),
+        ("/explain", ["bundled", "PICTURE", "native", "legrad", "", '{"model": 1}'], "no choice model; its choices"),
+        ("/explain", ["bundled", "PICTURE", "native", "rollout", "", "{}", "church"], "no choice against; its choices"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"query": [1]}'], "query|token|fit"),
         ("/predict", ["bundled", "PICTURE", "1e9", 5], "height x width"),
         ("/attention", ["bundled", "PICTURE", "native", 99, 0, "to"], "99"),

@@ -7,6 +7,7 @@ import re
 import string
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -99,6 +100,12 @@ def swin(folder):
     return folder / "swin"
 
 
+def without_its_config(folder):
+    save_model(small(), folder)
+    (folder / "config.json").unlink()
+    return folder
+
+
 def pickled(folder):
     with zipfile.ZipFile(folder / "evil.pth", "w") as archive:
         archive.writestr("evil/data.pkl", b"cos\nsystem\n(S'true'\ntR.")
@@ -128,7 +135,9 @@ CASES = {
     "size_not_divided": (lambda t: small().at_size(20), "16x16 和 24x24"),
     "too_many_patches": (lambda t: resized(small(), (8000, 8000)), "1000000 个图块"),
     "size_unread": (lambda t: parse_size("big", (16, 16)), "384"),
+    "heads_unknown": (lambda t: load_model(str(without_its_config(t))), "写有 num_attention_heads 的 config.json"),
     "files_gone": (lambda t: get_model(ModelChoice(str(t / "gone"), "mine")), "mine"),
+    "no_such_path": (lambda t: get_model(ModelChoice(str(t / "gone"), str(t / "gone"))), "没有名为"),
 }
 
 
@@ -143,6 +152,12 @@ def test_reasons_in_chinese_and_english(code, tmp_path):
     assert re.search("[\u4e00-\u9fff]", said)
     assert not re.search(r"[{}]", said)
     assert reason_of(raised.value, "en") == str(raised.value)
+
+
+def test_a_typed_path_that_never_was_is_not_called_gone(tmp_path):
+    for typed in (str(tmp_path / "nothere"), "~/no/such/folder"):
+        with pytest.raises(CodedError, match=f"no file or folder {typed} on this host"):
+            get_model(ModelChoice(typed, typed))
 
 
 def test_a_file_of_no_kind_that_we_know_is_described_in_chinese_too():
@@ -163,7 +178,21 @@ def test_html_in_details_is_text():
 
     with pytest.raises(gr.Error, match="Could not do that: x"):
         refuse()
-    assert "&lt;b&gt;" in errors.plain_error(reason_of(CodedError("x", "files_gone", name="<b>"), "zh")).message
+    assert "&lt;b&gt;" in errors.plain_error(reason_of(CodedError("x", "files_gone", name="<b>"), "zh"), "").message
+
+
+@pytest.mark.parametrize(("language", "title"), [("en-GB", "Error"), ("zh-CN", "出错了")])
+@pytest.mark.parametrize("fault", [ValueError("x"), MemoryError()])
+def test_an_error_has_its_title_in_the_visitors_language(language, title, fault):
+    @said_plainly
+    def refuse(request):
+        raise fault
+
+    request = gr.Request()
+    request.request = SimpleNamespace(headers={"accept-language": language}, cookies={})
+    with pytest.raises(gr.Error) as raised:
+        refuse(request)
+    assert raised.value.title == title
 
 
 def test_a_generator_that_yields_nothing_changes_nothing():

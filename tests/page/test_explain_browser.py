@@ -8,17 +8,9 @@ from PIL import Image
 from explorer.methods import METHODS
 from explorer.session import ModelChoice, look
 from explorer.tabs.examples import example_files
+from tests.page.whole_page import schemes, without_messages
 
 PATIENCE = 60_000
-
-
-def explain_tab(open_page, served, **choices):
-    page = open_page(served, **choices)
-    page.set_default_timeout(PATIENCE)
-    page.wait_for_selector("#attention [data-state=ready]")
-    page.get_by_role("tab", name="Explain", exact=True).click()
-    page.wait_for_selector("#explain [data-state=ready]")
-    return page
 
 
 def title(page):
@@ -34,8 +26,26 @@ def name_class(page, role, text):
 
 
 @pytest.fixture
-def page(open_page, served):
-    return explain_tab(open_page, served)
+def page(kept_page, served):
+    """The tab with nothing chosen, whatever the test before has chosen."""
+    page = kept_page(served)
+    page.set_default_timeout(PATIENCE)
+    page.wait_for_selector("#attention [data-state=ready]", state="attached")
+    page.get_by_role("tab", name="Explain", exact=True).click()
+    page.wait_for_selector("#explain [data-state=ready]")
+    without_messages(page)
+    page.mouse.move(1, 1)
+    for role in ("target", "against"):
+        if page.locator(f"#explain-{role} input").input_value():
+            before = page.locator("#explain [data-part=root]").get_attribute("data-seq")
+            page.locator(f"#explain-{role} input").fill("")
+            page.locator(f"#explain-{role} input").press("Tab")
+            page.wait_for_function("b => document.querySelector('#explain [data-seq]').dataset.seq !== b", arg=before)
+    page.locator("#explain [data-method=relevance].vit-thumb").click()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#explain [data-part=root][data-method=relevance]")
+    page.locator("#explain [data-part=reading]", has_text="Strongest").wait_for()
+    return page
 
 
 def test_every_method_is_there_for_the_predicted_class_and_opens_large_without_a_request(page):
@@ -100,7 +110,7 @@ def test_keys_move_over_patches_and_methods(page):
     stage.press("ArrowRight")
     stage.press("ArrowDown")
     stage.press("ArrowRight")
-    page.locator("#explain [data-part=reading]", has_text="Row 2, column 2").wait_for()
+    page.locator("#explain [data-part=reading]", has_text="Patch 13 (row 1, column 1)").wait_for()
     before = page.locator("#explain [data-part=root]").get_attribute("data-method")
     stage.press(".")
     page.wait_for_function("b => document.querySelector('#explain [data-part=root]').dataset.method !== b", arg=before)
@@ -117,12 +127,13 @@ def test_a_map_is_taken_away_as_png(page):
     assert len(picture.convert("RGB").resize((60, 40)).getcolors(2400)) > 200
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_never_scrolls_sideways(open_page, served, scheme):
-    page = explain_tab(open_page, served, color_scheme=scheme)
+def test_a_phone_never_scrolls_sideways(page):
+    wide = page.viewport_size
     page.set_viewport_size({"width": 390, "height": 844})
-    page.wait_for_timeout(300)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for scheme in schemes(page):
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, scheme
+    page.set_viewport_size(wide)
 
 
 def test_in_chinese(open_page, served):

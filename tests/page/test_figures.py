@@ -1,6 +1,7 @@
 """The Figures tab without a browser: what a visitor of a public page may upload, and that reading it can be stopped."""
 
 import io
+import json
 import zipfile
 
 import gradio as gr
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from explorer.session import ModelChoice, look
-from explorer.tabs import figures
+from explorer.tabs import figures, text
 from explorer.tabs.examples import example_files
 from explorer.tabs.progress import StoppedError
 from training.archive_members import Limits
@@ -34,7 +35,7 @@ def test_an_archive_from_a_visitor_of_a_public_page_has_to_be_small(archive, mon
     scene = look(ModelChoice(), str(example_files()[0]))
     if local:
         *_, last = tab.show_later(scene, None, [archive], "")
-        assert "3 pictures" in last[0]
+        assert "3 in all" in last[0]
         assert tab.arrays(scene, {}, [archive], "")[0]["rollouts"].shape[0] == 3
     else:
         with pytest.raises(DataError, match="at most 2 files are taken"):
@@ -54,3 +55,19 @@ def test_reading_an_archive_is_told_and_can_be_stopped(archive, tmp_path):
         figures.Sources.of([archive], "", Limits(), progress)
     assert told == [(0, 0)]
     assert not list((tmp_path / "data").glob("*/pictures.bin"))
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_where_no_file_can_be_read_the_picture_in_sight_is_shown_and_said(tmp_path, monkeypatch, language):
+    monkeypatch.setattr(text, "language_of", lambda request: language)
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    with gr.Blocks(), gr.Tabs():
+        tab = figures.build(False)
+    scene = look(ModelChoice(), str(example_files()[0]))
+    *_, (said, sheet, _, _) = tab.show_later(scene, None, [str(tmp_path / "broken.jpg")], "")
+    assert "broken.jpg" in said
+    assert {"en": "The figures are of the picture in sight.", "zh": "以下各图基于当前图片"}[language] in said
+    assert not any(wrong in said for wrong in ("Over your", "Left out", "你上传的 1"))
+    manifest = json.loads(Image.open(sheet).text["vit-explorer"])
+    assert manifest["choices"]["pictures_sha256"] == [scene.picture_hash]
+    assert "broken" not in json.dumps(manifest)

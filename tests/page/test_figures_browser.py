@@ -10,19 +10,37 @@ from PIL import Image
 
 from explorer.export import load_npz
 from explorer.tabs import figures
+from tests.page.whole_page import load_own, without_messages
 from vit_model import VisionTransformer, ViTConfig, save_model
+
+EXAMPLES = "Over 4 pictures: the one in sight and the examples."
 
 
 @pytest.fixture
-def page(open_page, served):
-    page = open_page(served)
+def page(kept_page, served):
+    page = kept_page(served)
     page.set_default_timeout(40_000)
-    page.wait_for_selector("#attention [data-state=ready]")
+    page.wait_for_selector("#attention [data-state=ready]", state="attached")
+    without_messages(page)
     page.get_by_role("tab", name="Figures", exact=True).click()
     page.wait_for_selector("#figure-rollouts img")
     page.locator("#figure-distance").scroll_into_view_if_needed()
     page.wait_for_selector("#figure-distance [data-state=ready]")
+    if page.locator(CLEAR).count():
+        page.locator(CLEAR).click()
+    if page.get_by_label(FOLDER).input_value():
+        folder(page, "")
+    status(page, EXAMPLES)
     return page
+
+
+CLEAR = "#figures-files button[aria-label='Clear']"
+FOLDER = "Or a folder on this computer"
+
+
+def folder(page, path):
+    page.get_by_label(FOLDER).fill(str(path))
+    page.get_by_label(FOLDER).press("Enter")
 
 
 def status(page, text):
@@ -30,7 +48,7 @@ def status(page, text):
 
 
 def test_the_four_figures_are_there_at_once(page):
-    status(page, "Over 4 pictures: the one in sight and the examples.")
+    status(page, EXAMPLES)
     for name in ("filters", "positions", "rollouts"):
         width = page.locator(f"#figure-{name} img").evaluate("image => image.naturalWidth")
         assert width > 100, name
@@ -48,7 +66,7 @@ def test_a_visitors_own_pictures_and_their_numbers(page, photograph):
             {"name": "<b>no.png", "mimeType": "image/png", "buffer": drawn.getvalue()[:50]},
         ]
     )
-    status(page, "Over your 2 pictures.")
+    status(page, "Over your own pictures, 2 in all.")
     said = page.locator("#figures-status").inner_text()
     assert "Left out" in said
     assert "no.png" in said
@@ -72,17 +90,15 @@ def test_an_archive_and_a_folder(page, photograph, tmp_path):
             archive.writestr(f"many/{index:02}.png", encoded.getvalue())
         archive.writestr("many/notes.txt", "no picture")
     page.locator("#figures-files input[type=file]").set_input_files(tmp_path / "many.zip")
-    status(page, "Over your 64 pictures. Of 70, 64 were taken")
+    status(page, "Over your own pictures, 64 in all. Of 70, 64 were taken")
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     (tmp_path / "folder" / "inside" / "one.jpg").write_bytes(photograph)
-    page.get_by_label("Or a folder on this computer").fill(str(tmp_path / "nowhere"))
-    page.get_by_label("Or a folder on this computer").press("Enter")
+    folder(page, tmp_path / "nowhere")
     page.locator("[data-testid=toast-text]").get_by_text("is neither a folder nor an archive").wait_for()
-    page.locator("#figures-files button[aria-label='Clear']").click()
-    status(page, "Over 4 pictures: the one in sight and the examples.")
-    page.get_by_label("Or a folder on this computer").fill(str(tmp_path / "folder"))
-    page.get_by_label("Or a folder on this computer").press("Enter")
-    status(page, "Over your 1 pictures.")
+    page.locator(CLEAR).click()
+    status(page, EXAMPLES)
+    folder(page, tmp_path / "folder")
+    status(page, "Over your own pictures, 1 in all.")
 
 
 def test_a_hostile_archive_changes_nothing(page, tmp_path):
@@ -110,12 +126,16 @@ def test_long_work_can_be_stopped(page, monkeypatch, photograph):
     status(page, "Stopped; the figures are of before.")
 
 
+NEW = "src => document.querySelector('#figure-positions img').src !== src"
+
+
 def test_another_model_draws_its_own(page, tmp_path):
     config = ViTConfig(image_size=32, patch_size=16, width=12, depth=2, heads=2, mlp_width=24, classes=0)
     save_model(VisionTransformer(config), tmp_path / "other")
     before = page.locator("#figure-positions img").get_attribute("src")
-    page.locator("#own button").first.click()
-    page.locator("#own-path textarea, #own-path input").fill(str(tmp_path / "other"))
-    page.locator("#own-load").click()
-    page.wait_for_function("src => document.querySelector('#figure-positions img').src !== src", arg=before)
+    load_own(page, tmp_path / "other")
+    page.wait_for_function(NEW, arg=before)
     assert page.locator("[data-testid=toast-text]").count() == 0
+    other = page.locator("#figure-positions img").get_attribute("src")
+    load_own(page, "bundled")
+    page.wait_for_function(NEW, arg=other)

@@ -224,3 +224,17 @@ def test_in_the_browser_a_tab_opened_again_keeps_its_value(open_page, served, fo
         at.wait_for_timeout(300)
     assert at.evaluate(sequence) == before
     assert len(forwards) == ran
+
+
+def test_a_control_fills_its_own_tab_though_the_server_still_takes_another_for_opened(picture):
+    """The tab's own event comes first, but what it sets is read before it has: both wait in the queue."""
+    demo = page.build_page()
+    (control,) = (block for block in demo.blocks.values() if block.elem_id == "discard-scope")
+    (change,) = (event for event in demo.fns.values() if (control._id, "change") in event.targets)
+    values = [getattr(block, "value", None) for block in change.inputs]
+    values[:3] = "attention", ModelChoice(), picture
+    filled = dict(zip(change.outputs, change.fn(None, *values), strict=True))
+    sent = {block.elem_id for block, value in filled.items() if value != gr.skip()}
+    assert "rollout" in sent
+    assert "attention" not in sent
+    assert filled[change.outputs[0]] == gr.skip(), "which tab is open is not for a control to say"

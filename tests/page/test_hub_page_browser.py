@@ -7,6 +7,7 @@ import huggingface_hub
 import pytest
 
 from explorer.tabs.text import TEXT
+from tests.page.whole_page import at_home
 from tests.vit_model.hub_server import HubServer, keep_to, point_to
 from vit_model import VisionTransformer, ViTConfig, save_model
 
@@ -33,14 +34,8 @@ def hub(files, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def page(open_page, served):
-    return opened(open_page, served)
-
-
-def opened(open_page, url, **choices):
-    page = open_page(url, **choices)
-    page.wait_for_selector("#attention [data-state=ready]")
-    return page
+def page(kept_page, served):
+    return at_home(kept_page(served))
 
 
 def choose(page, name):
@@ -80,9 +75,9 @@ def refusal(page, name):
         ("zh-CN", "owner/chinese", "正在下载 model.safetensors：3.1 / 6.5 MB"),
     ],
 )
-def test_a_model_of_the_hub_is_downloaded_in_sight_and_explored(open_page, served, hub, language, model, progress):
+def test_a_model_of_the_hub_is_downloaded_in_sight_and_explored(kept_page, served, hub, language, model, progress):
     hub.stop_after["model.safetensors"] = 3 * 2**20 + 1000
-    page = opened(open_page, served, locale=language)
+    page = at_home(kept_page(served, locale=language))
     choose(page, model)
     said = page.locator("#model").get_by_text(progress)
     said.wait_for()
@@ -133,8 +128,8 @@ def test_a_disk_without_room(page, hub, tmp_path, monkeypatch):
     assert hub.fetched() == []
 
 
-def test_a_refusal_in_chinese_says_in_chinese_what_to_do(open_page, served, monkeypatch):
-    page = opened(open_page, served, locale="zh-CN")
+def test_a_refusal_in_chinese_says_in_chinese_what_to_do(kept_page, served, monkeypatch):
+    page = at_home(kept_page(served, locale="zh-CN"))
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         point_to(f"http://127.0.0.1:{unused.getsockname()[1]}", monkeypatch)

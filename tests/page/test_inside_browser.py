@@ -67,8 +67,19 @@ def opened(open_page, url, **choices):
 
 
 @pytest.fixture
-def page(open_page, alone):
-    return opened(open_page, alone)
+def page(kept_page, alone, scene):
+    """The tab as it opens, whatever the test before has chosen."""
+    page = opened(kept_page, alone)
+    page.mouse.move(1, 1)
+    for button in ("[data-map=colours]", "[data-joint=true]", "[data-map=attention]"):
+        page.locator(f"#inside {button}").click()
+    page.locator("#inside [data-part=stage]").focus()
+    for key in ("c", "Escape"):
+        page.keyboard.press(key)
+    to_state(page, scene.trace.layers - 1)
+    page.wait_for_function("vitStates.inside.query === 0 && vitStates.inside.map === 'attention'")
+    page.evaluate("document.activeElement.blur()")
+    return page
 
 
 def quiet(page):

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from explorer.export import load_npz
 from explorer.tabs.text import TEXT
+from tests.page.whole_page import at_home, load_own, own, resize, schemes, seen_anew, seq, wait_for_new
 from vit_model import SIZES, VisionTransformer, ViTConfig, load_model, save_model
 
 TABS = ("patches", "attention", "rollout", "positions", "explain", "inside", "laboratory", "compare", "figures")
@@ -30,6 +31,12 @@ def opened(open_page, url, **choices):
     return page
 
 
+@pytest.fixture
+def page(kept_page, served):
+    """For tests that do not need a page on which nothing has been done."""
+    return at_home(kept_page(served))
+
+
 def go_to(page, tab):
     if not page.locator(f"#tab-{tab}-button").count():  # a narrow screen has the others in a menu
         page.get_by_label("More tabs").first.click()
@@ -44,42 +51,26 @@ def upload(page, name, data, kind="image/jpeg"):
     page.locator("#picture input[type=file]").first.set_input_files({"name": name, "mimeType": kind, "buffer": data})
 
 
-def seq(page):
-    return page.locator("#scene-bar .scene-bar").get_attribute("data-seq")
-
-
-def wait_for_new(page, before):
-    page.wait_for_function("b => document.querySelector('#scene-bar .scene-bar').dataset.seq !== b", arg=before)
-    return seq(page)
-
-
 def message(page):
     toast = page.locator("[data-testid=toast-text]").last
     toast.wait_for()
     return toast.inner_text()
 
 
-def test_opens_with_an_example_already_analysed(open_page, served):
+def test_opens_with_an_example_analysed_and_an_uploaded_photograph_is_seen_in_every_tab(open_page, served, photograph):
     page = opened(open_page, served)
     assert page.locator("#scene-bar .predictions li").count() == 5
     assert page.locator("#scene-bar .predictions li").first.get_attribute("title") == "parachute"
     card = page.locator("#model-card").inner_text()
     assert "12x12 grid" in card
     assert "ten kinds of things" in card
-
-
-def test_an_uploaded_photograph_is_seen_in_every_tab_and_stays(open_page, served, photograph):
-    page = opened(open_page, served)
-    before = seq(page)
-    upload(page, "photo.jpg", photograph)
-    after = wait_for_new(page, before)
+    after = seen_anew(page, lambda: upload(page, "photo.jpg", photograph))
     for tab in TABS:
         go_to(page, tab)
-    assert seq(page) == after
+    assert seq(page) == after, "it stays"
 
 
-def test_hovering_asks_the_server_for_nothing(open_page, served):
-    page = opened(open_page, served)
+def test_hovering_asks_the_server_for_nothing(page):
     asked = -1
     while asked < len(page.asked):  # the other layers arrive
         asked = len(page.asked)
@@ -91,8 +82,9 @@ def test_hovering_asks_the_server_for_nothing(open_page, served):
     assert [url for url in page.asked[asked:] if "heartbeat" not in url] == []
 
 
-def test_a_point_of_the_distance_plot_selects_its_head(open_page, served):
-    page = opened(open_page, served)
+def test_a_point_of_the_distance_plot_selects_its_head(page):
+    page.locator("#attention [data-part=layer]").fill("0")
+    page.wait_for_function("window.vitStates.attention.layer === 0")
     page.locator("#distance-plot").scroll_into_view_if_needed()
     ready(page, "distance-plot")
     points = page.locator("#distance-plot .points path.point")
@@ -110,8 +102,7 @@ def test_a_point_of_the_distance_plot_selects_its_head(open_page, served):
         ("<img src=x onerror=alert(1)>.png", b"\x89PNG\r\n\x1a\n" + b"\0" * 50, "PNG"),
     ],
 )
-def test_a_bad_picture_is_refused_in_words_and_earlier_results_stay(open_page, served, name, data, words):
-    page = opened(open_page, served)
+def test_a_bad_picture_is_refused_in_words_and_earlier_results_stay(page, name, data, words):
     before = seq(page)
     upload(page, name, data, "image/png")
     assert words.lower() in message(page).lower()
@@ -120,8 +111,7 @@ def test_a_bad_picture_is_refused_in_words_and_earlier_results_stay(open_page, s
     page.locator("#attention [data-state=ready]").wait_for()
 
 
-def test_strange_pictures_simply_work(open_page, served):
-    page = opened(open_page, served)
+def test_strange_pictures_simply_work(page):
     ramp = np.linspace(0, 65535, 64 * 48).reshape(48, 64)
     strange = {
         "one-pixel.png": Image.new("RGB", (1, 1), "red"),
@@ -146,10 +136,9 @@ def checkpoint(tmp_path):
     return tmp_path / "own"
 
 
-def test_an_uploaded_checkpoint_is_explored_and_its_labels_are_text(open_page, served, checkpoint):
-    page = opened(open_page, served)
+def test_an_uploaded_checkpoint_is_explored_and_its_labels_are_text(page, checkpoint):
     before = seq(page)
-    page.locator("#own button").first.click()
+    own(page)
     files = [str(checkpoint / name) for name in ("model.safetensors", "config.json", "preprocessor_config.json")]
     page.locator("#own-files input[type=file]").set_input_files(files)
     page.get_by_text("model.safetensors").first.wait_for()
@@ -161,18 +150,13 @@ def test_an_uploaded_checkpoint_is_explored_and_its_labels_are_text(open_page, s
     assert page.locator("#injected").count() == 0
 
 
-def test_a_local_path_is_accepted_on_loopback(open_page, served, checkpoint):
-    page = opened(open_page, served)
-    before = seq(page)
-    page.locator("#own button").first.click()
-    page.locator("#own-path textarea, #own-path input").fill(str(checkpoint))
-    page.locator("#own-load").click()
-    wait_for_new(page, before)
+def test_a_local_path_is_accepted_on_loopback(page, checkpoint):
+    seen_anew(page, lambda: load_own(page, checkpoint))
     assert "4x4 grid" in page.locator("#model-card").inner_text()
 
 
 @pytest.mark.parametrize("kind", ["text", "pickle", "nan"])
-def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(open_page, served, tmp_path, kind):
+def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(page, tmp_path, kind):
     path = tmp_path / "model.safetensors"
     if kind == "nan":
         model = VisionTransformer(SIZES["scratch-vit2"])
@@ -181,9 +165,8 @@ def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(open_page
         save_file(state, path)
     else:
         path.write_bytes(b"not a checkpoint" if kind == "text" else b"\x80\x04cos\nsystem\n(S'true'\ntR.")
-    page = opened(open_page, served)
     before = seq(page)
-    page.locator("#own button").first.click()
+    own(page)
     page.locator("#own-files input[type=file]").set_input_files(str(path))
     page.get_by_text("model.safetensors").first.wait_for()
     page.locator("#own-load").click()
@@ -191,23 +174,17 @@ def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(open_page
     assert seq(page) == before
 
 
-def test_another_resolution_and_one_that_the_patch_does_not_divide(open_page, served):
-    page = opened(open_page, served)
-    before = seq(page)
-    size = page.locator("#size input")
-    size.fill("128x64")
-    size.press("Enter")
-    after = wait_for_new(page, before)
+def test_another_resolution_and_one_that_the_patch_does_not_divide(page):
+    after = seen_anew(page, lambda: resize(page, "128x64"))
     assert "16x8 grid" in page.locator("#model-card").inner_text()
-    size.fill("100")
-    size.press("Enter")
+    resize(page, "100")
     said = message(page)
     assert "96x96" in said
     assert "104x104" in said
     assert seq(page) == after
 
 
-def test_what_a_tab_shows_can_be_taken_away(open_page, served):
+def test_what_a_tab_shows_can_be_taken_away_also_of_one_that_opened_late(open_page, served):
     page = opened(open_page, served)
     for tab, wanted in (
         ("attention", {"attention", "distance_pixels", "entropy_nats"}),
@@ -216,40 +193,32 @@ def test_what_a_tab_shows_can_be_taken_away(open_page, served):
         ("positions", {"native_embeddings", "native_similarity", "interpolated_embeddings", "interpolated_similarity"}),
     ):
         go_to(page, tab)
+        if tab == "rollout":
+            page.locator("#rollout [data-part=stage]").focus()
+            page.keyboard.press("[")
+            page.keyboard.press("ArrowRight")
+            page.wait_for_function("window.vitStates.rollout && window.vitStates.rollout.query > 0")
+            layer = page.evaluate("window.vitStates.rollout.layer")
+            assert "undefined" not in page.evaluate("Object.keys(window.vitStates)")
         page.locator("#save-npz").click()
         link = page.locator(f"#saved-npz a[href*='vit-explorer-{tab}']").first
         link.wait_for()
         with page.expect_download() as download:
             link.click()
         arrays, manifest = load_npz(download.value.path())
+        choices = manifest["choices"]
         assert set(arrays) == wanted
         assert manifest["model"] == "bundled"
         assert len(manifest["checksum_sha256"]) == 64
-        assert manifest["choices"]["view"] == tab
+        assert choices["view"] == tab
+        if tab == "rollout":
+            assert (choices["layer"], choices["query"]) == (layer, page.evaluate("window.vitStates.rollout.query"))
 
 
-def test_what_is_in_sight_is_saved_in_a_tab_that_opened_late_too(open_page, served):
-    page = opened(open_page, served)
-    go_to(page, "rollout")
-    page.locator("#rollout [data-part=stage]").focus()
-    page.keyboard.press("[")
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("window.vitStates.rollout && window.vitStates.rollout.query > 0")
-    layer = page.evaluate("window.vitStates.rollout.layer")
-    assert "undefined" not in page.evaluate("Object.keys(window.vitStates)")
-    page.locator("#save-npz").click()
-    with page.expect_download() as download:
-        page.locator("#saved-npz a[href*='vit-explorer-rollout']").first.click()
-    choices = load_npz(download.value.path())[1]["choices"]
-    assert (choices["layer"], choices["query"]) == (layer, page.evaluate("window.vitStates.rollout.query"))
-
-
-def test_two_visitors_see_only_their_own(open_page, served, photograph):
-    first = opened(open_page, served)
+def test_two_visitors_see_only_their_own(page, open_page, served, photograph):
     second = opened(open_page, served, viewport={"width": 1100, "height": 800})
-    before = seq(first)
-    upload(first, "mine.jpg", photograph)
-    mine = wait_for_new(first, before)
+    before = seq(page)
+    mine = seen_anew(page, lambda: upload(page, "mine.jpg", photograph))
     second.reload()
     ready(second, "scene-bar")
     assert seq(second) == before != mine
@@ -273,20 +242,22 @@ def test_language_link_switches_the_whole_page(open_page, served):
     page.wait_for_function("document.querySelector('#model-card').innerText.includes('网格')")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_never_scrolls_sideways(open_page, served, scheme):
-    page = opened(open_page, served, viewport={"width": 390, "height": 844}, color_scheme=scheme)
+def test_a_phone_never_scrolls_sideways(open_page, served):
+    page = opened(open_page, served, viewport={"width": 390, "height": 844})
     for tab in TABS:
         go_to(page, tab)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390, tab
-        bar = page.locator("#scene-bar").bounding_box()
-        page.mouse.wheel(0, 900)
-        page.wait_for_timeout(100)
-        assert page.locator("#scene-bar").bounding_box()["y"] <= max(bar["y"], 1), "the prediction stays in sight"
-        if tab == "compare":
-            sides = [page.locator(f"#compare-prediction-{side}").bounding_box() for side in "ab"]
-            assert min(side["width"] for side in sides) > 250, "below one another"
-    assert page.evaluate(COVERED) == []
+        for scheme in schemes(page):
+            page.evaluate("scrollTo(0, 0)")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, (tab, scheme)
+            bar = page.locator("#scene-bar").bounding_box()
+            page.mouse.wheel(0, 900)
+            page.wait_for_function("scrollY > 800")
+            assert page.locator("#scene-bar").bounding_box()["y"] <= max(bar["y"], 1), "the prediction stays in sight"
+            if tab == "compare":
+                sides = [page.locator(f"#compare-prediction-{side}").bounding_box() for side in "ab"]
+                assert min(side["width"] for side in sides) > 250, "below one another"
+    for scheme in schemes(page):
+        assert page.evaluate(COVERED) == [], scheme
 
 
 COVERED = """() => [...document.querySelectorAll("#side *")].filter((node) => { // what would be seen through the bar
@@ -315,9 +286,9 @@ CLOCK = """(seen) => {
 
 
 def test_clocks_that_nobody_sees_do_not_tick_at_every_frame(open_page, served):
-    page = open_page(served)
+    page = open_page(f"{served}theme.css")
     page.add_init_script(COUNTED)
-    page.reload()
+    page.goto(served)
     page.wait_for_selector("#attention [data-state=ready]")
     page.wait_for_function("!document.querySelector('[data-testid=status-tracker]:not(.hide)')")
 

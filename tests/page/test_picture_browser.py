@@ -7,7 +7,7 @@ from explorer.tabs.picture import Picture, told_once
 
 
 @pytest.fixture(scope="module")
-def app():
+def app(serve):
     """(address, the paths that were told, in order)."""
     told = []
     with gr.Blocks(analytics_enabled=False) as demo:
@@ -19,9 +19,7 @@ def app():
             return str(len(told))
 
         told_once(picture).change(note, picture, done, trigger_mode="always_last")
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-    yield url, told
-    demo.close()
+    return serve(demo), told
 
 
 def test_each_picture_is_told_of_once_also_one_that_cannot_be_read(app, open_page):

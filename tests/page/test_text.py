@@ -43,6 +43,30 @@ def test_chinese_is_chinese():
         assert key in same or re.search("[\u4e00-\u9fff]", words), key
 
 
+@pytest.mark.parametrize("file", FILES + sorted((FILES[0].parents[1] / "tabs").glob("*.zh.json")), ids=lambda f: f.name)
+def test_one_thing_has_one_chinese_name(file):
+    """The held-out part was 验证 in one view and 留出集 in another, accuracy 正确率 and 准确率 in one view."""
+    words = file.read_text("utf-8").replace("Imagenette 验证集", "")  # that data set's own part of that name
+    assert not re.findall("验证|正确率|位置嵌入", words)
+
+
+def test_figures_calls_rollout_as_its_tab_does():
+    for key in ("figure_rollouts", "figure_rollouts_reading"):
+        assert text.TEXT["zh"]["tab_rollout"] in text.TEXT["zh"][key]
+
+
+ALWAYS_MANY = {"picture_counts", "matrix", "uneven", "figures_over_examples", "most"}
+"""Of two classes at least, of the largest class, of the picture in sight and the examples, and a limit."""
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_a_count_of_one_reads_well(file):
+    """ "1 pictures cannot be read", "Over your 1 pictures"."""
+    plural = re.compile(r"\{\w+\} (other |older |of the |\{\w+\} )?(pictures|classes|groups|runs|settings)\b")
+    words = json.loads(file.read_text("utf-8"))["en"]
+    assert {key for key, template in words.items() if plural.search(template)} <= ALWAYS_MANY
+
+
 def test_head_script_writes_the_cookie_that_the_server_reads():
     assert f'"{text.LANGUAGE_COOKIE}"' in SCRIPT.decode()
 

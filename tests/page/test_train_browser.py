@@ -2,6 +2,7 @@
 test says what is written and when; the last test trains."""
 
 import base64
+import copy
 import io
 import json
 import subprocess
@@ -171,7 +172,7 @@ def test_a_recipe_fills_the_form_and_the_command_follows(open_page, trainer):
     assert "--steps" not in command(page)
     marked = "getComputedStyle(document.querySelector('#field-lr')).getPropertyValue('--changed')"
     assert page.evaluate(marked).strip() == "1"
-    assert "2 of the settings" in page.locator("#train-command").inner_text()
+    assert "differ from the recipe, and are marked: 2." in page.locator("#train-command").inner_text()
 
 
 def test_a_fault_is_said_beside_the_form_and_nothing_typed_is_lost(open_page, trainer, runs):
@@ -236,7 +237,7 @@ def test_what_a_look_ahead_finds(open_page, trainer, monkeypatch, photograph):
 
     def ask(kind, config, limit=0, guest=False):
         yield train_probe.Progress(1, 2, "half")
-        yield {"data": report, "batch": batch, "step": dry}[kind]
+        yield copy.deepcopy({"data": report, "batch": batch, "step": dry}[kind])
 
     monkeypatch.setattr(train_probe, "ask", ask)
     page = train_tab(open_page, trainer)
@@ -244,12 +245,13 @@ def test_what_a_look_ahead_finds(open_page, trainer, monkeypatch, photograph):
     page.wait_for_selector("#train-check .batch canvas")
     said = page.locator("#train-check").inner_text()
     for words in (
-        "4 test pictures are also in the training part",
-        "1 pictures cannot be read",
+        "Leakage: pictures of the test part that are also in the training part, pixel for pixel: 4.",
+        "Pictures that cannot be read and are left out: 1.",
         "80 + 9 + 5",
         "20 – 900",
     ):
         assert words in said
+    assert page.locator("#use-batch").is_hidden(), "64 of 90 fit"
     page.wait_for_function("document.querySelector('#train-check .batch canvas').width > 300")
     assert page.locator("#train-check img").count() == 1, "the sample; a class name is no HTML"
     page.locator("#try-step").click()
@@ -257,6 +259,17 @@ def test_what_a_look_ahead_finds(open_page, trainer, monkeypatch, photograph):
     assert "64 = 4 × 16" in page.locator("#train-check .step").inner_text()
     page.locator("#use-batch").click()
     wait_for_command(page, "--accumulation 4")
+    report["parts"]["train"]["count"] = 50
+    page.locator("#look-at-data").click()
+    page.get_by_text("A batch of 64 is larger than the training part of 50: such a run would fail.").wait_for()
+    page.get_by_role("button", name="Use a batch of 48").click()  # which four parts share equally
+    wait_for_command(page, "--batch 48")
+    assert page.locator("#use-batch").is_hidden()
+    report["parts"]["train"]["count"] = 3
+    page.locator("#look-at-data").click()
+    page.get_by_role("button", name="Use a batch of 3").click()
+    wait_for_command(page, "--batch 3")
+    assert "accumulation" not in page.locator("#train-command").inner_text(), "three pictures make no four parts"
     assert page.title() == "ViT Explorer"
 
 

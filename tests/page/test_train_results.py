@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 
 from explorer.session import get_model
 from explorer.tabs import train_pictures
-from explorer.tabs.train_answers import opens_on, pictures_value, results_values
+from explorer.tabs.train_answers import evaluation_of, opens_on, pictures_value, results_values
 from explorer.tabs.train_checkpoints import RunCheckpoints, checkpoint_of, shown_source
 from explorer.tabs.train_evaluation import read_evaluation
 from explorer.tabs.train_owner import OWNER_COOKIE, Door, owner_of_secret
@@ -212,10 +212,37 @@ def test_damaged_answers_leave_the_matrix(runs, run, arrays, words):
 
 
 def test_missing_results_say_when_they_come(runs):
-    run = write_run(runs, "fresh", checkpoints=())
+    run = write_run(runs, "fresh", checkpoints=(), ended="stopped")
     assert "first evaluation" in values(Door(runs, True), run)[0]["message"]["en"]
-    whole = write_run(runs, "all of it", checkpoints=(), held_out=0.0)
+    whole = write_run(runs, "all of it", checkpoints=(), held_out=0.0, ended="stopped")
     assert "nothing is held out" in values(Door(runs, True), whole, split="val")[0]["message"]["en"]
+
+
+def test_a_run_whose_data_has_no_test_set_promises_no_test_results(runs):
+    """A finished run on a folder without test/ said that its test results appear at the end."""
+    door = Door(runs, True)
+
+    def told(run, split):
+        return values(door, run, split=split)[0]["message"]
+
+    run = write_run(runs, "no test", checkpoints=(), live=True)
+    before = values(door, run)[0]
+    assert "at the end" in before["message"]["en"], "its data has not been read yet"
+    write_json(run.path / "data.json", {"parts": {"train": {}, "val": {}}})
+    now = values(door, run, told=before["stamp"])[0]["message"]
+    assert "has no test set" in now["en"] and "held-out part" in now["en"] and "没有测试集" in now["zh"]
+    assert "first evaluation" in told(run, "val")["en"]
+    with pytest.raises(ValueError, match="has no test set"):
+        evaluation_of(run, "test", visitor())
+    write_json(run.path / "data.json", {"parts": {"train": {}, "val": {}, "test": {}}})
+    assert "at the end" in told(run, "test")["en"]
+    silent = write_run(runs, "finished", checkpoints=())
+    assert "has no test set" in told(silent, "test")["en"], "it would have been read last"
+    (silent.path / "data.json").write_text("[1")
+    assert "has no test set" in told(silent, "test")["en"]
+    whole = write_run(runs, "nothing at all", checkpoints=(), held_out=0.0)
+    for split in ("val", "test"):
+        assert "nothing to measure it on" in told(whole, split)["en"] and "Switch" not in told(whole, split)["en"]
 
 
 def test_another_owners_run_is_as_if_it_were_not_there(runs, data):

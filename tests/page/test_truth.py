@@ -48,12 +48,14 @@ def measured(asked):
 
 def test_a_class_by_label_by_one_of_its_names_by_number_and_the_predicted_one(scene_of):
     scene = scene_of()
-    for named, target in (("tabby", 0), ("crane", 1), ("2", 2), ("<b>bold</b>", 3)):
+    for named, target in (("tabby", 0), ("1", 1), ("2", 2), ("<b>bold</b>", 3)):
         assert Asked.of(scene, named, *CONTROLS).target == target
     for nothing in ("", None, "  "):
         assert Asked.of(scene, nothing, *CONTROLS).target == int(scene.trace.logits[0].argmax())
     with pytest.raises(CodedError, match="no class 'zebra'"):
         Asked.of(scene, "zebra", *CONTROLS)
+    with pytest.raises(CodedError, match="'crane' names several classes: #1, #2"):
+        Asked.of(scene, "crane", *CONTROLS)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_a_model_without_a_head_says_why_it_is_off_and_what_works(scene_of):
 
 def test_a_class_that_the_next_model_does_not_have_is_told_and_left(scene_of, monkeypatch):
     told = []
-    monkeypatch.setattr(truth.gr, "Warning", told.append)
+    monkeypatch.setattr(truth.gr, "Warning", lambda message, **more: told.append(message))
     shown = truth._show(scene_of(), None, "<i>parachute</i>", *CONTROLS)
     assert "&lt;i&gt;parachute" in told[0]
     assert shown[5].value == ""

@@ -1,5 +1,6 @@
 """The tab "Is the map true?" in a real Chromium: measure, check, take away, stop in the middle; phones and Chinese."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from explorer.export import load_npz
 from explorer.methods import METHODS
 from explorer.tabs import truth
+from tests.page.whole_page import at_home, load_own, seen_anew
 from vit_model import VisionTransformer, ViTConfig, save_model
 
 LONG = 120_000  # milliseconds, on a busy machine
@@ -31,17 +33,13 @@ def checkpoint(tmp_path):
     return make
 
 
-def opened(open_page, served, folder, tab="Is the map true?", **choices):
-    page = open_page(served, **choices)
+def of_model(page, folder, tab="Is the map true?"):
+    """The tab, with nothing measured, of a model that no other test has."""
     page.set_default_timeout(LONG)
-    page.wait_for_selector("#scene-bar [data-state=ready]")
-    before = page.locator("#scene-bar .scene-bar").get_attribute("data-seq")
-    page.locator("#own button").first.click()
-    page.locator("#own-path textarea, #own-path input").fill(str(folder))
-    page.locator("#own-load").click()
-    page.wait_for_function("b => document.querySelector('#scene-bar .scene-bar').dataset.seq !== b", arg=before)
+    at_home(page)
+    seen_anew(page, lambda: load_own(page, folder))
     page.get_by_role("tab", name=tab).click()
-    page.locator("#truth-table .doing p").wait_for()
+    page.locator("#truth-table [data-state=empty] .doing p").wait_for()
     return page
 
 
@@ -49,11 +47,15 @@ def rows(page, table):
     return page.locator(f"#{table} tbody tr")
 
 
-def test_measure_check_and_take_away(open_page, served, checkpoint, tmp_path):
-    page = opened(open_page, served, checkpoint(seed=0))  # with some weights a map is constant, and has no verdict
-    assert "Measure all methods" in page.locator("#truth-table .doing p").inner_text()
+def test_measure_check_and_take_away(kept_page, served, checkpoint):
+    # with some weights a map is constant, and has no verdict
+    page = of_model(kept_page(served), checkpoint(seed=0))
+    page.locator("#truth-table .doing p", has_text="Measure all methods").wait_for()
+    reading = page.locator("#tab-truth .block.subdued").filter(visible=True)
+    assert reading.count() == 0 and page.locator("#truth-csv").is_hidden(), "how to read what is not there yet"
     page.locator("#measure").click()
     page.wait_for_selector("#truth-table [data-state=ready]")
+    assert reading.count() == 5, "of the table, each of both plots, their legend, and the matrix"
     assert rows(page, "truth-table").count() == len(METHODS) + 2
     assert page.locator("#truth-table td.mark").count() < len(METHODS)
     assert rows(page, "truth-matrix").count() == len(METHODS) + 2
@@ -68,6 +70,7 @@ def test_measure_check_and_take_away(open_page, served, checkpoint, tmp_path):
     page.locator("#truth-check").click()
     page.locator("#truth-sanity .vit-plot-canvas").scroll_into_view_if_needed()
     page.wait_for_selector("#truth-sanity [data-state=ready]")
+    assert reading.count() == 6
     page.wait_for_function(
         "() => [...document.querySelectorAll('#truth-table tbody tr:not(.quiet) td:last-child')]"
         ".every((cell) => /[0-9]/.test(cell.textContent))"
@@ -90,29 +93,29 @@ def test_measure_check_and_take_away(open_page, served, checkpoint, tmp_path):
     assert Path(download.value.path()).read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_stopping_in_the_middle_keeps_what_there_is(open_page, served, checkpoint, monkeypatch):
-    told = []
+def test_stopping_in_the_middle_keeps_what_there_is(kept_page, served, checkpoint, monkeypatch):
+    told, ended = [], threading.Event()
 
     def slow(*arguments, original=truth.leaderboard, **choices):
-        for board in original(*arguments, **choices):
-            told.append(board)
-            if board.curves and len(board.curves.dropped) > 2:
-                time.sleep(0.7)
-            yield board
+        try:
+            for board in original(*arguments, **choices):
+                told.append(board)
+                if board.curves and len(board.curves.dropped) > 2:
+                    time.sleep(0.7)
+                yield board
+        finally:
+            ended.set()
 
     monkeypatch.setattr(truth, "leaderboard", slow)
-    page = opened(open_page, served, checkpoint())
+    page = of_model(kept_page(served), checkpoint())
     page.locator("#measure").click()
     page.wait_for_selector("#truth-table [data-state=running] tbody tr")
     page.locator("#truth-stop").click()
     page.get_by_text("Stopped. What had been measured").wait_for()
-    page.wait_for_timeout(1500)
+    assert ended.wait(LONG / 1000), "the server has stopped as well"
     assert rows(page, "truth-table").count() == len(METHODS) + 2
     assert "areas are still coarse" in page.locator("#truth-table .note").inner_text()
     assert page.locator("#truth-stop").is_hidden()
-    so_far = len(told)
-    page.wait_for_timeout(2500)
-    assert len(told) == so_far  # the server has stopped as well
     assert not told[-1].curves.complete
     for _ in range(3):  # begun again at once, it begins
         page.locator("#measure").click()
@@ -121,15 +124,15 @@ def test_stopping_in_the_middle_keeps_what_there_is(open_page, served, checkpoin
         page.get_by_text("Stopped. What had been measured").wait_for()
 
 
-def test_a_model_without_a_head_offers_nothing_that_cannot_work(open_page, served, checkpoint):
-    page = opened(open_page, served, checkpoint(classes=0))
+def test_a_model_without_a_head_offers_nothing_that_cannot_work(kept_page, served, checkpoint):
+    page = of_model(kept_page(served), checkpoint(classes=0))
     page.get_by_text("This model has no classification head").first.wait_for()
     assert page.locator("#measure").is_disabled()
     assert page.locator("#truth-check").is_disabled()
 
 
 def test_a_phone_in_chinese(open_page, served, checkpoint):
-    page = opened(open_page, served, checkpoint(), tab="热图可信吗？", locale="zh-CN")
+    page = of_model(open_page(served, locale="zh-CN"), checkpoint(), tab="热图可信吗？")
     page.set_viewport_size({"width": 390, "height": 800})
     page.locator("#measure").click()
     page.wait_for_selector("#truth-matrix [data-state=ready]")

@@ -68,8 +68,8 @@ def npz():
 
 def test_files_of_one_checkpoint_are_linked_together_and_load(saved, upload_folder):
     files = upload(upload_folder, **saved)
-    choice = load(files)
-    assert choice.name == "model.safetensors"
+    choice, shown = load(files)
+    assert choice.name == shown == "model.safetensors"
     assert get_model(choice).labels == ("cat", "dog")
     folder, _ = uploaded_checkpoint(files, None)
     assert str(folder) == choice.source

@@ -82,7 +82,7 @@ def test_the_recipe_holds_where_no_flag_is_given(tmp_path, captured):
     assert cli.main(["run", "--recipe", "scratch-tiny", "--steps", "3", "--out", str(tmp_path / "run")]) == 0
     config = captured[0].config
     assert (config.recipe, config.width, config.steps, config.flip) == ("scratch-tiny", 96, 3, False)
-    assert cli.main(["run", "--resolution", "none", "--out", str(tmp_path / "default")]) == 0
+    assert cli.main(["run", "--data", "shapes", "--resolution", "none", "--out", str(tmp_path / "default")]) == 0
     assert captured[1].config.recipe == "adamw" and captured[1].config.resolution is None
 
 
@@ -94,7 +94,7 @@ def test_without_out_the_run_is_on_the_shelf(tmp_path, captured, monkeypatch):
 
 def test_a_sweep_takes_the_recipes_rates_or_those_given(tmp_path, captured):
     assert cli.main(["sweep", "--recipe", "paper", "--out", str(tmp_path / "paper")]) == 0
-    assert cli.main(["sweep", "--rates", "0.01,1e-3,0.01", "--out", str(tmp_path / "given")]) == 0
+    assert cli.main(["sweep", "--recipe", "adamw", "--rates", "0.01,1e-3,0.01", "--out", str(tmp_path / "given")]) == 0
     assert [run.sweep for run in captured] == [(0.001, 0.003, 0.01, 0.03), (0.001, 0.01)]
 
 
@@ -107,13 +107,18 @@ def test_a_sweep_takes_the_recipes_rates_or_those_given(tmp_path, captured):
         (["run", "--lr", "0"], "lr must be greater than 0"),
         (["run", "--lr", "nan"], "lr must be at least 0"),
         (["run", "--precision", "int8"], "precision must be one of fp32, bf16, fp16; got 'int8'"),
-        (["run", "--out", "{full}"], "is there already and not empty; choose another folder, or resume the run in it"),
+        (["run", "--data", "shapes", "--out", "{full}"], "is there already and not empty; choose another folder"),
         (["sweep", "--recipe", "scratch-tiny"], "has no learning rates to sweep; pass --rates 0.001,0.003,0.01"),
-        (["sweep", "--rates", "0.1,fast"], "lr expects a number, got 'fast'"),
-        (["sweep", "--rates", "0.1,1e9"], "lr must be at least 0"),
+        (["sweep", "--data", "shapes", "--rates", "0.1,fast"], "lr expects a number, got 'fast'"),
+        (["sweep", "--data", "shapes", "--rates", "0.1,1e9"], "lr must be at least 0"),
         (["resume", "nowhere"], "there is no run to resume in nowhere: run.json cannot be read: there is none"),
         (["resume", "{full}"], "there is no run to resume in"),
-        (["export", "nowhere", "--to", "x"], "nowhere has no checkpoint yet"),
+        (["export", "nowhere", "--to", "x"], "there is no run to export in nowhere: run.json cannot be read"),
+        (["push", "nowhere", "--repo", "a/b"], "there is no run to push in nowhere: run.json cannot be read"),
+        (["run"], "nothing says what to train: pass --data, or --recipe, or both"),
+        (["run", "--steps", "5"], "pass --data, or --recipe"),
+        (["sweep", "--rates", "0.1"], "pass --data, or --recipe"),
+        (["job", "--push-to", "a/b", "--dry-run"], "pass --data, or --recipe"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_one_plain_line(tmp_path, monkeypatch, capsys, arguments, words):

@@ -47,7 +47,7 @@ def test_kill_minus_nine_at_twenty_moments_changes_nothing(tmp_path):
         optimizer="adamw",
         lr=1e-3,
         batch=8,
-        steps=240,
+        steps=150,
         eval_every=4,
         checkpoint_every=1,
         log_every=1,
@@ -71,7 +71,7 @@ def test_kill_minus_nine_at_twenty_moments_changes_nothing(tmp_path):
     assert said["killed"].count("in writing") >= KILLS // 4, said["killed"]
     assert killed.state == whole.state == "finished"
     assert curve(killed) == curve(whole)
-    last = (checkpoint.complete(run.path / "checkpoints")[240] for run in (killed, whole))
+    last = (checkpoint.complete(run.path / "checkpoints")[150] for run in (killed, whole))
     a, b = (load_model(folder) for folder in last)
     assert a.origin.checksum == b.origin.checksum
     assert not [path for path in (killed.path / "checkpoints").iterdir() if path.name.startswith(".")]

@@ -204,8 +204,17 @@ def test_memory_that_never_suffices_is_a_plain_reason(tmp_path, monkeypatch):
 
 def test_a_loss_that_is_not_a_number_fails_and_keeps_what_was_before(tmp_path):
     with pytest.raises(TrainingError, match=r"the training loss became nan.*lower the learning rate"):
-        go(tmp_path / "run", config(optimizer="sgd", lr=1000.0, clip=0.0, steps=60, eval_every=2))
-    for folder in checkpoint.complete(tmp_path / "run/checkpoints").values():
+        go(tmp_path / "run", config(optimizer="sgd", lr=1000.0, clip=0.0, steps=60, eval_every=60, log_every=1))
+    assert not checkpoint.complete(tmp_path / "run/checkpoints")
+
+
+def test_weights_that_are_no_numbers_fail_and_keep_what_was_before(tmp_path):
+    """A loss that is still a number can have a gradient that is none."""
+    with pytest.raises(TrainingError, match=r"the weights became NaN or infinite before step.*lower the learning rate"):
+        go(tmp_path / "run", config(optimizer="sgd", lr=1000.0, clip=0.0, steps=60, eval_every=1, log_every=60))
+    kept = checkpoint.complete(tmp_path / "run/checkpoints")
+    assert kept
+    for folder in kept.values():
         from vit_model import load_model
 
         assert all(p.isfinite().all() for p in load_model(folder).parameters())

@@ -58,8 +58,11 @@ def test_minutes_are_estimated_in_steps(data):
 
 
 def test_it_says_what_the_run_would_say(data):
-    with pytest.raises(ConfigError, match="larger than the training set"):
-        preflight(config(data, batch=64))
+    for accumulation, most in ((1, 40), (16, 32)):  # 40 could not be cut into 16 parts
+        words = f"a batch of 64 is larger than the training set of 40 pictures; choose at most {most}$"
+        with pytest.raises(ConfigError, match=words):
+            preflight(config(data, batch=64, accumulation=accumulation))
+        assert preflight(config(data, batch=most, accumulation=accumulation)).batch == most
 
 
 def test_the_batch_is_shown_as_the_model_sees_it(data):

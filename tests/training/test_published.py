@@ -174,6 +174,7 @@ def test_a_download_that_fails_says_what_to_do(source, tmp_path, monkeypatch):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setattr("urllib.request._opener", None)  # made once, with the proxies of then, for all later tests
     with pytest.raises(DataError) as caught:
         open_dataset(source, cache=tmp_path)
     text = str(caught.value)

@@ -1,6 +1,7 @@
 """Two sides and their difference in a real Chromium; the numbers against numpy."""
 
 import json
+import re
 
 import gradio as gr
 import numpy as np
@@ -25,31 +26,35 @@ MAPS = {"a": stack(0, A_GRID, 1), "b": stack(1, A_GRID, 1), "fine": stack(2, B_G
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        store = ViewerStore()
+def app(serve):
+    store = ViewerStore()
 
-        def side(name, grid, prefix):
-            picture = Image.effect_noise((grid[1] * 8, grid[0] * 8), 60)
-            return viewer_value(StackSource(list(MAPS[name]), grid, prefix), store, picture=picture, direction=False)
+    def side(name, grid, prefix):
+        picture = Image.effect_noise((grid[1] * 8, grid[0] * 8), 60)
+        return viewer_value(StackSource(list(MAPS[name]), grid, prefix), store, picture=picture, direction=False)
 
-        def same():
-            names = ("first", STRANGE)
-            sides = side("a", A_GRID, 1), side("b", A_GRID, 1)
-            return compare_value(*sides, names, by_query=(True, True), same_unit=True)
+    def same():
+        names = ("first", STRANGE)
+        sides = side("a", A_GRID, 1), side("b", A_GRID, 1)
+        return compare_value(*sides, names, by_query=(True, True), same_unit=True)
 
-        def finer():
-            sides = side("a", A_GRID, 1), side("fine", B_GRID, 2)
-            return compare_value(*sides, ("coarse", "fine"), by_query=(True, True), same_unit=True)
+    def finer():
+        sides = side("a", A_GRID, 1), side("fine", B_GRID, 2)
+        return compare_value(*sides, ("coarse", "fine"), by_query=(True, True), same_unit=True)
 
-        with gr.Blocks(analytics_enabled=False) as demo:
-            to_finer = gr.Button("finer", elem_id="to-finer")
-            viewer = CompareViewer(same(), store=store, elem_id="compare")
-            to_finer.click(finer, None, viewer)
-        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
-        yield url
-        demo.close()
+    def other_unit():
+        """B's numbers are 0.04 of A's, so that its shares are A's: no difference."""
+        tiny = StackSource([0.04 * layer for layer in MAPS["a"]], A_GRID, 1, signed=(False, False))
+        value = viewer_value(tiny, store, picture=Image.effect_noise((32, 24), 60), direction=False, percent=False)
+        return compare_value(side("a", A_GRID, 1), value, ("a", "tiny"), by_query=(True, True), same_unit=False)
+
+    with gr.Blocks(analytics_enabled=False) as demo:
+        to_other_unit = gr.Button("other unit", elem_id="to-other-unit")
+        to_finer = gr.Button("finer", elem_id="to-finer")
+        viewer = CompareViewer(same(), store=store, elem_id="compare")
+        to_finer.click(finer, None, viewer)
+        to_other_unit.click(other_unit, None, viewer)
+    return serve(demo)
 
 
 def opened(open_page, app, **choices):
@@ -140,6 +145,27 @@ def test_another_grid_is_resampled_and_compared_in_shares(open_page, app):
     shares = a / a.sum() - coarse / coarse.sum()
     most = int(np.abs(shares).argmax())
     assert percent(fact(page, "largest")) == pytest.approx(100 * shares[most], abs=0.3)
+
+
+@pytest.mark.parametrize(
+    ("locale", "pattern"),
+    [
+        ("en-GB", r"Patch 5 \(row 1, column 1\): A (\S+%) \(raw: (\S+)%\), B (\S+%) \(raw: (\S+)\), A − B (\S+)%"),
+        ("zh-CN", r"图块 5（第 1 行，第 1 列）：A (\S+%)（原始值 (\S+)%），B (\S+%)（原始值 (\S+)），A − B (\S+)%"),
+    ],
+)
+def test_a_reading_has_one_unit_and_says_what_the_maps_have(open_page, app, locale, pattern):
+    page = opened(open_page, app, locale=locale)
+    page.locator("#to-other-unit").click()
+    page.wait_for_selector("#compare [data-seq='2'][data-state=ready]")
+    hover(page, "a", 5, A_GRID)
+    reading = page.locator("#compare [data-part=reading]").inner_text()
+    a = MAPS["a"][-1].mean(0)[1 + 5, 1:]
+    share, raw, other_share, other_raw, difference = re.fullmatch(pattern, reading).groups()
+    assert percent(share) == percent(other_share) == pytest.approx(100 * a[5] / a.sum(), abs=0.2)
+    assert float(raw) == pytest.approx(100 * a[5], abs=0.2)
+    assert float(other_raw) == pytest.approx(0.04 * a[5], rel=0.1)
+    assert float(difference) == pytest.approx(0, abs=0.05)
 
 
 def test_names_are_text_and_a_picture_can_be_saved(open_page, app):

@@ -113,7 +113,7 @@ def test_api_calls_it_an_object():
 
 
 @pytest.fixture(scope="module")
-def url():
+def url(serve):
     first, other = value(), value(seed=7)
     with gr.Blocks() as demo, gr.Tabs():
         with gr.Tab("Empty"):
@@ -121,9 +121,7 @@ def url():
         with gr.Tab("Patches"):
             view = PatchesView(first, elem_id="view")
             gr.Button("Other").click(lambda: other, None, view)
-    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-    yield address
-    demo.close()
+    return serve(demo)
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_api_calls_it_an_object():
 
 
 @pytest.fixture(scope="module")
-def url():
+def url(serve):
     heat = {"data": [{"type": "heatmap", "z": np.arange(1600.0).reshape(40, 40)}], "layout": {"title": "Heat"}}
     with gr.Blocks() as demo, gr.Tabs():
         with gr.Tab("Empty"):
@@ -62,9 +62,7 @@ def url():
             gr.Button("Again").click(lambda: plot_value(figure(2.0, title), LINK), None, plot)
             gr.HTML("<div style='height: 3000px'></div>")
             PlotlyView(plot_value(heat), elem_id="below")
-    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-    yield address
-    demo.close()
+    return serve(demo)
 
 
 def open_plots(watched, url):

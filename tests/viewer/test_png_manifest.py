@@ -18,29 +18,25 @@ CAPTION = {"en": "tiny <b>model</b>, 32 × 24, dog.jpg", "zh": "小型 <b>模型
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        store = ViewerStore()
-        matrix = np.full((2, 2, 13, 13), 0.01, np.float32)
-        matrix[1, 1, 3, 9] = 0.5  # layer 1, head 1: patch 2 looks at patch 8
-        stack = StackSource(list(matrix), (3, 4), 1)
-        rows = [{"head": "patch 3", "quiet": False, "cells": [cell("0.25", 0.5), cell({"en": "yes", "zh": "是"})]}]
-        table = scores_value(
-            head=["score", {"en": "right", "zh": "对"}],
-            rows=rows,
-            title={"en": "Scores", "zh": "分数"},
-            caption="小模型",
-            name="faith",
+def url(serve):
+    store = ViewerStore()
+    matrix = np.full((2, 2, 13, 13), 0.01, np.float32)
+    matrix[1, 1, 3, 9] = 0.5  # layer 1, head 1: patch 2 looks at patch 8
+    stack = StackSource(list(matrix), (3, 4), 1)
+    rows = [{"head": "patch 3", "quiet": False, "cells": [cell("0.25", 0.5), cell({"en": "yes", "zh": "是"})]}]
+    table = scores_value(
+        head=["score", {"en": "right", "zh": "对"}],
+        rows=rows,
+        title={"en": "Scores", "zh": "分数"},
+        caption="小模型",
+        name="faith",
+    )
+    with gr.Blocks(analytics_enabled=False) as demo:
+        AttentionViewer(
+            viewer_value(stack, store, query=3, shown_panel=1, caption=CAPTION), store=store, elem_id="maps"
         )
-        with gr.Blocks(analytics_enabled=False) as demo:
-            AttentionViewer(
-                viewer_value(stack, store, query=3, shown_panel=1, caption=CAPTION), store=store, elem_id="maps"
-            )
-            ScoreTable(table, elem_id="table")
-        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-        yield url
-        demo.close()
+        ScoreTable(table, elem_id="table")
+    return serve(demo)
 
 
 def saved(page, button):

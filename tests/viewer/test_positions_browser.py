@@ -56,7 +56,7 @@ def test_api_calls_it_an_object():
 
 
 @pytest.fixture(scope="module")
-def url():
+def url(serve):
     with gr.Blocks() as demo, gr.Tabs():
         with gr.Tab("Empty"):
             PositionsView(elem_id="nothing")
@@ -67,9 +67,7 @@ def url():
             view = PositionsView(value, elem_id="view")
             large = positions_value(LARGE, (40, 40), caption="a <model>")
             gr.Button("Large").click(lambda: large, None, view)
-    _, address, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-    yield address
-    demo.close()
+    return serve(demo)
 
 
 @pytest.fixture

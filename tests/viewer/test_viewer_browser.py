@@ -100,50 +100,48 @@ class Page:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        store, slow, grid = ViewerStore(), Slow(), (GH, GW)
-        picture = Image.effect_noise((GW * 8, GH * 8), 60)
-        names = {"prefix_names": ["CLS", STRANGE], "title": STRANGE, "caption": STRANGE}
+def app(serve):
+    store, slow, grid = ViewerStore(), Slow(), (GH, GW)
+    picture = Image.effect_noise((GW * 8, GH * 8), 60)
+    names = {"prefix_names": ["CLS", STRANGE], "title": STRANGE, "caption": STRANGE}
 
-        def value(shift=0, source=None, **choices):
-            source = source or StackSource(peaks(shift), grid, PREFIX)
-            return viewer_value(source, store, picture=picture, query=PREFIX, shown_layer=1, **names | choices)
+    def value(shift=0, source=None, **choices):
+        source = source or StackSource(peaks(shift), grid, PREFIX)
+        return viewer_value(source, store, picture=picture, query=PREFIX, shown_layer=1, **names | choices)
 
-        def smaller():
-            return viewer_value(StackSource([peaks(0)[0][:1, :5, :5]], (2, 2), 1), store)
+    def smaller():
+        return viewer_value(StackSource([peaks(0)[0][:1, :5, :5]], (2, 2), 1), store)
 
-        def expired():
-            made = value()
-            store._sources.pop(made["token"])
-            return made
+    def expired():
+        made = value()
+        store._sources.pop(made["token"])
+        return made
 
-        signed = StackSource(
-            [np.stack([m[0], m[1], m[0] - m[1]]) for m in peaks(0)], grid, PREFIX, (False, False, True)
-        )
-        with gr.Blocks(analytics_enabled=False) as demo:
-            buttons = [gr.Button(name, elem_id=f"to-{name}") for name in ("next", "smaller", "nothing")]
-            with gr.Tabs():
-                with gr.Tab("First"):
-                    first = AttentionViewer(value(), store=store, elem_id="first")
-                with gr.Tab("Second"):
-                    AttentionViewer(value(panel_names=[STRANGE, "b", "c"]), store=store, elem_id="second")
-                with gr.Tab("Slow"):
-                    AttentionViewer(viewer_value(slow, store, query=5), store=store, elem_id="slow")
-                with gr.Tab("Partly"):
-                    AttentionViewer(expired(), store=store, elem_id="partly")
-                with gr.Tab("Signed"):
-                    AttentionViewer(
-                        value(source=signed, panel_names=["A", "B", "A-B"], mean=False), store=store, elem_id="signed"
-                    )
-                with gr.Tab("Empty"):
-                    AttentionViewer(None, store=store, elem_id="empty")
-            for button, function in zip(buttons, (lambda: value(3), smaller, lambda: None), strict=True):
-                button.click(function, outputs=first)
-        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
-        yield url, slow
-        demo.close()
+    def difference(other):
+        stacks = [np.stack([m[0], m[other], m[0] - m[other]]) for m in peaks(0)]
+        source = StackSource(stacks, grid, PREFIX, (False, False, True))
+        return value(source=source, panel_names=["A", "B", "A-B"], mean=False)
+
+    with gr.Blocks(analytics_enabled=False) as demo:
+        buttons = [gr.Button(name, elem_id=f"to-{name}") for name in ("next", "smaller", "nothing")]
+        with gr.Tabs():
+            with gr.Tab("First"):
+                first = AttentionViewer(value(), store=store, elem_id="first")
+            with gr.Tab("Second"):
+                AttentionViewer(value(panel_names=[STRANGE, "b", "c"]), store=store, elem_id="second")
+            with gr.Tab("Slow"):
+                AttentionViewer(viewer_value(slow, store, query=5), store=store, elem_id="slow")
+            with gr.Tab("Partly"):
+                AttentionViewer(expired(), store=store, elem_id="partly")
+            with gr.Tab("Signed"):
+                AttentionViewer(difference(1), store=store, elem_id="signed")
+            with gr.Tab("Alike"):
+                AttentionViewer(difference(0), store=store, elem_id="alike")
+            with gr.Tab("Empty"):
+                AttentionViewer(None, store=store, elem_id="empty")
+        for button, function in zip(buttons, (lambda: value(3), smaller, lambda: None), strict=True):
+            button.click(function, outputs=first)
+    return serve(demo), slow
 
 
 @pytest.fixture
@@ -333,7 +331,7 @@ def test_legend_says_which_scale_with_its_numbers(viewer):
     viewer.hover(0)
     viewer.root.locator(".vit-thumb").nth(1).click()
     viewer.settle()
-    assert (viewer.text("low"), viewer.text("high")) == ("1.00%", "25.0%")
+    assert (viewer.text("low"), viewer.text("high")) == ("1.0%", "25.0%")
     assert viewer.text("scale-note") == "Every map on its own scale, from its lowest patch to its highest."
     own = viewer.pixels()
     viewer.root.get_by_role("button", name="Shared").click()
@@ -351,6 +349,23 @@ def test_signed_panels_diverge_about_zero(page):
     pixels = np.array(viewer.pixels(".vit-thumb:nth-child(3) canvas")).reshape(-1, 4)
     assert pixels[2][0] > pixels[2][2] + 50  # red: more in A
     assert viewer.text("reading").endswith("largest difference: patch 2, 49.0%")
+
+
+def test_no_difference_is_neutral_in_every_place(page):
+    viewer = tab(page, "Alike").wait().loaded().hover(0)
+    viewer.root.locator(".vit-thumb").nth(2).click()
+    viewer.part("all").check()
+    viewer.settle()
+    assert (viewer.text("low"), viewer.text("high")) == ("0.0%", "0.0%")
+    for scale in ("Per map", "Shared"):
+        viewer.root.get_by_role("button", name=scale).click()
+        viewer.settle()
+        grid = np.array(viewer.pixels("[data-part=all-canvas]")).reshape(LAYERS * (GH + 1), PANELS * (GW + 1), 4)
+        assert (grid[:GH, 2 * (GW + 1) : -1, :3] > 200).all(), scale  # the difference's column, the first layer
+        assert min(viewer.pixels(".vit-thumb:nth-child(3) canvas")) > 200, scale
+        chip = viewer.root.locator(".vit-chip i").first.evaluate("node => getComputedStyle(node).backgroundColor")
+        assert min(int(part) for part in re.findall(r"\d+", chip)) > 200, scale
+        assert viewer.part("mark").evaluate("node => node.style.transform") == "translateX(50%)", scale
 
 
 def test_colours_smooth_and_opacity(viewer):

@@ -63,7 +63,8 @@ def test_heads_of_named_widths_are_inferred_and_others_asked_for(timm_folder, tm
     _, folder = timm_folder()
     save_file(load_file(folder / "model.safetensors"), tmp_path / "odd.safetensors")
     with pytest.raises(
-        CheckpointError, match=r"does not tell its number of attention heads, and width 24 .*pass heads="
+        CheckpointError,
+        match=r'does not tell its number of attention heads, and width 24 .*"num_attention_heads".*pass heads=',
     ):
         load_model(tmp_path / "odd.safetensors")
     assert load_model(tmp_path / "odd.safetensors", heads=4).config.heads == 4
@@ -71,6 +72,30 @@ def test_heads_of_named_widths_are_inferred_and_others_asked_for(timm_folder, tm
         load_model(tmp_path / "odd.safetensors", heads=5)
     with pytest.raises(CheckpointError, match="heads=4 was asked for, but the checkpoint has 3"):
         load_model(folder, heads=4)
+
+
+@pytest.mark.parametrize("family", ["timm", "torchvision"])
+def test_a_config_with_the_number_of_heads_is_all_that_a_bare_file_needs(family, timm_folder, tmp_path):
+    """What the error of the test above advises. A timm file with such a config ended in a KeyError, a torchvision file
+    was taken for one of 224 px."""
+    if family == "timm":
+        state = load_file(timm_folder()[1] / "model.safetensors")
+    else:
+        from torchvision.models import VisionTransformer
+
+        state = VisionTransformer(32, 8, 1, num_heads=4, hidden_dim=24, mlp_dim=48, num_classes=3).state_dict()
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(CheckpointError, match="does not tell its number of attention heads"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="does not tell its number of attention heads"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text('{"num_attention_heads": 4}')
+    model = load_model(tmp_path)
+    pixels = torch.randn(1, 3, *model.config.image_size)
+    assert model.config.heads == 4
+    (tmp_path / "config.json").unlink()
+    torch.testing.assert_close(model(pixels), load_model(tmp_path, heads=4)(pixels), rtol=0, atol=0)
 
 
 def test_origin_says_where_a_model_came_from(hugging_face):

@@ -163,6 +163,15 @@ def test_labels_are_sorted_by_number_and_gaps_filled(hugging_face):
     assert labels[1] == "class 1" and len(labels) == 12
 
 
+def test_an_empty_label_is_called_by_its_number(hugging_face):
+    """It was shown as nothing at all, where the Inside tab names classes."""
+    _, folder = hugging_face("ViTForImageClassification", "ViTConfig", **VIT | {"num_labels": 3})
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {"0": "", "1": " \t", "2": " two"}
+    (folder / "config.json").write_text(json.dumps(config))
+    assert load_model(folder).labels == ("class 0", "class 1", " two")
+
+
 def test_full_b16(hugging_face, assert_close):
     size = {
         "hidden_size": 768,

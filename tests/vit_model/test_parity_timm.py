@@ -164,6 +164,21 @@ def test_original_dinov2(registers, chunked, timm_folder, attention_inputs, asse
     _compare(model, theirs, attention_inputs, assert_close)
 
 
+def test_a_grid_that_could_be_square_or_not_is_noted(tmp_path, attention_inputs, assert_close):
+    """4 x 6 patches and a class token have as many positions as 5 x 5 patches without one."""
+    theirs = timm.create_model("vit_tiny_patch16_224", img_size=(64, 96), depth=2, num_classes=7).eval()
+    save_file(theirs.state_dict(), tmp_path / "model.safetensors")
+    guessed = load_model(tmp_path / "model.safetensors")
+    assert guessed.config.grid == (5, 5)
+    assert any("read as 5x5 patches" in note and "image_size=" in note for note in guessed.origin.notes)
+    told = load_model(tmp_path / "model.safetensors", image_size=(64, 96))
+    assert told.config.grid == (4, 6)
+    assert not any("read as" in note for note in told.origin.notes)
+    pixels = torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        assert_close(told(pixels), theirs(pixels))
+
+
 def test_architectures_of_timm_are_understood_or_refused():
     """Every ViT and DeiT that timm can build, at its real size without weights: the heads, the norm's epsilon and the
     pool that we take from its name are timm's own, or it is refused by name."""
