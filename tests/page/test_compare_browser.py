@@ -10,7 +10,7 @@ from PIL import Image
 from explorer.explaining import explained
 from explorer.export import load_npz
 from explorer.tabs import compare, latest
-from tests.page.whole_page import without_messages
+from tests.page.whole_page import unfold, without_messages
 from vit_model import VisionTransformer, ViTConfig, save_model
 
 
@@ -114,7 +114,7 @@ def test_two_pictures_and_what_is_saved(page, photograph):
 def load_other(page, folder):
     """Another model for side B, by its path."""
     if not page.locator("#compare-own-load").is_visible():
-        page.locator("#compare-own button").first.click()
+        unfold(page, "#compare-own", "#compare-own-load")
     page.locator("#compare-own-path textarea, #compare-own-path input").fill(str(folder))
     page.locator("#compare-own-load").click()
 

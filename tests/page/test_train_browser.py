@@ -13,6 +13,7 @@ from PIL import Image
 
 from explorer.tabs import train_probe
 from explorer.tabs.text import TEXT
+from tests.page.whole_page import unfold
 from training.jsonfile import write_json
 from training.metrics import MetricEvent, append_events
 from training.processes import Process
@@ -178,7 +179,7 @@ def test_a_recipe_fills_the_form_and_the_command_follows(open_page, trainer):
 def test_a_fault_is_said_beside_the_form_and_nothing_typed_is_lost(open_page, trainer, runs):
     page = train_tab(open_page, trainer)
     before = len(runs.list())
-    page.locator("#group-optimiser button").first.click()
+    unfold(page, "#group-optimiser", "#field-weight_decay")
     box(page, "weight_decay").fill("lots")
     page.wait_for_selector("#train-command [data-state=error]")
     assert "Weight decay" in page.locator("#train-command .problem").inner_text()
@@ -441,12 +442,13 @@ def test_shapes_are_trained_from_the_page(open_page, trainer, runs):
     page = train_tab(open_page, trainer)
     page.set_default_timeout(240_000)
     box(page, "length").fill("12")
-    page.locator("#group-measuring button").first.click()
+    unfold(page, "#group-measuring", "#field-eval_every")
     box(page, "eval_every").fill("6")
-    page.locator("#group-model button").first.click()
+    unfold(page, "#group-model", "#field-width")
     box(page, "width").fill("48")
     box(page, "depth").fill("2")
-    wait_for_command(page, "--depth 2")
+    for said in ("--eval-every 6", "--width 48", "--depth 2"):
+        wait_for_command(page, said)
     page.locator("#run-name input, #run-name textarea").first.fill("from the page")
     page.locator("#start").click()
     page.wait_for_selector("#live [data-state=ready]")

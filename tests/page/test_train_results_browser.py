@@ -13,7 +13,7 @@ from explorer.export import load_npz
 from explorer.tabs.page import build_page
 from explorer.tabs.train_owner import OWNER_COOKIE, owner_of_secret
 from tests.page.run_folders import HOSTILE, write_events, write_pictures, write_run
-from tests.page.whole_page import at_home, seen_anew
+from tests.page.whole_page import at_home, seen_anew, unfold
 from training.jsonfile import write_json
 from training.runs import Run
 
@@ -270,7 +270,7 @@ def test_numbers_and_the_folder_can_be_taken_away(open_page, trainer, made, tmp_
     assert not {name for name in names if name.startswith("state.")}
     model = AutoModelForImageClassification.from_pretrained(tmp_path / "insects-step-20")
     assert set(model.config.id2label.values()) == set(CLASSES)
-    page.locator("#take-hub button").first.click()
+    unfold(page, "#take-hub", "#take-repo")
     page.locator("#take-repo input, #take-repo textarea").fill("no/such/name")
     page.locator("#take-push").click()
     said = page.locator("[data-testid=toast-text]").last

@@ -8,6 +8,7 @@ import pytest
 
 from tests.page.run_folders import write_pictures
 from tests.page.test_train_browser import box, fact, train_tab, wait_for_command, wait_for_state
+from tests.page.whole_page import unfold
 from training.metrics import fold
 from vit_model import VisionTransformer, ViTConfig, save_model
 
@@ -35,7 +36,7 @@ def upload(page, part, field, *files):
 
 def small(page):
     """A model that a slow machine trains several steps a second."""
-    page.locator("#group-model button").first.click()
+    unfold(page, "#group-model", "#field-width")
     for name, value in {"width": "16", "depth": "1", "heads": "2", "patch_size": "8"}.items():
         box(page, name).fill(value)
     box(page, "resolution").fill("16")

@@ -58,10 +58,18 @@ def resize(page, size):
     page.locator("#size input").press("Enter")
 
 
+def unfold(page, part, first):
+    """Open an accordion that holds `first`. Gradio makes its boxes only now, and gives them their first values a task
+    after they are in sight: what is typed between the two, as no person can, would be gone."""
+    page.locator(f"{part} button").first.click()
+    page.locator(first).first.wait_for()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+
 def own(page):
     """The part for a model of one's own, open and empty."""
     if not page.locator("#own-load").is_visible():
-        page.locator("#own button").first.click()
+        unfold(page, "#own", "#own-load")
     page.locator("#own-path textarea, #own-path input").fill("")
     if page.locator("#own-files button[aria-label='Clear']").count():
         page.locator("#own-files button[aria-label='Clear']").click()
