@@ -74,14 +74,16 @@ def download(
 
     files = files_to_fetch(sizes)
     if not files:
-        raise NoWeightsError(_no_weights(repository, sizes))
+        raise _no_weights(repository, revision, sizes)
     missing = [name for name in files if not _is_cached(repository, commit, name)]
     needed = sum(sizes[name] for name in missing)
     if needed > max_bytes:
-        raise DownloadTooLargeError(
-            f"{repository} needs a download of {_size(needed)}, more than the {_size(max_bytes)} allowed here; "
-            f"choose a smaller model, or {_by_hand(repository, revision)}"
+        size, most = _size(needed), _size(max_bytes)
+        message = (
+            f"{repository} needs a download of {size}, more than the {most} allowed here; choose a smaller model, or "
+            + _by_hand(repository, revision)
         )
+        raise DownloadTooLargeError(message, "hub_too_large", size=size, most=most, **_named(repository, revision))
     if missing:
         _check_disk(needed, repository, revision)
 
@@ -149,11 +151,11 @@ def _listing(repository: str, revision: str) -> tuple[str, dict[str, int]]:
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, (HTTPError, OSError)):
             raise
-        raise HubServerError(
-            f"{endpoint} does not answer as a Hub does ({error}); check HF_ENDPOINT and proxies"
-        ) from error
+        message = f"{endpoint} does not answer as a Hub does ({error}); check HF_ENDPOINT and proxies"
+        raise HubServerError(message, "hub_strange", host=endpoint, repository=repository) from error
     if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
-        raise HubServerError(f"{endpoint} answered without a commit or a list of files; check HF_ENDPOINT")
+        message = f"{endpoint} answered without a commit or a list of files; check HF_ENDPOINT"
+        raise HubServerError(message, "hub_strange", host=endpoint, repository=repository)
     return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}
 
 
@@ -183,11 +185,12 @@ def _check_disk(needed: int, repository: str, revision: str) -> None:
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     if needed > free:
-        raise DiskFullError(
-            f"{repository} needs {_size(needed)}, the disk of the cache folder {constants.HF_HUB_CACHE} has "
-            f"{_size(free)} free; make room, set HF_HOME to a folder on another disk, or "
-            + _by_hand(repository, revision)
+        size, room, cache = _size(needed), _size(free), constants.HF_HUB_CACHE
+        message = (
+            f"{repository} needs {size}, the disk of the cache folder {cache} has {room} free; make room, set HF_HOME "
+            f"to a folder on another disk, or {_by_hand(repository, revision)}"
         )
+        raise DiskFullError(message, "hub_no_room", size=size, room=room, cache=cache, **_named(repository, revision))
 
 
 def _reporting_bar(name: str, before: int, needed: int, progress: Callable[[int, int, str], None]) -> type:
@@ -214,74 +217,90 @@ def _explain(error: Exception, repository: str, revision: str, file: str | None 
     """Raises the HubError that says what happened and what to do. `file`: the one being fetched, if it got that far."""
     if isinstance(error, hub_errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # huggingface_hub's "no connection and not in the cache" hides what happened
-    kind, message = _explanation(error, repository, revision, file)
-    raise kind(message) from error
+    raise _explanation(error, repository, revision, file) from error
 
 
-def _explanation(error: Exception, repository: str, revision: str, file: str | None) -> tuple[type[HubError], str]:
+def _explanation(error: Exception, repository: str, revision: str, file: str | None) -> HubError:
     host, cache, by_hand = constants.ENDPOINT, constants.HF_HUB_CACHE, _by_hand(repository, revision)
-    page = f"{host}/{repository}"
-    if isinstance(error, HubServerError):
-        return HubServerError, str(error)
+    page, what, reason = f"{host}/{repository}", file or repository, _reason(error)
+    named = _named(repository, revision) | {"host": host, "cache": cache, "page": page, "what": what, "reason": reason}
+    if isinstance(error, HubError):
+        return error
     if isinstance(error, hub_errors.GatedRepoError):  # before its parent, RepositoryNotFoundError
-        return GatedRepositoryError, (
+        message = (
             f"{repository} is gated: accept its licence on {page}, make an access token in the settings there, and set "
             f"HF_TOKEN to it, or with that token {by_hand}"
         )
+        return GatedRepositoryError(message, "hub_gated", **named)
     if isinstance(error, hub_errors.RepositoryNotFoundError):
-        return RepositoryNotFoundError, (
+        message = (
             f"{host} has no model {repository!r}, or it is private; check the spelling, and for a private model set "
             "HF_TOKEN"
         )
+        return RepositoryNotFoundError(message, "hub_missing", **named)
     if isinstance(error, hub_errors.RevisionNotFoundError):
-        return RevisionNotFoundError, (
+        message = (
             f'{repository} has no revision {revision!r}; leave "@{revision}" out for its newest version, or look for '
             f"its branches and tags on {page}/tree/main"
         )
+        return RevisionNotFoundError(message, "hub_revision", **named)
     if isinstance(error, hub_errors.HfHubHTTPError):
         status = error.response.status_code
         if status == 401:
-            return HubServerError, f"{host} refused the access token (401); correct HF_TOKEN, or unset it"
-        reason = error.server_message or error.response.reason_phrase
-        what, advice = file or repository, "try again later"
+            message = f"{host} refused the access token (401); correct HF_TOKEN, or unset it"
+            return HubServerError(message, "hub_token", **named)
+        reason = f"{status} ({error.server_message or error.response.reason_phrase})"
+        named["reason"], answered = reason, f"{host} answered {reason} to the question for {what}"
         if status < 500 and status not in (408, 429):
-            advice = "check HF_ENDPOINT, HF_TOKEN and proxies"
-        return HubServerError, f"{host} answered {status} ({reason}) to the question for {what}; {advice}"
+            return HubServerError(f"{answered}; check HF_ENDPOINT, HF_TOKEN and proxies", "hub_refused", **named)
+        return HubServerError(f"{answered}; try again later", "hub_busy", **named)
     if isinstance(error, hub_errors.OfflineModeIsEnabled):
-        return OfflineError, (
-            f"{repository} is not in the cache {cache}, and HF_HUB_OFFLINE is set; unset it, or {by_hand}"
-        )
+        message = f"{repository} is not in the cache {cache}, and HF_HUB_OFFLINE is set; unset it, or {by_hand}"
+        return OfflineError(message, "hub_offline", **named)
     if isinstance(error, HTTPError) and file is None:
-        return OfflineError, (
-            f"{host} cannot be reached ({_reason(error)}) and {repository} is not in the cache {cache}; "
+        message = (
+            f"{host} cannot be reached ({reason}) and {repository} is not in the cache {cache}; "
             f"check the network, HF_ENDPOINT and proxies, or {by_hand}"
         )
+        return OfflineError(message, "hub_unreached", **named)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DiskFullError, (
-            f"the disk of the cache folder {cache} became full while {file or repository} was downloaded; "
+        message = (
+            f"the disk of the cache folder {cache} became full while {what} was downloaded; "
             "make room and try again, or set HF_HOME to a folder on another disk"
         )
+        return DiskFullError(message, "hub_disk_full", **named)
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-        return HubError, f"the cache folder {cache} cannot be used ({error.strerror}); set HF_HOME to one that can"
-    what, reason = file or repository, _reason(error)
-    return HubServerError, f"the download of {what} from {host} broke off ({reason}); try again, or {by_hand}"
+        named["reason"] = error.strerror
+        message = f"the cache folder {cache} cannot be used ({error.strerror}); set HF_HOME to one that can"
+        return HubError(message, "hub_cache", **named)
+    message = f"the download of {what} from {host} broke off ({reason}); try again, or {by_hand}"
+    return HubServerError(message, "hub_broken", **named)
 
 
 def _by_hand(repository: str, revision: str) -> str:
-    at = "" if revision == "main" else f" --revision {revision}"
     return (
-        f'fetch it elsewhere with "hf download {repository}{at} --local-dir FOLDER" and open FOLDER: a folder works as '
-        "well as a Hub id"
+        f'fetch it elsewhere with "hf download {repository}{_at(revision)} --local-dir FOLDER" and open FOLDER: a '
+        "folder works as well as a Hub id"
     )
 
 
-def _no_weights(repository: str, names: Iterable[str]) -> str:
+def _at(revision: str) -> str:
+    return "" if revision == "main" else f" --revision {revision}"
+
+
+def _named(repository: str, revision: str) -> dict[str, str]:
+    """The details of an error that every translation of it may name."""
+    return {"repository": repository, "revision": revision, "at": _at(revision)}
+
+
+def _no_weights(repository: str, revision: str, names: Iterable[str]) -> NoWeightsError:
     names = sorted(names)
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    return (
+    message = (
         f"expected {SINGLE}, all shards of {SHARD_INDEX} or {PICKLED} in {repository}, found {shown or 'no file'}; "
         "choose a repository with PyTorch weights"
     )
+    return NoWeightsError(message, "hub_no_weights", found=shown, **_named(repository, revision))
 
 
 def _reason(error: Exception) -> str:

@@ -22,13 +22,13 @@ from explorer.methods import METHODS, choices_of
 from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
 from explorer.tabs.errors import said_plainly
-from explorer.tabs.models import is_local, public_source
+from explorer.tabs.models import hub_reason, is_local, public_source
 from explorer.tabs.picture import Picture
 from explorer.tabs.progress import followed
 from explorer.tabs.truth import AT_ONCE, measure
 from explorer.tabs.truth_values import MAX_STEPS, Asked, arrays_of
 from vit_model import VisionTransformer
-from vit_model.errors import UnknownSourceError
+from vit_model.errors import HubError, UnknownSourceError
 from vit_model.positions import METHODS as RESAMPLING
 from vit_model.zoo import BUNDLED
 
@@ -45,6 +45,8 @@ def endpoints(local_paths: bool) -> None:
         choice = ModelChoice(source(model, request), model)
         try:
             return choice, get_model(choice)
+        except HubError as error:
+            raise ValueError(hub_reason(error, request, local_paths)) from error
         except UnknownSourceError as error:
             expected = f'"{BUNDLED}" or a Hub id such as "google/vit-base-patch16-224" ("owner/name@revision")'
             raise ValueError(f"model must be {expected}; got {str(model)[:200]!r}") from error

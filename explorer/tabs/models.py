@@ -11,8 +11,8 @@ from gradio.events import Dependency
 
 from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
-from explorer.tabs.errors import said_plainly
-from explorer.tabs.text import say, words
+from explorer.tabs.errors import reason_of, said_plainly
+from explorer.tabs.text import language_of, say, words
 from explorer.tabs.uploads import WEIGHTS, uploaded_checkpoint
 from vit_model.errors import HubError, UnknownSourceError
 from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
@@ -21,6 +21,10 @@ if TYPE_CHECKING:  # it imports this module
     from explorer.tabs.train_checkpoints import RunCheckpoints
 
 FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded")
+_FOR_VISITORS = {f"hub_{key}": key for key in ("missing", "gated", "revision", "too_large", "no_weights")} | {
+    "hub_disk_full": "full",
+    "hub_no_room": "full",
+}
 
 
 class ModelPicker:
@@ -142,13 +146,13 @@ class ModelPicker:
                 choice = self.runs.chosen(name, request)
             else:
                 choice = self.opened if name == self.opened.name else ModelChoice(public_source(name), name)
-            return _load(choice, size, request, progress)
+            return self._load(choice, size, request, progress)
         except UnknownSourceError as error:
             raise ValueError(say(request, "unknown_model", name=name[:200])) from error
 
     @said_plainly
     def _resized(self, request: gr.Request, choice: ModelChoice, size: str, progress=gr.Progress()):  # noqa: B008
-        return _load(ModelChoice(choice.source, choice.name), size, request, progress)
+        return self._load(ModelChoice(choice.source, choice.name), size, request, progress)
 
     @said_plainly
     def _own(self, request: gr.Request, files, path: str, size: str, progress=gr.Progress()):  # noqa: B008
@@ -158,12 +162,31 @@ class ModelPicker:
             source = name = path.strip()
         else:
             source, name = uploaded_checkpoint(files or [], request)
-        return _load(ModelChoice(str(source), name), size, request, progress), name
+        return self._load(ModelChoice(str(source), name), size, request, progress), name
 
     def _again(self, request: gr.Request, way: str, name: str, size: str, files, path: str, progress=gr.Progress()):  # noqa: B008
         if way == "own":
             return self._own(request, files, path, size, progress)
         return self._by_name(request, name, size, progress), name
+
+    def _load(self, choice: ModelChoice, size: str, request: gr.Request, progress: gr.Progress) -> ModelChoice:
+        loading = say(request, "loading_model", name=choice.name)
+
+        def report(done: int, total: int, file: str) -> None:
+            if done < total:
+                megabytes = {"done": f"{done / 1e6:.1f}", "total": f"{total / 1e6:.1f}"}
+                progress(done / total, desc=say(request, "downloading", file=file, **megabytes))
+            else:
+                progress(None, desc=loading)
+
+        progress(None, desc=loading)
+        try:
+            native = get_model(choice, report)
+        except HubError as error:
+            raise ValueError(hub_reason(error, request, self.local_paths)) from error
+        sized = ModelChoice(choice.source, choice.name, parse_size(size, native.config.patch_size))
+        get_model(sized)
+        return sized
 
 
 def public_source(name: str | None) -> str:
@@ -177,21 +200,10 @@ def is_local(request: gr.Request | None) -> bool:
     return request is not None and not on_space() and not any(header in request.headers for header in FORWARDED)
 
 
-def _load(choice: ModelChoice, size: str, request: gr.Request, progress: gr.Progress) -> ModelChoice:
-    loading = say(request, "loading_model", name=choice.name)
-
-    def report(done: int, total: int, file: str) -> None:
-        if done < total:
-            megabytes = {"done": f"{done / 1e6:.1f}", "total": f"{total / 1e6:.1f}"}
-            progress(done / total, desc=say(request, "downloading", file=file, **megabytes))
-        else:
-            progress(None, desc=loading)
-
-    progress(None, desc=loading)
-    try:
-        native = get_model(choice, report)
-    except HubError as error:
-        raise ValueError(f"{error}. {say(request, 'hub_folder')}") from error
-    sized = ModelChoice(choice.source, choice.name, parse_size(size, native.config.patch_size))
-    get_model(sized)
-    return sized
+def hub_reason(error: HubError, request: gr.Request | None, local_paths: bool) -> str:
+    """Why a model could not be fetched. On a page for others without the names of its folders and of settings that are
+    not the visitor's, nor an advice that is not for them."""
+    if local_paths and is_local(request):
+        return f"{reason_of(error, language_of(request))}. {say(request, 'hub_folder')}"
+    key = _FOR_VISITORS.get(error.code, "down")
+    return say(request, f"visitor_hub_{key}", **error.details)

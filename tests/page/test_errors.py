@@ -35,8 +35,8 @@ def codes() -> dict[str, set[str]]:
     for call in (
         node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
     ):
-        named = getattr(call.func, "id", "") in ("CodedError", "CheckpointError", "PictureError")
-        if named and len(call.args) > 1:
+        named = getattr(call.func, "id", "").endswith("Error")
+        if named and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
             found[call.args[1].value] = {keyword.arg or "*" for keyword in call.keywords}
     return found
 
