@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import socket
 import sys
+import threading
 from pathlib import Path
 
 if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for everything that is written
@@ -19,6 +21,7 @@ from starlette.middleware import Middleware
 
 from explorer.allocator import keep_freed_memory
 from explorer.device import on_space
+from explorer.session import ModelChoice, get_model
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.page import CSS, build_page, theme
 from explorer.tabs.text import TRANSLATIONS
@@ -37,12 +40,35 @@ def arguments(words: list[str]) -> argparse.Namespace:
         default=os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0" if on_space() else "127.0.0.1"),
         help="address to listen on; on any but loopback, visitors cannot name local paths",
     )
-    parser.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    parser.add_argument("--port", type=_port, help="port to listen on (default: the first free one from 7860)")
     parser.add_argument("--share", action="store_true", help="a public link through Gradio's tunnel (for notebooks)")
     return parser.parse_args(words)
 
 
+def address_fault(host: str, port: int | None) -> str:
+    """Why the server cannot listen there, naming the flag to change; empty where it can."""
+    flag, named = "--host", repr(host)
+    try:
+        (family, kind, *_, address), *_ = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+        for number in (0, port or 0):
+            with socket.socket(family, kind) as tried:
+                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind((address[0], number, *address[2:]))
+            flag, named = "--port", str(port)
+    except OSError as error:
+        return f"argument {flag}: cannot listen on {named} ({error.strerror}); choose another, or leave it out"
+    return ""
+
+
+def _port(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and len(word) < 6 and 1 <= int(word) <= 65535):
+        raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, got {word!r}")
+    return int(word)
+
+
 options = arguments(sys.argv[1:] if __name__ == "__main__" else [])
+if __name__ == "__main__" and (fault := address_fault(options.host, options.port)):
+    sys.exit(f"app.py: error: {fault}")
 shared = options.share or os.environ.get("GRADIO_SHARE", "").lower() == "true"
 demo = build_page(options.model, local_paths=options.host in LOOPBACK and not shared and not on_space())
 
@@ -64,6 +90,15 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
     )
 
 
+def load_ahead(source: str) -> None:
+    """Load the model that the page opens with, and say in the terminal where that fails; the page says it too."""
+    try:
+        get_model(ModelChoice(source))
+    except (ValueError, OSError) as error:
+        print(f"app.py: --model {source}: {error}", file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
     keep_freed_memory()
+    threading.Thread(target=load_ahead, args=(options.model,), daemon=True).start()
     launch(demo, server_name=options.host, server_port=options.port, share=options.share or None)

@@ -114,7 +114,7 @@ def _attention(
     if direction not in tuple(directions):
         raise ValueError(f"direction must be 'to' or 'by', got {direction!r}")
     if head is not None and (not isinstance(head, Integral) or not 0 <= head < trace.heads):
-        raise ValueError(f"head must be from 0 to {trace.heads - 1}, or None for the mean of all; got {head}")
+        raise ValueError(f"head must be from 0 to {trace.heads - 1}, or left out for the mean of all; got {head!r}")
     heads = directions[direction](trace, layer, query)
     return Explanation("attention", on_grid(heads.mean(0) if head is None else heads[head], trace))
 

@@ -93,7 +93,7 @@ class Mixing:
         if self.discard not in DISCARDS:
             raise ValueError(f"discard must be one of {', '.join(DISCARDS)}, got {self.discard!r}")
         if self.compat not in (None, "vit-explain"):
-            raise ValueError(f"compat must be None or 'vit-explain', got {self.compat!r}")
+            raise ValueError(f"compat must be 'vit-explain' or left out, got {self.compat!r}")
         if self.compat and self.discard != "matrix":
             raise ValueError("vit-explain discards over the whole matrix; use discard='matrix', or compat=None")
 

@@ -7,6 +7,7 @@ faster the second time. So a restarted server loses nothing, and no visitor can 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -250,10 +251,15 @@ def parse_size(text: str | None, patch_size: Sequence[int]) -> tuple[int, int] |
     if text in ("", "native"):
         return None
     parts = text.split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts):
+    if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
         one, two, got = 24 * patch_size[0], f"{14 * patch_size[0]}x{28 * patch_size[1]}", repr(text[:40])
         message = f"a size is one number or height x width in pixels, such as {one} or {two}; got {got}"
         raise CodedError(message, "size_unread", one=one, two=two, got=got)
+    if any(len(part) > 5 for part in parts):
+        side, got = math.isqrt(MAX_PATCHES), text[:40]
+        most = f"{side * patch_size[0]}x{side * patch_size[1]}"
+        message = f"a size of {got} is too large; this host allows {MAX_PATCHES} patches, which is {most} pixels"
+        raise CodedError(message, "size_too_large", got=got, patches=MAX_PATCHES, most=most)
     sides = [int(part) for part in parts]
     return (sides[0], sides[-1])
 

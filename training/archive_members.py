@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from training.picture_set import DataError
+from vit_model.picture import unknown_kind
 
 PIECE = 2**20
 HEADER_BYTES = 2**20  # what the headers between two files of a tar may take: long names, not a hidden gigabyte
@@ -30,6 +31,16 @@ class Limits:
     total_bytes: int = 100_000_000_000
     ratio: float = 100.0
     free_bytes: int = 256 * 2**20
+
+
+KINDS = {
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"(\xb5/\xfd": "a zstd archive",
+    b"\x89PNG": "a single picture",
+    b"\xff\xd8\xff": "a single picture",
+}
+"""First bytes of what is sent in place of an archive, in words."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +73,9 @@ def members(file: BinaryIO, limits: Limits) -> Iterator[Member]:
     if file.read(5) == b"ustar":
         file.seek(0)
         return _tar_members(file, limits, allowed)
-    kind = {b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive", b"(\xb5/\xfd": "a zstd archive"}.get(head[:4])
+    kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), None) or unknown_kind(head)
     raise DataError(
-        f"expected a .zip or a .tar (plain, .gz, .xz, .bz2), this is {kind or f'a file that begins with {head!r}'}; "
-        "pack the pictures again as a .zip"
+        f"expected a .zip or a .tar (plain, .gz, .xz, .bz2), this is {kind}; pack the pictures again as a .zip"
     )
 
 

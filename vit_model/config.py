@@ -139,6 +139,9 @@ def check_size(image_size: Sequence[int], patch_size: Sequence[int]) -> None:
         above = tuple(-(-i // p) * p for i, p in zip(image_size, patch_size, strict=True))
         sizes = {"size": image_size, "patch": patch_size, "below": below, "above": above}
         written = {name: f"{height}x{width}" for name, (height, width) in sizes.items()}
+        if below == above:
+            message = "image size {size} is smaller than one patch, {patch}; the nearest that fits is {above}"
+            raise CodedError(message.format(**written), "size_below_patch", **written)
         raise CodedError(
             "image size {size} is not a multiple of the patch size {patch}; the nearest that fit are {below} and "
             "{above}".format(**written),

@@ -153,7 +153,16 @@ def _kind(data: bytes) -> str:
     if head.startswith(b"<?xml"):
         return "an SVG drawing" if b"<svg" in head else "an XML document"
     named = (kind for start, kind in KINDS if head.startswith(start))
-    return next(named, f"a file that begins with {data[:8]!r}")
+    return next(named, None) or unknown_kind(data)
+
+
+def unknown_kind(data: bytes) -> str:
+    """A file in words by its first eight bytes: as text where they are that, else in hexadecimal."""
+    head = data[:8]
+    if not head:
+        return "an empty file"
+    text = head.isascii() and head.decode().isprintable()
+    return f'a file that begins with "{head.decode()}"' if text else f"a file that begins with bytes {head.hex(' ')}"
 
 
 def _decode(picture: Image.Image, max_pixels: int) -> Image.Image:

@@ -21,7 +21,7 @@ from explorer.leaderboard import BASELINES
 from explorer.methods import METHODS, choices_of
 from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
-from explorer.tabs.errors import said_plainly
+from explorer.tabs.errors import answered_plainly
 from explorer.tabs.models import hub_reason, is_local, public_source
 from explorer.tabs.picture import Picture
 from explorer.tabs.progress import followed
@@ -57,7 +57,7 @@ def endpoints(local_paths: bool) -> None:
         choice, native = choice_of(model, request)
         return look(replace(choice, size=parse_size(size, native.config.patch_size)), picture)
 
-    @said_plainly
+    @answered_plainly
     def predict(request: gr.Request, model: str, picture: str, size: str, top: float) -> dict:
         """The most probable labels of a picture.
 
@@ -69,7 +69,7 @@ def endpoints(local_paths: bool) -> None:
             "top": [{"label": name, "probability": p} for name, p in seen.top(_whole("top", top, 1, 1000))]
         }
 
-    @said_plainly
+    @answered_plainly
     def attention(
         request: gr.Request, model: str, picture: str, size: str, layer: float, query: float, direction: str
     ) -> dict:
@@ -89,14 +89,15 @@ def endpoints(local_paths: bool) -> None:
         chosen = {"layer": layer, "query": query, "direction": direction}
         return _about(seen) | chosen | {"prefix": seen.trace.prefix, "heads": values}
 
-    @said_plainly
+    @answered_plainly
     def explain_picture(
         request: gr.Request, model: str, picture: str, size: str, method: str, target: str, choices: str, against: str
     ) -> dict:
         """One explanation of a picture as a map over its patches.
 
-        target: a class number, a label, or empty for the predicted class; against: likewise, the class that it is held
-        against ("why this and not that"), or empty for none; choices: a JSON object of the method's own choices, such
+        target: a class number, a label, or empty for the predicted class; methods that look at no class, such as
+        rollout, leave it aside and return null there; against: likewise, the class that it is held against ("why this
+        and not that"), or empty for none; choices: a JSON object of the method's own choices, such
         as {"head_fusion": "max", "discard_ratio": 0.9}.
         Returns {"method", "target", "against", "signed", "values": [rows][columns], ...}.
         """
@@ -124,7 +125,7 @@ def endpoints(local_paths: bool) -> None:
             "values": found.values.tolist(),
         }
 
-    @said_plainly
+    @answered_plainly
     def faithfulness(
         request: gr.Request,
         model: str,
@@ -156,7 +157,7 @@ def endpoints(local_paths: bool) -> None:
         manifest["model"] = seen.name
         yield _about(seen) | choices | _judged(asked), saved_npz("faithfulness", arrays, manifest)
 
-    @said_plainly
+    @answered_plainly
     def positions(request: gr.Request, model: str, size: str, interpolation: str, kind: str) -> str:
         """Similarity of position embeddings, [gh, gw, gh, gw], as an NPZ file with a manifest.
 

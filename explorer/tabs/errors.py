@@ -7,7 +7,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 
 import gradio as gr
@@ -20,16 +20,17 @@ _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("
 """Language -> {"reasons": code of an error -> its text, "names": vit_model's names of files and models -> theirs}."""
 
 
-def said_plainly(function: Callable) -> Callable:
+def said_plainly(function: Callable, as_html: bool = True) -> Callable:
     """Turn the errors that users can cause (ValueError and its kin, memory, files) into a `gr.Error`. Faults of our own
     stay what they are. The function's positional arguments include its `request: gr.Request` (for the language). A
-    generator stays one, and where it yields nothing, changes nothing: Gradio would empty its outputs."""
+    generator stays one, and where it yields nothing, changes nothing: Gradio would empty its outputs. `as_html`: the
+    page shows the message, as HTML; `answered_plainly` is for endpoints of programs, which get it as it is."""
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)
         def steps(*args, **kwargs):
             yielded = False
-            with _in_plain_words(args), closing(function(*args, **kwargs)) as values:
+            with _in_plain_words(args, as_html), closing(function(*args, **kwargs)) as values:
                 for value in values:
                     yielded = True
                     yield value
@@ -40,22 +41,25 @@ def said_plainly(function: Callable) -> Callable:
 
     @wraps(function)
     def wrapper(*args, **kwargs):
-        with _in_plain_words(args):
+        with _in_plain_words(args, as_html):
             return function(*args, **kwargs)
 
     return wrapper
 
 
+answered_plainly = partial(said_plainly, as_html=False)
+
+
 @contextmanager
-def _in_plain_words(arguments: tuple) -> Iterator[None]:
+def _in_plain_words(arguments: tuple, as_html: bool) -> Iterator[None]:
     request = next((argument for argument in arguments if isinstance(argument, gr.Request)), None)
     try:
         yield
     except (ValueError, OSError) as error:
         message = say(request, "failed", reason=reason_of(error, language_of(request)))
-        raise plain_error(message, say(request, "toast_error")) from error
+        raise plain_error(message, say(request, "toast_error"), as_html) from error
     except (MemoryError, torch.OutOfMemoryError) as error:
-        raise plain_error(say(request, "memory"), say(request, "toast_error")) from error
+        raise plain_error(say(request, "memory"), say(request, "toast_error"), as_html) from error
 
 
 def reason_of(error: Exception, language: str) -> str:
@@ -70,6 +74,8 @@ def reason_of(error: Exception, language: str) -> str:
     return known["reasons"][error.code].format(**details)
 
 
-def plain_error(message: str, title: str) -> gr.Error:
+def plain_error(message: str, title: str, as_html: bool = True) -> gr.Error:
     """A `gr.Error` shown as text (toasts render HTML), for a minute, as it may hold a command to copy."""
-    return gr.Error(html.escape(message, quote=False), duration=60, title=title, print_exception=False)
+    return gr.Error(
+        html.escape(message, quote=False) if as_html else message, duration=60, title=title, print_exception=False
+    )

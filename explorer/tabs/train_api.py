@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.device import ZERO_GPU
-from explorer.tabs.errors import said_plainly
+from explorer.tabs.errors import answered_plainly
 from explorer.tabs.text import say
 from explorer.tabs.train_owner import Door, owner_of, owner_of_secret
 from explorer.tabs.train_sources import data_source, model_source
@@ -22,7 +22,7 @@ from training.runs import Run
 def endpoints(door: Door) -> None:
     """Add the endpoints to the open `gr.Blocks`, on components that nobody sees."""
 
-    @said_plainly
+    @answered_plainly
     def start_run(request: gr.Request, recipe: str, fields: str, name: str, key: str) -> dict:
         """Start a training run, or queue it while its device is busy.
 
@@ -40,7 +40,7 @@ def endpoints(door: Door) -> None:
         run = door.runs.create(config, owner=owner or None, name=name or None, sweep=rates, guest=guest)
         return {"run": run.id, "name": run.name, "state": run.state}
 
-    @said_plainly
+    @answered_plainly
     def run_status(request: gr.Request, run: str, key: str, offset: float) -> dict:
         """State, progress and metrics of a run.
 
@@ -55,7 +55,7 @@ def endpoints(door: Door) -> None:
         told = {"progress": found.progress, "facts": facts_of(found), "events": [row(event) for event in events]}
         return about | told | {"offset": reached}
 
-    @said_plainly
+    @answered_plainly
     def stop_run(request: gr.Request, run: str, key: str) -> dict:
         """Ask a run to write a checkpoint and stop; it is stopped once /run_status says so.
 

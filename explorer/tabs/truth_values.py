@@ -13,6 +13,7 @@ import numpy as np
 from explorer.cache import ByteCache
 from explorer.classes import class_index, predicted_class
 from explorer.curve_figures import curves_figure, sanity_figure
+from explorer.faithfulness import VALUES
 from explorer.leaderboard import BASELINES, RANDOM, Leaderboard
 from explorer.methods import METHODS
 from explorer.sanity import Sanity
@@ -61,8 +62,10 @@ class Asked:
         named = (named or "").strip()
         target = class_index(scene.model, named) if named else predicted_class(scene.model, scene.trace)
         chosen = tuple(name for name in METHODS if not methods or name in methods)
-        if not isinstance(steps, int | float) or not 1 <= steps <= MAX_STEPS or value not in ("probability", "logit"):
-            raise ValueError(f"expected 1 to {MAX_STEPS} steps of a probability or a logit, got {steps} and {value!r}")
+        if not isinstance(steps, int | float) or not 1 <= steps <= MAX_STEPS:
+            raise ValueError(f"steps must be from 1 to {MAX_STEPS}, got {steps!r}")
+        if value not in VALUES:
+            raise ValueError(f"value must be one of {', '.join(VALUES)}, got {value!r}")
         return cls(scene, target, chosen, int(steps), value)
 
     @property

@@ -151,7 +151,7 @@ def test_one_row_makes_no_matrix_and_one_row_of_the_last_layer(given_trace, rand
         ({"discard": "column"}, r"discard must be one of matrix, row, got 'column'"),
         ({"start_layer": 3}, r"start_layer must be from 0 to 2, got 3"),
         ({"query": -1}, r"token must be from 0 to 16 .*, got -1"),
-        ({"compat": "timm"}, r"compat must be None or 'vit-explain', got 'timm'"),
+        ({"compat": "timm"}, r"compat must be 'vit-explain' or left out, got 'timm'"),
         ({"compat": "vit-explain", "discard": "row"}, r"vit-explain discards over the whole matrix"),
     ],
 )

@@ -158,7 +158,13 @@ def test_positions(client):
         ("/faithfulness", ["bundled", "PICTURE", "native", "", ["magic"], 3, "logit"], "'magic'"),
         ("/faithfulness", ["bundled", "PICTURE", "native", "", [["rollout"]], 3, "logit"], "methods must be among"),
         ("/faithfulness", ["bundled", "PICTURE", "native", "", ["rollout"], 41, "logit"], "from 1 to 40"),
-        ("/faithfulness", ["bundled", "PICTURE", "native", "", ["rollout"], 3, "loss"], "'loss'"),
+        (
+            "/faithfulness",
+            ["bundled", "PICTURE", "native", "", ["rollout"], 3, "loss"],
+            "that: value must",
+        ),
+        ("/explain", ["bundled", "PICTURE", "native", "attention", "", '{"head": "<b>"}'], "left out .*; got '<b>'"),
+        ("/predict", ["bundled", "PICTURE", "100000", 5], "100000 is too large; this host allows"),
         (
             "/faithfulness",
             ["bundled", "PICTURE", "512", "", [], 3, "logit"],

@@ -135,6 +135,11 @@ CASES = {
     "size_not_divided": (lambda t: small().at_size(20), "16x16 和 24x24"),
     "too_many_patches": (lambda t: resized(small(), (8000, 8000)), "1000000 个图块"),
     "size_unread": (lambda t: parse_size("big", (16, 16)), "384"),
+    "size_below_patch": (lambda t: small().at_size(7), "小于一个图块（8x8）"),
+    "size_too_large": (
+        lambda t: parse_size("224x" + "9" * 20, (16, 16)),
+        "最多允许 4096 个图块，即 1024x1024",
+    ),
     "heads_unknown": (lambda t: load_model(str(without_its_config(t))), "写有 num_attention_heads 的 config.json"),
     "files_gone": (lambda t: get_model(ModelChoice(str(t / "gone"), "mine")), "mine"),
     "no_such_path": (lambda t: get_model(ModelChoice(str(t / "gone"), str(t / "gone"))), "没有名为"),
@@ -163,7 +168,7 @@ def test_a_typed_path_that_never_was_is_not_called_gone(tmp_path):
 def test_a_file_of_no_kind_that_we_know_is_described_in_chinese_too():
     with pytest.raises(ValueError, match="begins with") as raised:
         read_picture(io.BytesIO(b"\xff\xd8no picture"))
-    assert r"以 b'\xff\xd8no pic' 开头的文件" in reason_of(raised.value, "zh")
+    assert "以字节 ff d8 6e 6f 20 70 69 63 开头的文件" in reason_of(raised.value, "zh")
 
 
 def test_an_error_without_a_code_stays_english():

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -43,6 +44,48 @@ def answer(process: subprocess.Popen, seconds: float = 90) -> str:
         if not line and process.poll() is not None:
             break
     raise AssertionError(f"the server did not start:\n{said}")
+
+
+@pytest.mark.parametrize("port", ["99999", "-1", "http", "0"])
+def test_a_port_is_a_number(port, capsys):
+    with pytest.raises(SystemExit):
+        app.arguments([f"--port={port}"])
+    assert f"argument --port: a port is a number from 1 to 65535, got '{port}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["300.1.1.1", "192.0.2.1"])
+def test_a_host_that_cannot_be_is_named_with_its_flag(host):
+    assert app.address_fault(host, None).startswith(f"argument --host: cannot listen on '{host}' (")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
+def test_a_port_in_use_is_named_with_its_flag(host):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        assert app.address_fault(host, port).startswith(f"argument --port: cannot listen on {port} (")
+    assert app.address_fault(host, port) == ""
+    assert app.address_fault(host, None) == ""
+
+
+def test_an_address_that_cannot_be_ends_the_command_without_a_traceback():
+    done = subprocess.run(
+        [sys.executable, "app.py", "--host", "300.1.1.1"], cwd=ROOT, capture_output=True, text=True, timeout=90
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("app.py: error: argument --host: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_does_not_load_is_said_in_the_terminal(tmp_path, capsys):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8no model")
+    for name in ("none.safetensors", "photo.jpg"):
+        source = tmp_path / name
+        app.load_ahead(str(source))
+        assert capsys.readouterr().err.startswith(f"app.py: --model {source}: ")
+    app.load_ahead("bundled")
+    assert capsys.readouterr().err == ""
 
 
 def serve(folder: Path, env: dict[str, str], *words: str) -> str:

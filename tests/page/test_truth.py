@@ -59,10 +59,16 @@ def test_a_class_by_label_by_one_of_its_names_by_number_and_the_predicted_one(sc
 
 
 @pytest.mark.parametrize(
-    "controls", [(SOME, 0, "probability"), (SOME, 10**9, "logit"), (SOME, 4, "loss"), (SOME, "x", "logit")]
+    ("controls", "words"),
+    [
+        ((SOME, 0, "probability"), "steps must be from 1 to 40, got 0$"),
+        ((SOME, 10**9, "logit"), "steps must be from 1 to 40"),
+        ((SOME, "x", "logit"), "steps must be from 1 to 40, got 'x'$"),
+        ((SOME, 4, "loss"), "^value must be one of probability, logit, got 'loss'$"),
+    ],
 )
-def test_settings_from_outside_are_bounded(scene_of, controls):
-    with pytest.raises(ValueError, match="1 to 40 steps"):
+def test_settings_from_outside_are_bounded(scene_of, controls, words):
+    with pytest.raises(ValueError, match=words):
         Asked.of(scene_of(), "", *controls)
 
 

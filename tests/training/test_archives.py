@@ -366,10 +366,11 @@ def test_broken_bytes_inside(tmp_path):
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
-        (b"", "begins with b''"),
+        (b"", "an empty file"),
         (b"7z\xbc\xaf'\x1c", "a 7z archive"),
         (b"Rar!\x1a\x07", "a RAR archive"),
-        (picture(), "PNG"),
+        (picture(), "a single picture"),
+        (b"\x00\x01", "a file that begins with bytes 00 01"),
     ],
 )
 def test_something_else(tmp_path, data, kind):

@@ -115,7 +115,7 @@ def test_round_trip_through_json():
             {"image_size": (230, 448)},
             "image size 230x448 is not a multiple of the patch size 16x16; the nearest that fit are 224x448 and 240x",
         ),
-        ({"image_size": 10}, "the nearest that fit are 16x16 and 16x16"),
+        ({"image_size": 10}, "image size 10x10 is smaller than one patch, 16x16; the nearest that fits is 16x16$"),
     ],
 )
 def test_contradictions_are_named(changes, message):
