@@ -99,17 +99,16 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
 
         common = [picker.choice, picture]
         controls = [control for tab in tabs for control in tab.inputs]
-        outputs = [active, bar, card, *shown, *(output for tab in tabs for output in (*tab.outputs, *tab.classes))]
+        outputs = [bar, card, *shown, *(output for tab in tabs for output in (*tab.outputs, *tab.classes))]
 
         @said_plainly
         def fill(request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, *states):
             return _fill(tabs, request, active, choice, picture_file, states)
 
-        def fill_tab(name: str, opened: bool = True):
+        def fill_tab(name: str):
             @said_plainly
             def fill_one(request: gr.Request, _: str, choice: ModelChoice, picture_file: str | None, *states):
-                filled = _fill(tabs, request, name, choice, picture_file, states)
-                return filled if opened else [gr.skip(), *filled[1:]]
+                return _fill(tabs, request, name, choice, picture_file, states)
 
             return fill_one
 
@@ -126,13 +125,17 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             "show_progress": "minimal",
             "show_progress_on": bar,
             "trigger_mode": "always_last",
+            "js": "(...given) => { delete document.body.dataset.vitFill; return given; }",  # see empty.css
         }
-        demo.load(fill, **event)
+        opening = demo.load(fill, **event)
         in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        failed = {"js": "() => { document.body.dataset.vitFill = 'failed'; }", **in_place}
+        opening.failure(None, **failed)
         given = told_once(picture)
         analysed = given.change(fill, **event)
         analysed.success(lambda file: file or gr.skip(), picture, readable, **in_place)
         analysed.failure(lambda file: file, readable, picture, **in_place)
+        analysed.failure(None, **failed)
         picker.chosen(fill, **event)
         name_examples(demo)
         kept_over_reload(demo, picture, strip)
@@ -141,11 +144,11 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         training.item.select(lambda: ("train", gr.Row(visible=False)), None, [active, save_row], **in_place)
         training.wire(demo, strip)
         for tab in tabs:
-            opened = (gr.Row(visible=True), gr.File(visible=False))
-            tab.item.select(lambda opened=opened: opened, None, [save_row, saved], **in_place)
-            tab.item.select(fill_tab(tab.name), **event)
+            opened = (tab.name, gr.Row(visible=True), gr.File(visible=False))
+            tab.item.select(lambda opened=opened: opened, None, [active, save_row, saved], **in_place)
+            tab.item.select(fill_tab(tab.name), **event).failure(None, **failed)
             for control in tab.inputs:
-                control.change(fill_tab(tab.name, opened=False), **event)  # `active` may still be the tab before
+                control.change(fill_tab(tab.name), **event)  # `active` may still be the tab before
         for tab in tabs:
             if tab.show_later:
                 tab.outputs[0].change(
@@ -201,7 +204,7 @@ def _fill(
     """Everything in sight: the bar, and the tab `active` unless the browser already shows it so; the other tabs are
     left as they are until they are opened. `states`: each tab's `Shown` or None, then all controls."""
     if not picture_file:
-        return [active, *[gr.skip()] * (2 + len(tabs) + sum(len(tab.outputs) + len(tab.classes) for tab in tabs))]
+        return [gr.skip()] * (2 + len(tabs) + sum(len(tab.outputs) + len(tab.classes) for tab in tabs))
     before, controls = states[: len(tabs)], states[len(tabs) :]
     scene = look(choice, picture_file)
     labels = scene.model.labels if scene.model.config.classes else ()
@@ -220,7 +223,7 @@ def _fill(
             values.extend(made)
             listed = last and last.labels == labels
             values.extend(gr.skip() if listed else gr.Dropdown(choices=_listed(labels)) for _ in tab.classes)
-    return [active, _bar(scene), _card(scene, request), *shown, *values]
+    return [_bar(scene), _card(scene, request), *shown, *values]
 
 
 def _later(tab: Tab) -> Callable:

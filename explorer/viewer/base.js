@@ -216,7 +216,8 @@ const vit = (() => {
 
   /** What a viewer without a value says, of which empty.css shows the sentence that is true of the page's picture. */
   function sayEmpty(message, t) {
-    message.replaceChildren(element("span", { class: "on-its-way" }, t("loading")), element("span", { class: "none-chosen" }, t("empty")));
+    const said = { "on-its-way": "loading", "none-chosen": "empty", "not-made": "not_made" };
+    message.replaceChildren(...Object.entries(said).map(([name, key]) => element("span", { class: name }, t(key))));
   }
 
   /** Calls `then(image)` when a file of Python's has been decoded; never where it has expired: maps say so themselves. */

@@ -1,8 +1,15 @@
 """What the page's boxes say is what is in use; and small things that everybody meets: names, lists, contrast."""
 
+import json
+
 import pytest
 
+import app
+from explorer.tabs.page import build_page
 from explorer.tabs.text import TEXT
+from explorer.viewer import AttentionViewer
+from explorer.viewer.component import HERE
+from explorer.viewer.explain import ExplainViewer
 from tests.page.whole_page import at_home, load_own, resize, seen_anew, seq, without_messages
 from vit_model import VisionTransformer, ViTConfig, save_model
 
@@ -116,3 +123,28 @@ def test_texts_can_be_read(page, scheme):
         page.wait_for_timeout(300)  # colours of a tab that was chosen fade in
         assert page.evaluate(FAINT) == [], tab
     page.emulate_media(color_scheme="light")
+
+
+def test_a_page_that_opens_with_what_cannot_be_loaded_says_so_until_something_can(open_page, tmp_path):
+    demo = build_page(str(tmp_path / "none"), local_paths=True)
+    _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    try:
+        page = open_page(url)
+        not_made(page, "attention", AttentionViewer)
+        page.locator("#tab-explain-button").click()
+        not_made(page, "explain", ExplainViewer)
+        load_own(page, "bundled")
+        for tab in ("explain", "attention"):
+            page.locator(f"#tab-{tab}-button").click()
+            page.wait_for_selector(f"#{tab} [data-state=ready]")
+    finally:
+        demo.close()
+
+
+def not_made(page, tab, viewer):
+    """The tab's viewer says, below a message, that there is nothing to show; the message is closed."""
+    page.locator("[data-testid=toast-text]").first.wait_for()
+    said = page.locator(f"#{tab} [data-part=message]").get_by_text("Nothing to show")
+    said.wait_for()
+    assert said.inner_text() == json.loads((HERE / viewer.words).read_text("utf-8"))["en"]["not_made"]
+    without_messages(page)

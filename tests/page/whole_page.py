@@ -63,6 +63,10 @@ def unfold(page, part, first):
     after they are in sight: what is typed between the two, as no person can, would be gone."""
     page.locator(f"{part} button").first.click()
     page.locator(first).first.wait_for()
+    a_frame_later(page)
+
+
+def a_frame_later(page):
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
 
@@ -73,6 +77,8 @@ def own(page):
     page.locator("#own-path textarea, #own-path input").fill("")
     if page.locator("#own-files button[aria-label='Clear']").count():
         page.locator("#own-files button[aria-label='Clear']").click()
+        page.locator("#own-files input[type=file]").wait_for(state="attached")
+        a_frame_later(page)
 
 
 def load_own(page, path):

@@ -32,6 +32,8 @@ def test_a_value_on_its_way_is_not_a_picture_to_choose(open_page, app):
     page.locator("#picture img").wait_for()
     page.wait_for_function("document.querySelectorAll('.none-chosen').length === 9")  # Compare has three maps
     assert {text.replace(" ", "") for text in said.all_inner_texts()} == {"Loading…"}
+    page.evaluate("document.body.dataset.vitFill = 'failed'")
+    assert {text[:15] for text in said.all_inner_texts()} == {"Nothing to show"}
     page.locator("#picture").get_by_role("button", name="Remove Image").click()
     page.locator("#picture img").wait_for(state="detached")
     texts = said.all_inner_texts()
