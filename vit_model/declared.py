@@ -205,5 +205,8 @@ def _size(config: Mapping, name: str) -> tuple[int, int]:
     value = config[name]
     pair = [value, value] if isinstance(value, int) else value
     if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(s) is int and 0 < s < 2**16 for s in pair):
-        raise CheckpointError(f"config.json says {name} {str(value)[:80]!r}; expected one number or [height, width]")
+        got = str(value)[:80]
+        raise CheckpointError(
+            f"config.json says {name} {got!r}; expected a number from 1 to 65535 or two, [height, width]"
+        )
     return pair[0], pair[1]

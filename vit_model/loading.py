@@ -179,7 +179,10 @@ def _preprocessing(
         else:
             found = None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:  # a file can say anything
-        raise CheckpointError(f"the preprocessing that comes with the checkpoint cannot be used: {error!r}") from error
+        reason = (
+            str(error) if type(error) is ValueError else repr(error)
+        )  # of the others the kind says more than the text
+        raise CheckpointError(f"the preprocessing that comes with the checkpoint cannot be used: {reason}") from error
     if found is None:
         found = _usual(format, converted)
         size = (224, 224) if native == (518, 518) else native  # DINOv2: trained at 518 px, used at 224

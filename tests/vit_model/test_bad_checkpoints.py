@@ -59,7 +59,12 @@ def refused(source, *words: str) -> None:
         ("hidden_act", "gelu_new", "config.json says hidden_act 'gelu_new'; only 'gelu' is supported"),
         ("hidden_size", "wide", "config.json says hidden_size 'wide'; expected a whole number from 1"),
         ("hidden_size", 10**30, "the weights have 24"),
-        ("image_size", [1, 2, 3], "config.json says image_size '[1, 2, 3]'; expected one number or [height, width]"),
+        (
+            "image_size",
+            [1, 2, 3],
+            "config.json says image_size '[1, 2, 3]'; expected a number from 1 to 65535 or two, [h",
+        ),
+        ("image_size", 10**9, "config.json says image_size '1000000000'; expected a number from 1 to 65535"),
         ("layer_norm_eps", "small", "config.json says layer_norm_eps 'small'; expected a number"),
         ("hidden_dropout_prob", 2, "dropout must be in [0, 1), got 2.0"),
         ("id2label", {"7": "seven"}, "config.json names the class 7, the weights have 5 classes"),
@@ -320,6 +325,11 @@ def test_odd_values_raise_nothing_else(config, edit):
 def test_odd_preprocessing(values, folder):
     (folder / "preprocessor_config.json").write_text(json.dumps(values))
     refused(folder, "the preprocessing that comes with the checkpoint cannot be used")
+
+
+def test_odd_preprocessing_is_said_without_the_words_of_python(folder):
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_std": [0, 0, 0]}))
+    refused(folder, "cannot be used: expected 1 or 3 channels of mean")
 
 
 @pytest.mark.parametrize("side", [10**40, 80_000])
