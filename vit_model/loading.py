@@ -179,9 +179,7 @@ def _preprocessing(
         else:
             found = None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:  # a file can say anything
-        reason = (
-            str(error) if type(error) is ValueError else repr(error)
-        )  # of the others the kind says more than the text
+        reason = str(error) if type(error) is ValueError else repr(error)  # the others' texts say little
         raise CheckpointError(f"the preprocessing that comes with the checkpoint cannot be used: {reason}") from error
     if found is None:
         found = _usual(format, converted)
