@@ -15,7 +15,7 @@ A patch is left out by dropping its token: no grey square or blur is put in its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -146,10 +146,9 @@ def deletion_curve(
     order = order_of(values, seed)
     order = order if most_relevant_first else order.flip(0)
     tokens, drops = _tokens(model, pixels) if trace is None else trace.residual[0], _drops(model, steps)
-    scores = [] if trace is None else [_judged(trace.logits.float().cpu(), target, value)[0].item()]
-    for dropped in drops[len(scores) :]:
-        scores.append(_scores(model, tokens, order[None, dropped:], target, value)[0].item())
-    return torch.tensor(drops) / len(order), torch.tensor(scores, dtype=torch.float64)
+    logits = [] if trace is None else [trace.logits.float().cpu()]
+    logits += _packed_logits(model, tokens, [order[dropped:].sort().values for dropped in drops[len(logits) :]])
+    return torch.tensor(drops) / len(order), _judged(torch.cat(logits), target, value).double()
 
 
 def area(share: np.ndarray, curve: np.ndarray) -> np.ndarray:
@@ -242,14 +241,34 @@ def _judged(logits: Tensor, target: int, value: str) -> Tensor:
 
 def _logits(model: VisionTransformer, tokens: Tensor, kept: Tensor) -> Tensor:
     """Logits [S, K] float32 on the CPU of the prefix and the patches `kept` [S, m], in batches of bounded memory."""
-    config = model.config
-    prefix = torch.arange(config.prefix, device=kept.device).expand(len(kept), -1)
-    index = torch.cat([prefix, kept + config.prefix], dim=1)  # [S, prefix + m]
-    widest = max(config.mlp_width * (2 if config.mlp == "swiglu" else 1), 3 * config.width)
-    at_once = max(1, ACTIVATION_BYTES // (max(index.shape[1], 1) * widest * tokens.element_size()))
+    prefix = torch.arange(model.config.prefix, device=kept.device).expand(len(kept), -1)
+    index = torch.cat([prefix, kept + model.config.prefix], dim=1)  # [S, prefix + m]
+    at_once = max(1, _tokens_at_once(model, tokens) // max(index.shape[1], 1))
     with torch.no_grad():
         parts = [model.logits_from(tokens[0][rows]).float().cpu() for rows in index.split(at_once)]
     return torch.cat(parts)
+
+
+def _packed_logits(model: VisionTransformer, tokens: Tensor, kept: Sequence[Tensor]) -> list[Tensor]:
+    """Logits [1, K] float32 on the CPU of the prefix and each set of patches, the sets packed one after the other: by
+    themselves the short ones would take as long as reading the weights takes."""
+    prefix, most = torch.arange(model.config.prefix), _tokens_at_once(model, tokens)
+    packs: list[list[Tensor]] = []
+    for patches in kept:
+        rows = torch.cat([prefix, patches + model.config.prefix]).to(tokens.device)
+        if not packs or sum(map(len, packs[-1])) + len(rows) > most:
+            packs.append([])
+        packs[-1].append(rows)
+    with torch.no_grad():
+        found = [model.logits_from(tokens[:, torch.cat(pack)], lengths=[*map(len, pack)]) for pack in packs]
+    return [logits for pack in found for logits in pack.float().cpu().split(1)]
+
+
+def _tokens_at_once(model: VisionTransformer, tokens: Tensor) -> int:
+    """How many tokens go through the blocks together: so that the widest activation has ACTIVATION_BYTES."""
+    config = model.config
+    widest = max(config.mlp_width * (2 if config.mlp == "swiglu" else 1), 3 * config.width)
+    return max(1, ACTIVATION_BYTES // (widest * tokens.element_size()))
 
 
 def _drawn_together(values: np.ndarray, spans: list[slice]) -> np.ndarray:

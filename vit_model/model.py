@@ -164,22 +164,32 @@ class VisionTransformer(nn.Module):
             x = torch.cat([x[:, :split], self.registers.expand(len(x), -1, -1), x[:, split:]], dim=1)
         return self.pre_norm(self.embedding_dropout(x))
 
-    def logits_from(self, tokens: Tensor, layer: int = 0) -> Tensor | tuple[Tensor, Tensor]:
+    def logits_from(
+        self, tokens: Tensor, layer: int = 0, lengths: Sequence[int] | None = None
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """Run the blocks from `layer` on over tokens [B, n, D], as `embed` or `trace.residual[layer]` hold them, and
         classify: logits [B, K]. The prefix must be there; of the patches any may be missing, since a block does not
         count its tokens (Naseer et al. 2021, arXiv 2105.10497): dropping a patch is leaving out its token.
 
-        Raises IndexError for a layer outside 0..depth, ValueError where a mean over patches is left with none.
+        `lengths`: tokens [1, n, D] are sequences of these lengths, one after the other, none of which sees another
+        (packing: Dehghani et al. 2023, arXiv 2307.06304); logits [len(lengths), K]. Short sequences are faster so.
+
+        Raises IndexError for a layer outside 0..depth, ValueError where a mean over patches is left with none, and for
+        lengths that do not fill the tokens.
         """
         config = self.config
         if not 0 <= layer <= config.depth:
             raise IndexError(f"layer {layer} is out of range: blocks can be run from 0 to {config.depth}")
         over_patches = config.pool in ("mean-patches", "class+mean") or config.prefix == 0
-        if tokens.shape[1] <= config.prefix and over_patches:
+        if lengths is not None and (tokens.shape[:2] != (1, sum(lengths)) or self.training):
+            raise ValueError(f"lengths {list(lengths)} need tokens [1, {sum(lengths)}, D] of a model in eval mode")
+        if min(lengths or tokens.shape[1:2]) <= config.prefix and over_patches:
             raise ValueError(f"pool {config.pool!r} takes a mean over patches; keep at least one")
         for block in self.blocks[layer:]:
-            tokens = block(tokens, None)
-        return self.classify(tokens)
+            tokens = block(tokens, None, lengths)
+        if lengths is None:
+            return self.classify(tokens)
+        return torch.cat([self.classify(sequence) for sequence in tokens.split(list(lengths), dim=1)])
 
     def classify(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Tokens after the last block [B, n, D] -> logits [B, K] (equation 4)."""
@@ -252,8 +262,8 @@ class Block(nn.Module):
         self.scale2 = nn.Parameter(torch.full((config.width,), scale)) if scale is not None else None
         self.drop_path = drop_path
 
-    def forward(self, x: Tensor, records: list[LayerRecord] | None) -> Tensor:
-        attended, *record = self.attention(self.norm1(x), keep=records is not None)
+    def forward(self, x: Tensor, records: list[LayerRecord] | None, lengths: Sequence[int] | None = None) -> Tensor:
+        attended, *record = self.attention(self.norm1(x), keep=records is not None, lengths=lengths)
         if records is not None:
             records.append(LayerRecord(x, *record))
         x = x + self._branch(attended, self.scale1)
@@ -279,11 +289,14 @@ class Attention(nn.Module):
         self.projection = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, keep: bool) -> tuple[Tensor, ...]:
+    def forward(self, x: Tensor, keep: bool, lengths: Sequence[int] | None = None) -> tuple[Tensor, ...]:
         B, N, D = x.shape
         qkv = self.qkv(x).view(B, N, 3, self.heads, self.head_width).permute(2, 0, 3, 1, 4)  # [3, B, H, N, d]
         q, k, v = qkv.unbind(0)
-        if self.training and _unfused_trains_faster(q):
+        if lengths is not None:  # of sequences one after the other: each attends to itself
+            sequences = zip(*(part.split(list(lengths), dim=2) for part in (q, k, v)), strict=True)
+            out = torch.cat([F.scaled_dot_product_attention(*each) for each in sequences], dim=2)
+        elif self.training and _unfused_trains_faster(q):
             scores = (q * self.head_width**-0.5) @ k.transpose(-1, -2)  # [B, H, N, N]
             weights = scores.softmax(-1).to(v.dtype)
             out = (F.dropout(weights, self.attention_dropout) if self.attention_dropout else weights) @ v

@@ -53,6 +53,20 @@ def test_one_curve_by_itself_is_the_same(tiny_model):
         np.testing.assert_allclose(curve, getattr(found, direction)[1], rtol=2e-4, atol=1e-5)
 
 
+def test_one_curve_packs_what_fits(tiny_model, monkeypatch):
+    model, given = tiny_model(), maps("one")["one"]
+    share, curve = deletion_curve(model, PIXELS, given, 1, steps=16)
+    for most, packs in ((0, 17), (18 * 4 * 3 * model.config.width, 11), (2**30, 1)):  # bytes of the widest activation
+        monkeypatch.setattr("explorer.faithfulness.ACTIVATION_BYTES", most)
+        counted = blocks_of_tokens(model)
+        again, same = deletion_curve(model, PIXELS, given, 1, steps=16)
+        assert len(counted) == packs * model.config.depth
+        torch.testing.assert_close(same, curve)
+        torch.testing.assert_close(again, share)
+        for block in model.blocks:
+            block._forward_pre_hooks.clear()
+
+
 def test_a_trace_that_is_there_saves_the_forward_pass_of_the_first_point(tiny_model):
     model, given = tiny_model(), maps("one")["one"]
     trace, counted = model.trace(PIXELS), blocks_of_tokens(model)

@@ -162,11 +162,34 @@ def test_blocks_can_be_run_from_any_layer():
         model.logits_from(trace.residual[0], 3)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_packed_sequences_do_not_see_each_other(variant):
+    model = random_model(**VARIANTS[variant])
+    tokens = model.embed(pixels_for(model))[:1]
+    lengths = [tokens.shape[1], model.config.prefix + 2, model.config.prefix + 1]
+    sequences = [tokens[:, :length] for length in lengths]
+    packed = model.logits_from(torch.cat(sequences, dim=1), lengths=lengths)
+    torch.testing.assert_close(packed, torch.cat([model.logits_from(sequence) for sequence in sequences]))
+    later = model.logits_from(torch.cat(sequences, dim=1), 1, lengths)
+    torch.testing.assert_close(later, torch.cat([model.logits_from(sequence, 1) for sequence in sequences]))
+
+
+def test_lengths_have_to_fill_the_tokens():
+    model = random_model()
+    tokens = model.embed(pixels_for(model))
+    for wrong in (tokens[:1, :5], tokens):
+        with pytest.raises(ValueError, match=r"lengths \[4, 2\] need tokens \[1, 6, D\]"):
+            model.logits_from(wrong, lengths=[4, 2])
+
+
 @pytest.mark.parametrize("pool", ["mean-patches", "class+mean"])
 def test_a_mean_over_patches_needs_one(pool):
     model = random_model(pool=pool)
+    tokens = model.embed(pixels_for(model))
     with pytest.raises(ValueError, match="at least one"):
-        model.logits_from(model.embed(pixels_for(model))[:, : model.config.prefix])
+        model.logits_from(tokens[:, : model.config.prefix])
+    with pytest.raises(ValueError, match="at least one"):
+        model.logits_from(tokens[:1, : model.config.prefix + 3], lengths=[3, model.config.prefix])
 
 
 def test_patch_norms_are_lucidrains_pipeline():
