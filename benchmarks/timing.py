@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -12,16 +13,14 @@ Times = dict[str, list[float]]
 
 
 def take_turns(functions: Mapping[str, Callable[[], float]], rounds: int) -> Times:
-    """Call every function, which returns the seconds that count, once unmeasured, then once in each round: backwards in
-    every second one, and starting with another one after two. So a machine that slows down meanwhile falls on all of
-    them alike, and so does what one leaves to the next: after some, memory takes longer to get."""
+    """Call every function, which returns the seconds that count, once unmeasured, then once in each round, in an order
+    drawn anew. So a machine that slows down meanwhile falls on all of them alike, and so does what one leaves to the
+    next: after some, memory takes longer to get."""
     for function in functions.values():
         function()
-    names, times = list(functions), {name: [] for name in functions}
-    for round_ in range(rounds):
-        first = round_ // 2 % len(names)
-        order = names[first:] + names[:first]
-        for name in reversed(order) if round_ % 2 else order:
+    drawn, times = random.Random(0), {name: [] for name in functions}
+    for _ in range(rounds):
+        for name in drawn.sample(list(functions), len(functions)):
             times[name].append(functions[name]())
     return times
 
