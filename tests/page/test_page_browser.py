@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from explorer.export import load_npz
 from explorer.tabs.text import TEXT
-from tests.page.whole_page import at_home, load_own, own, resize, schemes, seen_anew, seq, wait_for_new
+from tests.page.whole_page import at_home, load_own, resize, schemes, seen_anew, seq, upload_own, wait_for_new
 from vit_model import SIZES, VisionTransformer, ViTConfig, load_model, save_model
 
 TABS = ("patches", "attention", "rollout", "positions", "explain", "inside", "laboratory", "compare", "figures")
@@ -138,10 +138,7 @@ def checkpoint(tmp_path):
 
 def test_an_uploaded_checkpoint_is_explored_and_its_labels_are_text(page, checkpoint):
     before = seq(page)
-    own(page)
-    files = [str(checkpoint / name) for name in ("model.safetensors", "config.json", "preprocessor_config.json")]
-    page.locator("#own-files input[type=file]").set_input_files(files)
-    page.get_by_text("model.safetensors").first.wait_for()
+    upload_own(page, *(checkpoint / name for name in ("model.safetensors", "config.json", "preprocessor_config.json")))
     page.locator("#own-load").click()
     wait_for_new(page, before)
     assert "4x4 grid" in page.locator("#model-card").inner_text()
@@ -166,9 +163,7 @@ def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(page, tmp
     else:
         path.write_bytes(b"not a checkpoint" if kind == "text" else b"\x80\x04cos\nsystem\n(S'true'\ntR.")
     before = seq(page)
-    own(page)
-    page.locator("#own-files input[type=file]").set_input_files(str(path))
-    page.get_by_text("model.safetensors").first.wait_for()
+    upload_own(page, path)
     page.locator("#own-load").click()
     assert len(message(page)) > 30
     assert seq(page) == before

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.whole_page import own, resize, seen_anew, seq, wait_for
+from tests.page.whole_page import resize, seen_anew, seq, upload_own, wait_for
 from vit_model import VisionTransformer, ViTConfig, save_model
 
 KEPT = "JSON.parse(sessionStorage.getItem('vit_explorer_kept'))"
@@ -40,11 +40,7 @@ def test_picture_and_size_are_there_again_when_a_lost_connection_is_back(page, p
 def test_an_uploaded_checkpoint_is_there_again(page, tmp_path):
     shape = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 2, "heads": 2, "mlp_width": 32, "classes": 3}
     save_model(VisionTransformer(ViTConfig(**shape)).eval(), tmp_path)
-    own(page)
-    page.locator("#own-files input[type=file]").set_input_files(
-        [tmp_path / name for name in ("model.safetensors", "config.json", "preprocessor_config.json")]
-    )
-    page.get_by_text("model.safetensors").first.wait_for()
+    upload_own(page, *(tmp_path / name for name in ("model.safetensors", "config.json", "preprocessor_config.json")))
     loaded = seen_anew(page, page.locator("#own-load").click)
     page.wait_for_function(f"{KEPT}.way === 'own'")
     page.reload()

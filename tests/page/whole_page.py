@@ -1,5 +1,9 @@
 """The whole page as a module's tests share it: whatever the one before has done, it is put back to how it opens."""
 
+import contextlib
+
+from playwright.sync_api import TimeoutError
+
 from explorer.session import ModelChoice, look
 from explorer.tabs.examples import example_files
 
@@ -79,6 +83,17 @@ def own(page):
         page.locator("#own-files button[aria-label='Clear']").click()
         page.locator("#own-files input[type=file]").wait_for(state="attached")
         a_frame_later(page)
+
+
+def upload_own(page, *files):
+    """Put files into the box for a model of one's own. On a busy machine one in some dozens of times Gradio's box takes
+    no notice of the files that playwright sets; why is not known. Then once more."""
+    own(page)
+    for patience in (10_000, 10_000, 40_000):
+        page.locator("#own-files input[type=file]").set_input_files(files)
+        with contextlib.suppress(TimeoutError):
+            return page.locator("#own-files button[aria-label='Clear']").wait_for(timeout=patience)
+    raise AssertionError("the files were not taken")
 
 
 def load_own(page, path):
