@@ -61,6 +61,8 @@ def passes(scene: Scene, method: str, choices: dict) -> int:
     """How many times a method of SLOW runs the model, forward or forward and backward; 1 for the others."""
     if method == "occlusion":
         (gh, gw), window = scene.trace.grid, choices.get("window", 1)
+        if not isinstance(window, int):  # the method says what it expects
+            return 1
         return max(gh - window + 1, 1) * max(gw - window + 1, 1)
     return choices.get({"integrated-gradients": "steps", "smoothgrad": "samples"}.get(method, ""), 1)
 

@@ -61,7 +61,7 @@ class Scene:
     def name(self) -> str:
         """What the page calls the model; of a path only its end, since files that are taken away say it too."""
         name = self.choice.name
-        return Path(name).name if name == self.choice.source and Path(name).expanduser().exists() else name
+        return Path(name).name if name == self.choice.source and os.path.exists(os.path.expanduser(name)) else name
 
     @property
     def model_key(self) -> str:
@@ -277,7 +277,7 @@ def _model_bytes(model: VisionTransformer) -> int:
 def _fingerprint(source: str) -> tuple[tuple[str, int, int], ...]:
     """Name, size and time of the files behind a local source, so that a retrained checkpoint is read again."""
     path = Path(source)
-    if not path.exists():
+    if not os.path.exists(path):  # False, too, for what is too long to be a name
         return ()
     files = [path] if path.is_file() else sorted(file for file in path.iterdir() if file.is_file())
     return tuple((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files)

@@ -241,4 +241,9 @@ def _add_flag(group: Any, field: Any) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if WORLD > 1:  # torch's threads of a group now and then abort a process that ends by itself, with its work done
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,7 +40,8 @@ def endpoints(local_paths: bool) -> None:
 
     def source(model: str, request: gr.Request) -> str:
         name = (model or "").strip()
-        return name if local_paths and is_local(request) and Path(name).expanduser().exists() else public_source(name)
+        here = local_paths and is_local(request) and os.path.exists(os.path.expanduser(name))
+        return name if here else public_source(name)
 
     def choice_of(model: str, request: gr.Request) -> tuple[ModelChoice, VisionTransformer]:
         choice = ModelChoice(source(model, request), model)

@@ -8,6 +8,8 @@ from pathlib import Path
 import gradio as gr
 from gradio.i18n import I18nData
 
+from explorer.viewer.explain import method_words
+
 
 def _read(folder: Path) -> dict[str, dict[str, str]]:
     """text.json and every NAME.text.json beside it, as one; a key stands in one file only."""
@@ -22,12 +24,11 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
 
 def _method_names() -> dict[str, dict[str, str]]:
     """ "method_NAME" for every method of explanation, as the Explain viewer calls it."""
-    viewer = json.loads((Path(__file__).parents[1] / "viewer" / "explain.text.json").read_text("utf-8"))
     return {
         language: {
             f"method_{key.removeprefix('name_')}": name for key, name in words.items() if key.startswith("name_")
         }
-        for language, words in viewer.items()
+        for language, words in method_words().items()
     }
 
 

@@ -15,6 +15,7 @@ from explorer.tabs.text import language_of, say, words
 from explorer.tabs.train_form import Filled, Form, in_words
 from explorer.tabs.train_probe import LIMIT_SECONDS, ProbeError, Progress
 from explorer.viewer.train_check import TrainCheckView, picture_files
+from explorer.viewer.train_live import shown_source
 from training.config import ConfigError, largest_batch
 
 AT_ONCE = 2  # trial processes of all visitors together
@@ -46,6 +47,7 @@ def wire_check(check: Check, form: Form) -> None:
     def look(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
         config = _config(form, request, values)
         found = _asked("data", config, form, request, progress)
+        found["name"] = shown_source(config["data"])
         language = language_of(request)
         found["notes"] = [said(note, language) for note in found["notes"]]
         found["unreadable"]["reasons"] = [said(reason, language) for reason in found["unreadable"]["reasons"]]

@@ -42,9 +42,9 @@ def data_source(text: str | None, archive: str | None, local: bool, request: gr.
         return text
     if text.startswith(UPLOAD):
         return _uploaded(text, [archive] if archive else [], "data", request)
-    if local and text and Path(text).expanduser().exists():
+    if local and text and os.path.exists(os.path.expanduser(text)):
         return str(Path(text).expanduser().resolve())
-    if local and text and Path(text).name == text and (cache_folder() / text).exists():
+    if local and text and Path(text).name == text and os.path.exists(cache_folder() / text):
         return text
     raise FieldError("data", say(request, "train_bad_data_local" if local else "train_bad_data", name=text[:200]))
 
@@ -63,7 +63,7 @@ def model_source(text: str | None, files: Sequence[str] | None, local: bool, req
         except ValueError as error:
             raise FieldError("model", str(error)) from error
     file = text.removeprefix(f"{RESNET}:")
-    if local and file and Path(file).expanduser().exists():
+    if local and file and os.path.exists(os.path.expanduser(file)):
         return text[: len(text) - len(file)] + str(Path(file).expanduser().resolve())
     if _HUB_ID.fullmatch(text.removeprefix(HUB_PREFIX)):
         return HUB_PREFIX + text.removeprefix(HUB_PREFIX)  # never a path

@@ -61,9 +61,14 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
                 elem_id="watch-run",
             )
             refresh = gr.Button(words("train_refresh"), size="sm", scale=0, min_width=150, elem_id="watch-refresh")
+
+        def go_on_by_link(run: Run) -> None:
+            door.check_resume()
+            resume(run)
+
         go_on = gr.Button(words("slices_go_on"), visible=ZERO_GPU, size="sm", elem_id="slices-go-on")
         told = gr.Markdown(elem_id="slices-status")
-        view = TrainLiveView(find=door.find, go_on=resume, told=said_in_both, elem_id="live")
+        view = TrainLiveView(find=door.find, go_on=go_on_by_link, told=said_in_both, elem_id="live")
     return Watch(door, item, selected, choice, refresh, view, go_on, told)
 
 

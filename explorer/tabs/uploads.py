@@ -31,8 +31,9 @@ def uploaded_checkpoint(files: Sequence[str], request: gr.Request | None) -> tup
     weights = [path for path in paths if path.suffix in WEIGHTS]
     others = {path.name: path for path in paths if path not in weights}
     if len(weights) != 1 or len(others) != len(paths) - 1 or not others.keys() <= set(COMPANIONS):
-        listed = ", ".join(path.name for path in paths) or "-"
-        raise ValueError(say(request, "upload_one", names=listed))
+        if not paths:
+            raise ValueError(say(request, "upload_none"))
+        raise ValueError(say(request, "upload_one", names=", ".join(path.name for path in paths)))
     weight = weights[0]
     if not others:
         return weight, weight.name

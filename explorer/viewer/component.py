@@ -31,8 +31,8 @@ class Component(gr.HTML):
     def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
         super().__init__(
             value,
-            html_template=_read(self.html),
-            css_template="".join(map(_read, ("empty.css", *self.css))),
+            html_template=read(self.html),
+            css_template="".join(map(read, ("empty.css", *self.css))),
             js_on_load=self.script(),
             apply_default_css=False,
             lang=lang,
@@ -41,7 +41,11 @@ class Component(gr.HTML):
 
     def script(self) -> str:
         """Its files one after another, with its visible strings as `TEXT`."""
-        return "\n".join([f"const TEXT = {_read(self.words)};", *map(_read, ("base.js", *self.scripts))])
+        return "\n".join([f"const TEXT = {self.strings()};", *map(read, ("base.js", *self.scripts))])
+
+    def strings(self) -> str:
+        """Its visible strings as JSON: {language: {key: string}}."""
+        return read(self.words)
 
     def postprocess(self, value: dict | None) -> dict | None:
         return value
@@ -53,5 +57,5 @@ class Component(gr.HTML):
         return {"type": "object"}
 
 
-def _read(name: str) -> str:
+def read(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")

@@ -156,6 +156,7 @@ function draw() {
   vit.setText(part.fact, fact);
   vit.setText(part.paper, t(`paper_${one.name}`));
   part.paper.href = t(`link_${one.name}`);
+  part.paper.hidden = !t(`link_${one.name}`);
   announce(one.name);
 }
 

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from explorer.explanation import Explanation
-from explorer.viewer.component import Caption, Component
+from explorer.methods import METHODS
+from explorer.viewer.component import Caption, Component, read
 from explorer.viewer.files import cached_file
 from explorer.viewer.viewer import encoded_picture
 
@@ -30,6 +31,20 @@ class ExplainViewer(Component):
 
     def script(self) -> str:
         return self._constants + super().script()
+
+    def strings(self) -> str:
+        return json.dumps(method_words(), ensure_ascii=False)
+
+
+def method_words() -> dict[str, dict[str, str]]:
+    """Language -> the viewer's words, those of every method among them. A method without any goes by its name."""
+    words = json.loads(read(ExplainViewer.words))
+    for texts in words.values():
+        for method in METHODS:
+            texts.setdefault(f"name_{method}", method.replace("-", " ").capitalize())
+            for kind in ("about", "read", "paper", "link"):
+                texts.setdefault(f"{kind}_{method}", "")
+    return words
 
 
 def explain_value(

@@ -64,7 +64,7 @@ function data(found) {
   const parts = PARTS.filter((part) => found.parts[part]), total = (part) => found.parts[part].count;
   const sides = ([least, median, most]) => (least === most ? whole(least) : `${whole(least)} – ${whole(most)} (${t("median", { median: whole(median) })})`);
   $(".data").replaceChildren(
-    make("h4", {}, t("data_title")),
+    make("h4", {}, t("data_title", { name: found.name })),
     make("dl", { class: "facts" }, ...facts([
       ...parts.map((part) => [t(part), whole(total(part))]),
       [t("classes"), whole(found.classes.length)],

@@ -15,7 +15,7 @@ def picture_files(encoded: list[str]) -> list[dict]:
 
 class TrainCheckView(Component):
     """Value: any of {"step": `Preflight.to_dict()`, "batch": {"files", "names", "patch"}, "data": the data report with
-    sample "files"}; all strings are shown as text. None shows nothing."""
+    its "name" and sample "files"}; all strings are shown as text. None shows nothing."""
 
     html, css, words = "train_check.html", ("train_check.css",), "train_check.text.json"
     scripts = ("train_check.js",)

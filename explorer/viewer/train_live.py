@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ class TrainLiveView(Component):
             "rows": [row(event) for event in events],
             "offset": reached,
             "more": reached - (offset or 0) > CHUNK // 2,
-            "log": text,
+            "log": text.replace(f"{run.path.parent}{os.sep}", ""),  # visitors see no path of the host's
             "log_offset": log_reached,
             "facts": facts_of(run),
         }

@@ -164,6 +164,13 @@ def test_positions(client):
             "that: value must",
         ),
         ("/explain", ["bundled", "PICTURE", "native", "attention", "", '{"head": "<b>"}'], "left out .*; got '<b>'"),
+        (
+            "/explain",
+            ["bundled", "PICTURE", "native", "occlusion", "", '{"window": "a"}'],
+            "window must be a whole",
+        ),
+        ("/predict", ["a" * 500, "PICTURE", "native", 5], "model must be"),
+        ("/predict", ["~nobody/x", "PICTURE", "native", 5], "model must be|no model"),
         ("/predict", ["bundled", "PICTURE", "100000", 5], "100000 is too large; this host allows"),
         (
             "/faithfulness",

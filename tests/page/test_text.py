@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import explorer
+from explorer.methods import METHODS
 from explorer.tabs import text
 from explorer.tabs.head import SCRIPT
+from explorer.viewer.explain import method_words
 
 FILES = sorted(Path(explorer.__file__).parent.rglob("*text.json"))
 
@@ -90,3 +92,11 @@ class Request:
 )
 def test_language_of_a_visitor(request_, language):
     assert text.language_of(request_) == language
+
+
+def test_a_method_without_words_goes_by_its_name(monkeypatch):
+    monkeypatch.setitem(METHODS, "head-spread", METHODS["rollout"])
+    for words in method_words().values():
+        assert words["name_head-spread"] == "Head spread"
+        assert words["about_head-spread"] == words["link_head-spread"] == ""
+        assert words["about_rollout"]

@@ -246,6 +246,7 @@ def test_what_a_look_ahead_finds(open_page, trainer, monkeypatch, photograph):
     page.wait_for_selector("#train-check .batch canvas")
     said = page.locator("#train-check").inner_text()
     for words in (
+        "The data: shapes",
         "Leakage: pictures of the test part that are also in the training part, pixel for pixel: 4.",
         "Pictures that cannot be read and are left out: 1.",
         "80 + 9 + 5",

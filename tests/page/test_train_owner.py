@@ -5,12 +5,14 @@ import os
 import time
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from explorer.tabs.said import said_in_both
 from explorer.tabs.train_owner import ALLOW, OWNER_COOKIE, Door, owner_of, owner_of_secret
 from explorer.tabs.train_sources import data_source, kept, model_source, upload_name
 from explorer.tabs.train_values import FieldError
+from explorer.tabs.train_watch import build_watch
 from explorer.viewer.train_live import TrainLiveView, shown_source
 from training.metrics import MetricEvent, append_events
 from training.recipes import recipe_named
@@ -146,10 +148,32 @@ def test_tail_tells_the_log_as_it_grows(view, door, run):
     assert (first["log"], then["log"]) == ("one\n", "two é\n")
 
 
+@pytest.mark.parametrize(("loopback", "allowed"), [(False, False), (False, True), (True, False)])
+def test_a_link_lets_nobody_use_a_computer_that_is_not_theirs(tmp_path, monkeypatch, loopback, allowed):
+    """The live view has a ticket only: whoever got the link of a run may watch and stop it."""
+    monkeypatch.delenv(ALLOW, raising=False)
+    door = Door(Runs(tmp_path / "runs"), loopback=loopback)
+    with gr.Blocks():
+        live = build_watch(door, gr.State(None)).view
+    run = door.runs.create(TINY, owner=owner_of(ANNA), queue=False)
+    run.end("stopped")
+    if allowed:
+        monkeypatch.setenv(ALLOW, "1")
+    answer = live.act({"run": run.id, "ticket": door.ticket(run), "action": "resume"})
+    if loopback or allowed:
+        assert answer == {"state": "queued"}
+    else:
+        assert "under History" in answer["error"]["en"]
+        assert "历史" in answer["error"]["zh"]
+        assert run.state == "stopped"
+
+
 def test_tail_shows_no_path_of_the_host(view, door, tmp_path):
     config = TINY.having(data=str(tmp_path / "secret place" / "pets.zip"), model="resnet18:" + str(tmp_path / "r.pth"))
     run = door.runs.create(config, owner=owner_of(ANNA))
+    (run.path / "log.txt").write_text(f"run {run.path}\nfinished {run.path}\n")
     told = ask(view, door, run)
+    assert told["log"] == f"run {run.id}\nfinished {run.id}\n"
     assert (told["facts"]["data"], told["facts"]["model"]) == ("pets.zip", "resnet18:r.pth")
     assert str(tmp_path) not in json.dumps(told)
     assert shown_source("hf:owner/name") == "hf:owner/name"

@@ -121,7 +121,7 @@ def test_another_request_that_was_faster_is_no_error(saved, upload_folder, monke
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({}, "exactly one weights file"),
+        ({}, "There is no file in the box"),
         ({"config.json": b"{}"}, "exactly one weights file (.safetensors or .npz), with at most its config.json"),
         ({"a.safetensors": b"a", "b.safetensors": b"b"}, "got a.safetensors, b.safetensors"),
         ({"a.safetensors": b"a", "b.npz": b"b"}, "got a.safetensors, b.npz"),

@@ -10,6 +10,15 @@ from training.preflight import augmented_batch, preflight
 from vit_model import VisionTransformer
 
 
+def two_pictures(data):
+    """One picture of each class, beside the others."""
+    folder = data.parent / "two"
+    for name in ("red", "green"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "0.png").write_bytes((data / name / "0.png").read_bytes())
+    return folder
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder, random = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
@@ -70,5 +79,7 @@ def test_the_batch_is_shown_as_the_model_sees_it(data):
     assert shown.shape == (4, 16, 16, 3) and shown.dtype == np.uint8 and patch == (4, 4)
     for picture, name in zip(shown, names, strict=True):
         assert ("red", "green")[int(picture[..., 1].mean() > picture[..., 0].mean())] == name
+    few, _, _ = augmented_batch(config(two_pictures(data), batch=64), 8)
+    assert 1 <= len(few) <= 2
     mixed, names, _ = augmented_batch(config(data, mixup=5.0), 8)
     assert mixed.shape[0] == 8 and any("%" in name and " + " in name for name in names)
