@@ -159,7 +159,7 @@ def position_mosaic(
 def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int = 3, side: int = 150) -> Image.Image:
     """Pairs of a picture and the same picture times its map, so that what was not attended to is dark (ViT paper,
     Figure 6). Scale: the map over its largest value, interpolated. `across` pairs to a row, each half at most `side`
-    pixels wide and high."""
+    pixels wide and high; nothing, and so the page, between them."""
     if not seen:
         raise ValueError("expected at least one picture with its map")
     gap, cells = max(side // 20, 2), []
@@ -171,7 +171,7 @@ def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int =
         mask = np.asarray(values.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)[..., None]
         cells.append((small, Image.fromarray((np.asarray(small) * mask).round().astype(np.uint8))))
     pair, down = 2 * side + gap // 2, math.ceil(len(cells) / across)
-    sheet = Image.new("RGB", (min(across, len(cells)) * (pair + gap) - gap, down * (side + gap) - gap), PAPER)
+    sheet = Image.new("RGBA", (min(across, len(cells)) * (pair + gap) - gap, down * (side + gap) - gap))
     for index, both in enumerate(cells):
         row, column = divmod(index, across)
         for half, cell in enumerate(both):

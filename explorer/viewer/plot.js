@@ -95,11 +95,13 @@ const title = () => plain(shown.figure.layout.title) || plain(props.label) || t(
 function draw() {
   const { figure, link } = shown;
   const layout = { height: props.height, uirevision: "kept", ...figure.layout, template: template(), autosize: true };
+  const saving = { name: "save", title: t("save"), icon: window.Plotly.Icons.camera, click: save }; // says what it shows
   config ??= { // made once: plotly.js starts over, and forgets the zoom, where it differs from the last
     displaylogo: false,
     showSendToCloud: false,
-    modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage"], // ours says in the file what it shows
-    modeBarButtonsToAdd: [{ name: "save", title: t("save"), icon: window.Plotly.Icons.camera, click: save }],
+    ...(matchMedia("(hover: none)").matches // where the toolbar never goes, it would lie on the title
+      ? { modeBarButtons: [[saving]] }
+      : { modeBarButtonsToRemove: ["lasso2d", "select2d", "toImage"], modeBarButtonsToAdd: [saving] }),
     locale: "page",
     locales: { page: { dictionary: MODEBAR, format: {} } },
   };

@@ -191,7 +191,9 @@ def test_a_rollout_sheet_darkens_what_was_not_attended_to():
     sheet = figures.rollout_sheet(
         [(white, Explanation("rollout", values)), (wide, Explanation("rollout", values))], across=1, side=60
     )
-    pixels = np.asarray(sheet).mean(-1)
+    assert sheet.mode == "RGBA"
+    assert np.asarray(sheet)[61, :, 3].max() == 0, "between the rows there is only the page"
+    pixels = np.asarray(Image.alpha_composite(Image.new("RGBA", sheet.size, "white"), sheet).convert("RGB")).mean(-1)
     assert pixels.shape == (60 + 3 + 60, 60 + 1 + 60)
     assert pixels[:60, :60].min() == 255  # the picture itself
     beside = pixels[:60, 61:]

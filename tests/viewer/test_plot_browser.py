@@ -65,8 +65,8 @@ def url(serve):
     return serve(demo)
 
 
-def open_plots(watched, url):
-    page = watched(url)
+def open_plots(watched, url, **choices):
+    page = watched(url, **choices)
     page.wait_for_selector("#nothing [data-state=empty]", state="attached")
     assert not any("plotly.min.js" in address for address in page.asked), "plotly.js was loaded before any plot"
     page.get_by_role("tab", name="Plots").click()
@@ -95,6 +95,15 @@ def test_plots_share_one_library_and_offer_no_upload(page):
     buttons = page.eval_on_selector_all(".modebar-btn", "all => all.map((one) => one.dataset.title)")
     assert "Download plot as a PNG" in buttons
     assert not [title for title in buttons if "loud" in title or "Edit" in title]
+
+
+def test_on_a_phone_the_toolbar_leaves_the_title_free(open_page, url):
+    """Where nothing hovers, plotly.js shows it for good."""
+    page = open_plots(open_page, url, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    buttons = page.eval_on_selector_all("#plot .modebar-btn", "all => all.map((one) => one.dataset.title)")
+    assert buttons == ["Download plot as a PNG"]
+    edge = "name => document.querySelector(`#plot ${name}`).getBoundingClientRect()"
+    assert page.evaluate(f"({edge})('.gtitle').right") <= page.evaluate(f"({edge})('.modebar').left")
 
 
 def test_click_on_a_point_selects_and_the_viewers_state_is_ringed_without_a_request(page):
