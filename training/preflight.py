@@ -106,7 +106,7 @@ def augmented_batch(
     config = replace(config, batch=min(config.batch, count), accumulation=1, device="cpu")
     feed = Feed(config, device, None, local_paths, sample=max(count, 16))
     if feed.count < config.batch:
-        config = replace(config, batch=max(feed.count, 1))
+        config = replace(config, batch=feed.count)
         feed = Feed(config, device, None, local_paths, sample=max(count, 16))
     model = build_model(replace(config, precision="fp32"), feed.classes, local_paths=local_paths)
     feed.prepare(model.preprocessing)

@@ -217,6 +217,8 @@ def _explain(error: Exception, repository: str, revision: str, file: str | None 
     """Raises the HubError that says what happened and what to do. `file`: the one being fetched, if it got that far."""
     if isinstance(error, hub_errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # huggingface_hub's "no connection and not in the cache" hides what happened
+    if isinstance(error, HubError):
+        raise error
     raise _explanation(error, repository, revision, file) from error
 
 
@@ -224,8 +226,6 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
     host, cache, by_hand = constants.ENDPOINT, constants.HF_HUB_CACHE, _by_hand(repository, revision)
     page, what, reason = f"{host}/{repository}", file or repository, _reason(error)
     named = _named(repository, revision) | {"host": host, "cache": cache, "page": page, "what": what, "reason": reason}
-    if isinstance(error, HubError):
-        return error
     if isinstance(error, hub_errors.GatedRepoError):  # before its parent, RepositoryNotFoundError
         message = (
             f"{repository} is gated: accept its licence on {page}, make an access token in the settings there, and set "

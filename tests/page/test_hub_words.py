@@ -66,7 +66,9 @@ def refused(name, request, local_paths):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_visitors_read_nothing_of_the_hosts_folders_and_settings(fails, fault, language, tmp_path):
     error = refused(fails(fault), asking(language), local_paths=False)
-    assert isinstance(error.__cause__.__cause__, HubError)
+    found = error.__cause__.__cause__
+    assert isinstance(found, HubError)
+    assert found.__cause__ is not found
     said = error.message
     assert str(tmp_path) not in said
     for word in ("HF_", "FOLDER", "cache", "缓存", "{"):
