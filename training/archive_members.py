@@ -219,14 +219,17 @@ def _check_count(count: int, limits: Limits) -> None:
 
 
 def _fewer(limits: Limits) -> str:
-    return f"at most {limits.members:,} files are taken from an archive: unpack it yourself and open the folder"
+    return (
+        f"at most {limits.members:,} files are taken from an archive: pack fewer, or on your own computer open the "
+        "unpacked folder"
+    )
 
 
 def too_large(limits: Limits, allowed: int) -> str:
     return (
         f"the archive unpacks to more than {allowed / 1e6:,.0f} MB, which is {limits.ratio:g} times its own size or "
-        "the most that is taken; pictures do not shrink like that. If it is meant so, unpack it yourself and open the "
-        "folder"
+        "the most that is taken; pictures do not shrink like that. If it is meant so, pack fewer pictures, or on your "
+        "own computer open the unpacked folder"
     )
 
 

@@ -131,8 +131,8 @@ class Record:
         ended = self.read("ended.json")
         if ended.get("state") in ENDED:
             return Status(ended["state"], str(ended.get("reason") or "")[:2000])
+        where = "its last checkpoint" if self.checkpoints() else "its beginning"
         if stop.get("terminated"):
-            where = "its last checkpoint" if self.checkpoints() else "its beginning"
             return Status("stopped", f"it did not end by itself and was made to; a resume goes on from {where}")
         if process is not None and not process.here:
             return Status("failed", f"nothing was heard from it for {SILENCE} s; it ran on {process.host}")
@@ -140,8 +140,15 @@ class Record:
             return Status("failed", "it was never started; resume it to start it")
         last = self._last_words()
         if last:
-            return Status("failed", f"the training process died; the last lines of its log:\n{last}")
-        return Status("failed", "the training process died without a word: killed, out of memory, or by a power cut")
+            return Status(
+                "failed",
+                f"the training process died; a resume goes on from {where}; the last lines of its log:\n{last}",
+            )
+        return Status(
+            "failed",
+            "the training process died without a word: killed, out of memory, or by a power cut; a resume goes on from "
+            f"{where}",
+        )
 
     @property
     def fault(self) -> str:
@@ -246,7 +253,7 @@ class Record:
         except ValueError:
             return {}
 
-    def _last_words(self, lines: int = 6) -> str:
+    def _last_words(self, lines: int = 3) -> str:
         """The end of the last attempt's log."""
         text = self.log(limit=8192)[0]
         text = text[text.rfind(HEADER) :] if HEADER in text else text

@@ -125,7 +125,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             "show_progress": "minimal",
             "show_progress_on": bar,
             "trigger_mode": "always_last",
-            "js": "(...given) => { delete document.body.dataset.vitFill; return given; }",  # see empty.css
+            "js": "(...given) => { delete document.body.dataset.vitFill; return given; }",  # see base.css
         }
         opening = demo.load(fill, **event)
         in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}

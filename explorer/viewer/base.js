@@ -214,7 +214,7 @@ const vit = (() => {
     part.notice.hidden = covered || !message;
   }
 
-  /** What a viewer without a value says, of which empty.css shows the sentence that is true of the page's picture. */
+  /** What a viewer without a value says, of which base.css shows the sentence that is true of the page's picture. */
   function sayEmpty(message, t) {
     const said = { "on-its-way": "loading", "none-chosen": "empty", "not-made": "not_made" };
     message.replaceChildren(...Object.entries(said).map(([name, key]) => element("span", { class: name }, t(key))));
@@ -265,6 +265,16 @@ const vit = (() => {
     return row * gw + column;
   }
 
+  /** Has base.css fade the right edge of a frame that scrolls sideways for as long as there is more behind it. What it
+   *  returns is to be called where the frame gets other children. */
+  function fadeEnd(frame) {
+    const mark = () => frame.classList.toggle("more", frame.scrollLeft + frame.clientWidth < frame.scrollWidth - 1);
+    const sizes = new ResizeObserver(mark);
+    for (const node of [frame, ...frame.children]) sizes.observe(node);
+    frame.addEventListener("scroll", mark, { passive: true });
+    return mark;
+  }
+
   /** Calls `draw` once before the next paint, however often it is asked. */
   function painter(draw) {
     let waiting = false;
@@ -313,5 +323,5 @@ const vit = (() => {
   }
 
   return { colours, faded, apart, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,
-    fillText, number, ends, setText, element, parts, showState, sayEmpty, loadPicture, placePicture, placeCell, cellAt, arrowStep, painter, listen, savePng, offerPng };
+    fillText, number, ends, setText, element, parts, showState, sayEmpty, loadPicture, placePicture, placeCell, cellAt, arrowStep, fadeEnd, painter, listen, savePng, offerPng };
 })();

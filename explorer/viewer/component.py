@@ -16,7 +16,7 @@ Caption = str | Mapping[str, str]
 class Component(gr.HTML):
     """A `gr.HTML` of this folder's files, which a subclass names; its value goes to the script as it is, and back.
 
-    - `html`, `css`, `scripts`, `words`: HTML, style sheets after empty.css, scripts after base.js, and visible strings
+    - `html`, `css`, `scripts`, `words`: HTML, style sheets after base.css, scripts after base.js, and visible strings
     - `lang`: "en" or "zh" in place of the browser's own
 
     A subclass with parameters of its own keeps them under private names: Gradio sends the browser every attribute that
@@ -32,7 +32,7 @@ class Component(gr.HTML):
         super().__init__(
             value,
             html_template=read(self.html),
-            css_template="".join(map(read, ("empty.css", *self.css))),
+            css_template="".join(map(read, ("base.css", *self.css))),
             js_on_load=self.script(),
             apply_default_css=False,
             lang=lang,

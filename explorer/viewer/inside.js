@@ -14,6 +14,7 @@ const heat = new vit.HeatMap(part.heat);
 const schedule = vit.painter(draw);
 
 vit.fillText(root, t);
+vit.fadeEnd(part.frame);
 connect();
 watch("value", load);
 load();

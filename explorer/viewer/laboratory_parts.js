@@ -7,6 +7,7 @@ const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 let view = null, off = { heads: [], mlps: [], layers: [], edits: null }, cells = [], running = false, stopped = false;
 
 vit.fillText(root, t);
+vit.fadeEnd(part.frame);
 part.run.addEventListener("click", () => {
   running = true;
   stopped = false;

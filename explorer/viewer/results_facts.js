@@ -3,6 +3,7 @@ const root = element.querySelector(".facts");
 const lang = vit.language(props.lang);
 const t = vit.translator(TEXT, lang);
 const say = (caption) => vit.localise(caption, lang);
+const mark = vit.fadeEnd(root);
 
 function show() {
   const value = props.value;
@@ -24,6 +25,7 @@ function show() {
   if (value.note) parts.unshift(vit.element("p", {}, say(value.note)));
   if (value.title) parts.unshift(vit.element("h4", {}, say(value.title)));
   root.replaceChildren(...parts);
+  mark();
   root.dataset.seq = Number(root.dataset.seq) + 1;
 }
 watch("value", show);

@@ -7,6 +7,7 @@ const say = (caption) => vit.localise(caption, lang);
 const DEEPEST = 60; // per cent of the shade, so that the ink stays readable on it
 
 vit.fillText(root, t);
+vit.fadeEnd(find(".frame"));
 
 function filled({ text, strength, mark, title }) {
   const node = vit.element("td", {}, say(text));

@@ -132,7 +132,9 @@ def test_a_killed_worker_is_a_failed_run_with_the_end_of_its_log(going, kill):
         log.write(b"one\r50 %\rhalf \xff\xe4 done\nloss \x1b[31mnan\x1b[0m\n\n")
     kill(run.process.pid)
     status = Run(run.path).status()
-    assert status.state == "failed" and status.reason.startswith("the training process died; the last lines")
+    assert status.state == "failed" and status.reason.startswith(
+        "the training process died; a resume goes on from its beginning; the last lines of its log:\n"
+    )
     assert status.reason.endswith("half �� done\nloss nan")
 
 

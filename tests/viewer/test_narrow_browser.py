@@ -47,6 +47,25 @@ def opened(open_page, app, **choices):
     return page
 
 
+def test_a_table_wider_than_its_place_fades_where_there_is_more(open_page, app):
+    page = opened(open_page, app, **PHONE)
+    frame = page.locator("#inside .inside-frame")
+
+    def fading():
+        page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return frame.evaluate("node => getComputedStyle(node).maskImage") != "none"
+
+    assert fading()
+    frame.evaluate("node => node.scrollLeft = 100")
+    assert fading()
+    frame.evaluate("node => node.scrollLeft = 10000")
+    assert not fading()
+    frame.evaluate("node => node.scrollLeft = 0")
+    assert fading()
+    frame.evaluate("node => node.querySelector('table').style.minWidth = '0'")
+    assert not fading()
+
+
 def cut_off(page, selector):
     return [name for name, across, down in page.locator(selector).evaluate_all(FITS) if across > 1 or down > 1]
 
