@@ -35,6 +35,7 @@ def report(
     - `unreadable`: `count`, and the first ones' `names` and `reasons`
     - `imbalance` of the training part: `ratio`, `largest` and `smallest` class with their counts, `text`
     - `single`: classes with one training picture, which are not held out
+    - `unchecked`: whether `parts` was given and has no pictures in "val"
     - `sizes`: `height` and `width`, each [least, median, greatest], of all pictures; `smaller`: how many have a side
       below `resolution`
     - `duplicates`, of pictures with equal pixels: `within` part -> `extra` (how many could go), `contradicting` (groups
@@ -44,6 +45,7 @@ def report(
 
     Decodes nothing for sets made from files: that was done when they were opened.
     """
+    unchecked = parts is not None and not len(parts.get("val", ("", ()))[1])
     parts = parts or {kind: (kind, np.arange(len(split))) for kind, split in pictures.splits.items()}
     parts = {name: (kind, np.asarray(indices, np.int64)) for name, (kind, indices) in parts.items() if len(indices)}
     seen = {kind: _surveyed(split, kind, progress) for kind, split in pictures.splits.items()}
@@ -70,6 +72,7 @@ def report(
         },
         "imbalance": _imbalance(pictures.classes, counts["train"]),
         "single": [name for name, count in zip(pictures.classes, counts["train"], strict=True) if count == 1],
+        "unchecked": unchecked,
         "sizes": _sizes([seen[kind].sizes[indices] for kind, indices in parts.values()], resolution),
         "duplicates": _duplicates(pictures.splits, parts, seen),
     }
@@ -171,6 +174,10 @@ def _warnings(made: Mapping[str, Any]) -> list[str]:
         warnings.append(f"uneven classes: {made['imbalance']['text']}; accuracy favours the large ones")
     if made["single"]:
         warnings.append(f"{len(made['single']):,} classes have one training picture, e.g. {made['single'][0]!r}")
+    if made["unchecked"]:
+        warnings.append(
+            "no picture is held out: no accuracy is measured while it trains, and no checkpoint is the best"
+        )
     if smaller := made["sizes"]["smaller"]:
         warnings.append(f"{smaller:,} pictures are smaller than {made['sizes']['resolution']} pixels and are enlarged")
     return warnings

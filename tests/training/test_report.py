@@ -52,6 +52,13 @@ def test_many_classes_have_samples(made):
     assert told["warnings"] == ["60 classes have one training picture, e.g. '000'"]
 
 
+@pytest.mark.parametrize("held", [{"val": ("train", [])}, {}])
+def test_a_run_that_holds_nothing_out_is_told(made, held):
+    told = made({"a/1.png": picture(1), "b/1.png": picture(2)}, {"train": ("train", [0, 1])} | held)
+    assert told["unchecked"]
+    assert told["warnings"][-1].startswith("no picture is held out: no accuracy is measured")
+
+
 def test_parts_of_a_run(made):
     told = made(split_animals(4), {"train": ("train", [0, 1, 4, 5, 6]), "val": ("train", [2, 3, 7])})
     assert {name: part["per_class"] for name, part in told["parts"].items()} == {"train": [2, 3], "val": [2, 1]}
