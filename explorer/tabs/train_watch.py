@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 
 from explorer.device import ZERO_GPU
+from explorer.tabs import train_slices
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.said import said_in_both
 from explorer.tabs.text import say, words
 from explorer.tabs.train_owner import Door
-from explorer.tabs.train_slices import resume
 from explorer.viewer.train_live import TrainLiveView
 from training.runs import Run
 
@@ -33,7 +33,10 @@ class Watch:
 
     def show(self, run: Run, request: gr.Request | None) -> list:
         """Values for `choice`, `view` and `selected` that open this run."""
-        return [gr.Dropdown(self.choices(request), value=run.id), opened(self.door, run, request), run.id]
+        choice = gr.Dropdown(
+            self.choices(request), value=run.id, allow_custom_value=True
+        )  # a run seen by its link is none
+        return [choice, opened(self.door, run, request), run.id]
 
     def choices(self, request: gr.Request | None) -> list[tuple[str, str]]:
         return [(described(run, request), run.id) for run in self.door.list(request)[:MOST_CHOICES]]
@@ -44,6 +47,14 @@ class Watch:
             return self.door.get(run_id, request, ticket=ticket if isinstance(ticket, str) else "")
         except LookupError as error:
             raise ValueError(say(request, "train_gone")) from error
+
+    def resume(self, value: dict | None, request: gr.Request | None) -> list:
+        """The live view's run goes on, for who may see it, if by its link, and use this computer; then `show`."""
+        value = value or {}
+        run = self.find(value.get("run"), request, value.get("ticket"))
+        self.door.check_start(request)
+        train_slices.resume(run)
+        return self.show(run, request)
 
 
 def build_watch(door: Door, selected: gr.State) -> Watch:
@@ -62,13 +73,9 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
             )
             refresh = gr.Button(words("train_refresh"), size="sm", scale=0, min_width=150, elem_id="watch-refresh")
 
-        def go_on_by_link(run: Run) -> None:
-            door.check_resume()
-            resume(run)
-
         go_on = gr.Button(words("slices_go_on"), visible=ZERO_GPU, size="sm", elem_id="slices-go-on")
         told = gr.Markdown(elem_id="slices-status")
-        view = TrainLiveView(find=door.find, go_on=go_on_by_link, told=said_in_both, elem_id="live")
+        view = TrainLiveView(find=door.find, told=said_in_both, elem_id="live")
     return Watch(door, item, selected, choice, refresh, view, go_on, told)
 
 
@@ -99,10 +106,15 @@ def wire_watch(watch: Watch) -> None:
         """The choices name the state of each run."""
         return gr.Dropdown(watch.choices(request))
 
+    @said_plainly
+    def resume(request: gr.Request, value: dict | None):
+        return watch.resume(value, request)
+
     watch.choice.input(choose, watch.choice, shown, **quiet)
     watch.selected.change(follow, [watch.selected, watch.view], shown, **quiet)
     for event in (watch.refresh.click, watch.item.select):
         event(look, [watch.selected, watch.view], shown, queue=False, **quiet)
+    watch.view.resume(resume, watch.view, shown, **quiet)
     watch.view.moved(renamed, None, watch.choice, queue=False, **quiet)
 
 

@@ -111,11 +111,11 @@ function receive(answer) {
   trigger("moved", { run: run.run }); // what else names its state is told
 }
 
-async function act(action) {
+async function stop() {
   const asked = mine;
-  for (const button of root.querySelectorAll(".acts button")) button.disabled = true;
+  $(".stop").disabled = true;
   try {
-    const answer = await server.act({ run: run.run, ticket: run.ticket, action });
+    const answer = await server.stop({ run: run.run, ticket: run.ticket });
     if (asked !== mine) return;
     if (answer.error) reason(vit.localise(answer.error, lang));
     else {
@@ -126,7 +126,7 @@ async function act(action) {
   } catch {
     if (asked === mine) missed();
   } finally {
-    for (const button of root.querySelectorAll(".acts button")) button.disabled = false;
+    $(".stop").disabled = false;
   }
 }
 
@@ -273,8 +273,8 @@ const smoothing = () => { $("output.number").textContent = Number($(".smoothing"
 $(".smoothing").addEventListener("input", smoothing);
 smoothing();
 $(".log-scale").addEventListener("change", paint);
-$(".stop").addEventListener("click", () => act("stop"));
-$(".resume").addEventListener("click", () => act("resume"));
+$(".stop").addEventListener("click", stop);
+$(".resume").addEventListener("click", () => trigger("resume")); // Python knows who asks
 $(".copy").addEventListener("click", copyLink);
 $(".charts").addEventListener("pointermove", hover);
 $(".charts").addEventListener("pointerdown", hover);

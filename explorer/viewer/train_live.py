@@ -25,7 +25,7 @@ FindRun = Callable[[str, str], Run | None]
 
 class TrainLiveView(Component):
     """One run, live. Value: {"run": id, "ticket": str, "secret": bool, "state": its state, "seq": any} or None. Its
-    event `moved` {"run"}: the run is in another state than the value said, or than it was.
+    events: `moved`, the run is in another state than the value said, or than it was; `resume`, it is to go on.
 
     `find` decides at every call what a ticket opens; `told` translates what the trainer says of itself. `secret`:
     whether a link to the run has to carry its ticket. The page asks for rows from the byte that it has reached, so it
@@ -41,10 +41,9 @@ class TrainLiveView(Component):
         *,
         find: FindRun,
         told: Told,
-        go_on: Callable[[Run], None] = Run.resume,
         **kwargs: Any,
     ):
-        self._find, self._told, self._go_on = find, told, go_on
+        self._find, self._told = find, told
         super().__init__(value, **kwargs)
 
     @server
@@ -80,16 +79,11 @@ class TrainLiveView(Component):
         }
 
     @server
-    def act(self, request: Any) -> dict[str, Any]:
-        """{"run", "ticket", "action": "stop" or "resume"} -> {"state"} or {"error": text}."""
+    def stop(self, request: Any) -> dict[str, Any]:
+        """{"run", "ticket"} -> {"state"} or {"error": text}."""
         try:
-            run = self._run(request, {"run", "ticket", "action"})
-            if request["action"] == "stop":
-                run.ask_stop()  # the server's Dispatcher sees it through
-            elif request["action"] == "resume":
-                self._go_on(run)
-            else:
-                raise ValueError("action must be 'stop' or 'resume'")
+            run = self._run(request, {"run", "ticket"})
+            run.ask_stop()  # the server's Dispatcher sees it through
         except LookupError:
             return {"error": "no such run, or not yours", "gone": True}
         except (ValueError, OSError) as error:

@@ -148,24 +148,45 @@ def test_tail_tells_the_log_as_it_grows(view, door, run):
     assert (first["log"], then["log"]) == ("one\n", "two é\n")
 
 
-@pytest.mark.parametrize(("loopback", "allowed"), [(False, False), (False, True), (True, False)])
-def test_a_link_lets_nobody_use_a_computer_that_is_not_theirs(tmp_path, monkeypatch, loopback, allowed):
-    """The live view has a ticket only: whoever got the link of a run may watch and stop it."""
-    monkeypatch.delenv(ALLOW, raising=False)
-    door = Door(Runs(tmp_path / "runs"), loopback=loopback)
-    with gr.Blocks():
-        live = build_watch(door, gr.State(None)).view
-    run = door.runs.create(TINY, owner=owner_of(ANNA), queue=False)
+@pytest.fixture
+def ended(run):
     run.end("stopped")
-    if allowed:
-        monkeypatch.setenv(ALLOW, "1")
-    answer = live.act({"run": run.id, "ticket": door.ticket(run), "action": "resume"})
-    if loopback or allowed:
-        assert answer == {"state": "queued"}
-    else:
-        assert "under History" in answer["error"]["en"]
-        assert "历史" in answer["error"]["zh"]
-        assert run.state == "stopped"
+    (run.path / "queued.json").unlink()
+    return run
+
+
+@pytest.fixture
+def resumed(door):
+    """Who presses Resume in the live view, with what it was given -> what the page shows then."""
+    with gr.Blocks():
+        watch = build_watch(door, gr.State(None))
+    return lambda run, who: watch.resume({"run": run.id, "ticket": door.ticket(run)}, who)
+
+
+def test_a_link_lets_nobody_use_a_computer_that_is_not_theirs(door, ended, resumed, monkeypatch):
+    """Whoever got the link of a run may watch and stop it."""
+    with pytest.raises(ValueError, match="does not let visitors train"):
+        resumed(ended, BEN)
+    assert ended.state == "stopped"
+    monkeypatch.setenv(ALLOW, "1")
+    assert resumed(ended, BEN)[1]["run"] == ended.id
+    assert ended.state == "queued" and ended.owner == owner_of(ANNA)
+
+
+def test_who_logged_in_resumes_where_the_run_is_watched(door, ended, resumed, monkeypatch):
+    monkeypatch.setattr(Door, "may_start", lambda self, request: request is ANNA)
+    with pytest.raises(ValueError):
+        resumed(ended, BEN)
+    assert resumed(ended, ANNA)[-1] == ended.id
+    assert ended.state == "queued"
+
+
+@pytest.mark.parametrize("value", [None, {}, {"run": 1, "ticket": 2}, {"run": "../x", "ticket": "y" * 64}])
+def test_a_resume_of_nonsense_is_refused_in_words(door, ended, value):
+    with gr.Blocks():
+        watch = build_watch(door, gr.State(None))
+    with pytest.raises(ValueError, match="not there any more"):
+        watch.resume(value, BEN)
 
 
 def test_tail_shows_no_path_of_the_host(view, door, tmp_path):
@@ -214,7 +235,7 @@ def test_nonsense_is_answered_in_words(view, door, run, request_):
             name: real.get(value, value) if isinstance(value, str) else value for name, value in request_.items()
         }
     assert set(view.tail(request_)) <= {"error", "gone"}
-    assert set(view.act(request_)) <= {"error", "gone"}
+    assert set(view.stop(request_)) <= {"error", "gone"}
     assert run.state == "queued"
 
 
@@ -223,16 +244,14 @@ def test_an_offset_beyond_the_end_begins_again(view, door, run):
     assert [row[1] for row in ask(view, door, run, offset=10**6)["rows"]] == [1]
 
 
-def test_act_stops_and_resumes_with_a_ticket_only(view, door, run):
-    def act(action, ticket):
-        return view.act({"run": run.id, "ticket": ticket, "action": action})
+def test_a_ticket_alone_stops(view, door, run):
+    def stop(ticket):
+        return view.stop({"run": run.id, "ticket": ticket})
 
-    assert act("stop", door.ticket(run)[::-1])["gone"]
+    assert stop(door.ticket(run)[::-1])["gone"]
     assert run.state == "queued"
-    assert act("stop", door.ticket(run)) == {"state": "stopped"}
-    assert "not running" in act("stop", door.ticket(run))["error"]["en"]
-    assert "action" in act("delete", door.ticket(run))["error"]["en"]
-    assert act("resume", door.ticket(run)) == {"state": "queued"}
+    assert stop(door.ticket(run)) == {"state": "stopped"}
+    assert "not running" in stop(door.ticket(run))["error"]["en"]
 
 
 @pytest.mark.parametrize("text", ["/etc", "../..", "~", "C:\\", "", None, "hf:", "hf:../x", "upload:x.zip", "shapes2"])
