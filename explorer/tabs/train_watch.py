@@ -32,10 +32,8 @@ class Watch:
     told: gr.Markdown  # how that goes
 
     def show(self, run: Run, request: gr.Request | None) -> list:
-        """Values for `choice`, `view` and `selected` that open this run."""
-        choice = gr.Dropdown(
-            self.choices(request), value=run.id, allow_custom_value=True
-        )  # a run seen by its link is none
+        """Values for `choice`, `view` and `selected` that open this run, which is no choice where a link opened it."""
+        choice = gr.Dropdown(self.choices(request), value=run.id, allow_custom_value=True)
         return [choice, opened(self.door, run, request), run.id]
 
     def choices(self, request: gr.Request | None) -> list[tuple[str, str]]:
