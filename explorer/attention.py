@@ -18,6 +18,8 @@ from vit_model.trace import Trace
 BLOCK_VALUES = 2**22
 """Attention weights made at a time: 16 MiB in float32. Smaller blocks need less memory and more time, since after each
 the threads of a CPU wait for one another."""
+BLOCK_ROWS = 128
+"""Queries at a time at least, however many tokens they attend to: fewer make poor use of the keys that were fetched."""
 
 
 @torch.no_grad()
@@ -49,7 +51,7 @@ def layer_attention(trace: Trace, layer: int) -> Tensor:
 
 
 def attention_blocks(trace: Trace, layer: int) -> Iterator[tuple[slice, Tensor]]:
-    """One layer as blocks (tokens, their rows [H, n, N]) of at most BLOCK_VALUES weights."""
+    """One layer as blocks (tokens, their rows [H, n, N]); see `token_blocks`."""
     rows = rows_of_layer(trace, layer)
     for queries in token_blocks(trace):
         yield queries, rows(queries)
@@ -67,8 +69,8 @@ def rows_of_layer(trace: Trace, layer: int) -> Callable[[slice], Tensor]:
 
 
 def token_blocks(trace: Trace) -> Iterator[slice]:
-    """All tokens in runs of n whose attention [H, n, N] has at most BLOCK_VALUES weights."""
-    length = max(BLOCK_VALUES // (trace.heads * trace.tokens), 1)
+    """All tokens in runs of n whose attention [H, n, N] has at most BLOCK_VALUES weights, or of BLOCK_ROWS."""
+    length = max(BLOCK_VALUES // (trace.heads * trace.tokens), BLOCK_ROWS)
     for start in range(0, trace.tokens, length):
         yield slice(start, min(start + length, trace.tokens))
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from explorer import attention
 from vit_model.config import ViTConfig
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
@@ -35,6 +36,17 @@ def _given(attention, grid, prefix=1) -> Trace:
         grid=grid,
         prefix=prefix,
     )
+
+
+@pytest.fixture
+def blocks_of(monkeypatch):
+    """Has attention made in blocks of at most so many weights."""
+
+    def blocks_of(values: int) -> None:
+        monkeypatch.setattr(attention, "BLOCK_VALUES", values)
+        monkeypatch.setattr(attention, "BLOCK_ROWS", 1)
+
+    return blocks_of
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ def test_golden_row_and_column(given_trace):
 
 
 @pytest.mark.parametrize("block_values", [1, 200, 2**21])
-def test_rows_and_columns_are_those_of_the_whole_layer(tiny_model, monkeypatch, block_values):
-    monkeypatch.setattr(attention, "BLOCK_VALUES", block_values)
+def test_rows_and_columns_are_those_of_the_whole_layer(tiny_model, blocks_of, block_values):
+    blocks_of(block_values)
     trace = tiny_model().trace(torch.randn(1, 3, 32, 32))
     for layer in (0, -1):
         whole = layer_attention(trace, layer)
@@ -28,8 +28,8 @@ def test_rows_and_columns_are_those_of_the_whole_layer(tiny_model, monkeypatch, 
         torch.testing.assert_close(attention_columns(trace, layer, 3), whole[:, :, 3])
 
 
-def test_columns_of_a_long_sequence_are_made_in_blocks(given_trace, monkeypatch):
-    monkeypatch.setattr(attention, "BLOCK_VALUES", 64)
+def test_columns_of_a_long_sequence_are_made_in_blocks(given_trace, blocks_of):
+    blocks_of(64)
     trace = given_trace(torch.full((1, 2, 16, 16), 1 / 16), grid=(3, 5))
     sizes = [rows.numel() for _, rows in attention.attention_blocks(trace, 0)]
     assert max(sizes) == 64

@@ -55,10 +55,10 @@ def test_parity_with_autograd_through_an_explicit_softmax(tiny_model, fields, ch
     assert found.values.std() > 0
 
 
-def test_blocks_of_rows_change_nothing(tiny_model, monkeypatch):
+def test_blocks_of_rows_change_nothing(tiny_model, blocks_of):
     model = tiny_model(pool="mean-all")
     expected = explain(model, PIXELS, "legrad", 1).values
-    monkeypatch.setattr("explorer.attention.BLOCK_VALUES", 4 * 17 * 3)
+    blocks_of(4 * 17 * 3)
     torch.testing.assert_close(explain(model, PIXELS, "legrad", 1).values, expected)
 
 

@@ -21,7 +21,7 @@ from explorer.statistics import attention_distance, attention_entropy
 from explorer import explain
 from vit_model import ViTConfig, VisionTransformer
 
-attention.BLOCK_VALUES = 2**18  # 1 MiB
+attention.BLOCK_VALUES, attention.BLOCK_ROWS = 2**18, 1  # 1 MiB
 torch.set_num_threads(1)
 shape = dict(image_size=40, patch_size=1, width=32, depth=2, heads=8, mlp_width=32, classes=3)
 model, pixels = VisionTransformer(ViTConfig(**shape)).eval().requires_grad_(False), torch.randn(1, 3, 40, 40)

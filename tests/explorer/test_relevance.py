@@ -61,8 +61,8 @@ def test_the_default_row_is_that_of_what_the_head_reads(tiny_model, fields, shar
     torch.testing.assert_close(explain(model, PIXELS, "relevance", 1).values, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_blocks_of_rows_change_nothing(tiny_model, monkeypatch):
+def test_blocks_of_rows_change_nothing(tiny_model, blocks_of):
     model = tiny_model(pool="mean-all")
     expected = explain(model, PIXELS, "relevance", 1).values
-    monkeypatch.setattr("explorer.attention.BLOCK_VALUES", 4 * 17 * 3)
+    blocks_of(4 * 17 * 3)
     torch.testing.assert_close(explain(model, PIXELS, "relevance", 1).values, expected)

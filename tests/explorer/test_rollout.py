@@ -58,9 +58,9 @@ def test_uniform_attention_stays_uniform_whatever_is_discarded(given_trace):
 @pytest.mark.parametrize("head_fusion", ["mean", "max", "min"])
 @pytest.mark.parametrize(("ratio", "discard"), [(0.0, "row"), (0.6, "row"), (0.6, "matrix")])
 def test_rows_are_those_of_the_matrices_and_sum_to_1(
-    given_trace, random_attention, monkeypatch, head_fusion, ratio, discard, block_values
+    given_trace, random_attention, blocks_of, head_fusion, ratio, discard, block_values
 ):
-    monkeypatch.setattr(attention, "BLOCK_VALUES", block_values)
+    blocks_of(block_values)
     trace = given_trace(random_attention(4, 3, 7), grid=(2, 3))
     choices = {"head_fusion": head_fusion, "discard_ratio": ratio, "discard": discard, "start_layer": 1}
     matrices = rollout_matrices(trace, **choices)
@@ -125,8 +125,8 @@ def test_vit_explain_prunes_only_the_first_of_a_batch_so_batches_are_refused(tin
             function(trace, discard_ratio=0.5)
 
 
-def test_one_row_makes_no_matrix_and_one_row_of_the_last_layer(given_trace, random_attention, monkeypatch):
-    monkeypatch.setattr(attention, "BLOCK_VALUES", 60)
+def test_one_row_makes_no_matrix_and_one_row_of_the_last_layer(given_trace, random_attention, blocks_of, monkeypatch):
+    blocks_of(60)
     trace = given_trace(random_attention(3, 2, 10), grid=(3, 3))
     asked: dict[int, list[int]] = {}
 

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from explorer import attention
 from explorer.statistics import attention_distance, attention_entropy
 
 
@@ -56,14 +55,14 @@ def test_a_token_that_is_certain_has_no_entropy(given_trace):
 
 
 @pytest.mark.parametrize("block_values", [1, 300, 2**21])
-def test_blocks_do_not_change_the_numbers(tiny_model, monkeypatch, block_values):
+def test_blocks_do_not_change_the_numbers(tiny_model, blocks_of, block_values):
     model = tiny_model(image_size=(24, 64), patch_size=(8, 16), registers=2)
     trace = model.trace(torch.randn(1, 3, 24, 64))
     places = [(row * 8, column * 16) for row in range(3) for column in range(4)]
     distances = torch.tensor([[math.dist(a, b) for b in places] for a in places])
     whole = torch.stack([trace.attention(layer)[0] for layer in range(3)])  # [L, H, N, N]
     among = whole[:, :, 3:, 3:] / whole[:, :, 3:, 3:].sum(-1, keepdim=True)
-    monkeypatch.setattr(attention, "BLOCK_VALUES", block_values)
+    blocks_of(block_values)
     torch.testing.assert_close(attention_distance(trace, (8, 16)), (among * distances).sum(-1).mean(-1))
     torch.testing.assert_close(attention_entropy(trace), -(whole * whole.log()).sum(-1).mean(-1))
 
