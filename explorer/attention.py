@@ -57,15 +57,21 @@ def attention_blocks(trace: Trace, layer: int) -> Iterator[tuple[slice, Tensor]]
         yield queries, rows(queries)
 
 
-def rows_of_layer(trace: Trace, layer: int) -> Callable[[slice], Tensor]:
-    """n tokens -> their attention [H, n, N] in one layer, for callers that ask for block after block.
+def rows_of_layer(trace: Trace, layer: int) -> Callable[..., Tensor]:
+    """(n tokens, heads) -> their attention [h, n, N] in one layer, by default in all heads, for callers that ask for
+    block after block.
 
     In a trace a head's keys lie 3 * D numbers apart, being parts of one product. Put side by side once, they are read
     faster by every block, which at 4,097 tokens saves a quarter of the time, and at 577 nothing.
     """
     queries, keys = trace.queries[layer][0], trace.keys[layer][0].transpose(-2, -1).contiguous()
     scale = queries.shape[-1] ** -0.5
-    return lambda tokens: torch.softmax((queries[:, tokens] * scale) @ keys, dim=-1)
+
+    def rows(tokens: slice, heads: slice = slice(None)) -> Tensor:
+        scores = (queries[heads, tokens] * scale) @ keys[heads]
+        return torch.softmax(scores, dim=-1, out=scores)
+
+    return rows
 
 
 def token_blocks(trace: Trace) -> Iterator[slice]:

@@ -24,12 +24,15 @@ from torch import Tensor
 from explorer.attention import check_one_picture, check_token, rows_of_layer, token_blocks
 from vit_model.trace import Trace
 
-HEAD_FUSIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean": lambda heads: heads.mean(0),
-    "max": lambda heads: heads.amax(0),
-    "min": lambda heads: heads.amin(0),
+HEAD_FUSIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., Tensor]]] = {
+    "mean": (lambda heads: heads.sum(0), torch.add),  # divided by the heads in the end
+    "max": (lambda heads: heads.amax(0), torch.maximum),
+    "min": (lambda heads: heads.amin(0), torch.minimum),
 }
+"""How several heads [h, n, N] become one, and two such results."""
 DISCARDS = ("matrix", "row")
+HEAD_VALUES = 2**19
+"""Attention weights made at a time where heads become one: 2 MiB in float32, which a CPU's caches hold."""
 
 Fuse = Callable[[int], Callable[[slice], Tensor]]
 """layer -> n tokens -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
@@ -107,13 +110,29 @@ def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     """F = mean, max or min over the heads of the attention."""
     if head_fusion not in tuple(HEAD_FUSIONS):
         raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {head_fusion!r}")
-    fused = HEAD_FUSIONS[head_fusion]
+    over_heads, both = HEAD_FUSIONS[head_fusion]
 
     def fuse(layer: int) -> Callable[[slice], Tensor]:
         rows = rows_of_layer(trace, layer)
-        return lambda tokens: fused(rows(tokens).float())
+
+        def fused(tokens: slice) -> Tensor:
+            whole = None
+            for heads in head_runs(trace, tokens):
+                part = rows(tokens, heads).float()
+                part = part[0] if len(part) == 1 else over_heads(part)
+                whole = part if whole is None else both(whole, part, out=whole)
+            return whole.div_(trace.heads) if head_fusion == "mean" else whole
+
+        return fused
 
     return fuse
+
+
+def head_runs(trace: Trace, tokens: slice) -> Iterator[slice]:
+    """The heads in runs whose rows for these tokens stay in a CPU's caches: HEAD_VALUES weights, or a single head."""
+    run = max(HEAD_VALUES // ((tokens.stop - tokens.start) * trace.tokens), 1)
+    for start in range(0, trace.heads, run):
+        yield slice(start, start + run)
 
 
 def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_layer: bool = False) -> Tensor:

@@ -131,9 +131,9 @@ def test_one_row_makes_no_matrix_and_one_row_of_the_last_layer(given_trace, rand
     asked: dict[int, list[int]] = {}
 
     def counted(trace, layer):
-        def rows(tokens):
+        def rows(tokens, heads):
             asked.setdefault(layer, []).append(tokens.stop - tokens.start)
-            return attention.rows_of_layer(trace, layer)(tokens)
+            return attention.rows_of_layer(trace, layer)(tokens, heads)
 
         return rows
 
