@@ -13,7 +13,7 @@ One row is a vector times one A_hat after the other, from the last layer down, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -119,7 +119,7 @@ def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
             whole = None
             for heads in head_runs(trace, tokens):
                 part = rows(tokens, heads).float()
-                part = part[0] if len(part) == 1 else over_heads(part)
+                part = over_heads(part) if part.dim() == 3 else part
                 whole = part if whole is None else both(whole, part, out=whole)
             return whole.div_(trace.heads) if head_fusion == "mean" else whole
 
@@ -128,11 +128,10 @@ def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     return fuse
 
 
-def head_runs(trace: Trace, tokens: slice) -> Iterator[slice]:
-    """The heads in runs whose rows for these tokens stay in a CPU's caches: HEAD_VALUES weights, or a single head."""
-    run = max(HEAD_VALUES // ((tokens.stop - tokens.start) * trace.tokens), 1)
-    for start in range(0, trace.heads, run):
-        yield slice(start, start + run)
+def head_runs(trace: Trace, tokens: slice) -> Iterable[slice | int]:
+    """The heads in runs whose rows for these tokens stay in a CPU's caches: HEAD_VALUES weights, or one by one."""
+    run = HEAD_VALUES // ((tokens.stop - tokens.start) * trace.tokens)
+    return range(trace.heads) if run < 2 else (slice(at, at + run) for at in range(0, trace.heads, run))
 
 
 def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_layer: bool = False) -> Tensor:
