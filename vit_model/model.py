@@ -219,9 +219,9 @@ class PatchEmbed(nn.Module):
     """Cuts pixels into patches and projects each: a convolution whose stride is its kernel or, the same thing, a linear
     layer on flattened patches [B, gh*gw, C*ph*pw]. With `patch_norms`, LayerNorms on both sides of the projection.
 
-    In fp32 on a CPU the convolution is the faster one for large patches (14, 16 px: forward 1.0x to 1.3x), the linear
-    product for small ones, forward and backward together (2 and 4 px: 1.2x); see BENCHMARKS.md. In bf16 the linear one
-    is.
+    In fp32 on a CPU the convolution is the faster one for large patches (14, 16 px: 0.5x to 0.7x the linear product's
+    time), the linear product for small ones, forward and backward together (2 and 4 px: 1.1x to 1.3x); see
+    BENCHMARKS.md. In bf16 the linear one is.
     """
 
     def __init__(self, config: ViTConfig):
