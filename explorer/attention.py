@@ -58,8 +58,8 @@ def attention_blocks(trace: Trace, layer: int) -> Iterator[tuple[slice, Tensor]]
 
 
 def rows_of_layer(trace: Trace, layer: int) -> Callable[..., Tensor]:
-    """(n tokens, heads) -> their attention in one layer, [h, n, N], or [n, N] of a single head, by default in all heads,
-    for callers that ask for block after block.
+    """(n tokens, heads) -> their attention in one layer: [h, n, N], by default of all heads, or [n, N] of a single one.
+    For callers that ask for block after block.
 
     In a trace a head's keys lie 3 * D numbers apart, being parts of one product. Put side by side once, they are read
     faster by every block, which at 4,097 tokens saves a quarter of the time, and at 577 nothing.
