@@ -113,25 +113,25 @@ def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     over_heads, both = HEAD_FUSIONS[head_fusion]
 
     def fuse(layer: int) -> Callable[[slice], Tensor]:
-        rows = rows_of_layer(trace, layer)
+        rows, heads = rows_of_layer(trace, layer), trace.queries[layer].shape[1]  # edits leave some out
 
         def fused(tokens: slice) -> Tensor:
             whole = None
-            for heads in head_runs(trace, tokens):
-                part = rows(tokens, heads).float()
+            for run in head_runs(heads, (tokens.stop - tokens.start) * trace.tokens):
+                part = rows(tokens, run).float()
                 part = over_heads(part) if part.dim() == 3 else part
                 whole = part if whole is None else both(whole, part, out=whole)
-            return whole.div_(trace.heads) if head_fusion == "mean" else whole
+            return whole.div_(heads) if head_fusion == "mean" else whole
 
         return fused
 
     return fuse
 
 
-def head_runs(trace: Trace, tokens: slice) -> Iterable[slice | int]:
-    """The heads in runs whose rows for these tokens stay in a CPU's caches: HEAD_VALUES weights, or one by one."""
-    run = HEAD_VALUES // ((tokens.stop - tokens.start) * trace.tokens)
-    return range(trace.heads) if run < 2 else (slice(at, at + run) for at in range(0, trace.heads, run))
+def head_runs(heads: int, weights: int) -> Iterable[slice | int]:
+    """Heads of so many attention weights each in runs that a CPU's caches hold: HEAD_VALUES weights, or one by one."""
+    run = HEAD_VALUES // weights
+    return range(heads) if run < 2 else (slice(start, start + run) for start in range(0, heads, run))
 
 
 def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_layer: bool = False) -> Tensor:

@@ -1,5 +1,7 @@
 """Rollout: golden values worked by hand, vit-explain's faults by name, parity with explicit products."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -123,6 +125,31 @@ def test_vit_explain_prunes_only_the_first_of_a_batch_so_batches_are_refused(tin
     for function in (rollout, rollout_rows, rollout_matrices):
         with pytest.raises(ValueError, match="expected the trace of one picture, got a batch of 2"):
             function(trace, discard_ratio=0.5)
+
+
+@pytest.mark.parametrize("values", [1, 40, 2**19])
+@pytest.mark.parametrize("head_fusion", ["mean", "max", "min"])
+def test_heads_are_fused_in_runs_also_where_a_layer_has_fewer(
+    given_trace, random_attention, blocks_of, head_fusion, values
+):
+    """The Laboratory leaves out those that are switched off."""
+    whole = random_attention(3, 4, 7)
+    trace = given_trace(whole, grid=(2, 3))
+    kept = ([0, 1, 2, 3], [0, 2, 3], [1])
+    fewer = replace(
+        trace,
+        **{
+            name: tuple(part[:, heads] for part, heads in zip(getattr(trace, name), kept, strict=True))
+            for name in ("queries", "keys", "values", "head_outputs")
+        },
+    )
+    blocks_of(values)
+    expected = torch.eye(7)
+    for layer, heads in zip(whole, kept, strict=True):
+        over = layer[heads]
+        fused = over.mean(0) if head_fusion == "mean" else getattr(over, f"a{head_fusion}")(0)
+        expected = (fused + torch.eye(7)) / (fused.sum(-1, keepdim=True) + 1) @ expected
+    torch.testing.assert_close(rollout(fewer, 3, head_fusion), expected[3])
 
 
 def test_one_row_makes_no_matrix_and_one_row_of_the_last_layer(given_trace, random_attention, blocks_of, monkeypatch):
