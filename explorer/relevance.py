@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from explorer.attention import check_layer, check_one_picture, check_token, fused_heads, token_blocks
+from explorer.attention import check_layer, check_one_picture, check_token, token_blocks
 from explorer.classes import Class
 from explorer.explanation import Explanation, on_grid
 from explorer.gradients import Gradients, gradients_for, weighted_attention
@@ -62,8 +62,7 @@ def relevance_row(trace: Trace, gradients: Gradients, start: Tensor, start_layer
         weighted, product = weighted_attention(trace, gradients, layer), row.clone()
         for tokens in token_blocks(trace):
             read = row[0, tokens].nonzero()[:, 0] + tokens.start  # in the last layer few tokens are read
-            made = fused_heads(lambda run: weighted(read, run).relu_(), trace.heads, len(read) * trace.tokens)  # noqa: B023
-            product.addmm_(row[:, read], made)
+            product.addmm_(row[:, read], weighted(read).relu_().mean(0))
         row = product
     return row[0]
 
