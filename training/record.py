@@ -131,14 +131,15 @@ class Record:
         ended = self.read("ended.json")
         if ended.get("state") in ENDED:
             return Status(ended["state"], str(ended.get("reason") or "")[:2000])
-        where = "its last checkpoint" if self.checkpoints() else "its beginning"
         if stop.get("terminated"):
-            return Status("stopped", f"it did not end by itself and was made to; a resume goes on from {where}")
+            return Status(
+                "stopped", f"it did not end by itself and was made to; a resume goes on from {self._resumed()}"
+            )
         if process is not None and not process.here:
             return Status("failed", f"nothing was heard from it for {SILENCE} s; it ran on {process.host}")
         if not (self.path / "process.json").exists():
             return Status("failed", "it was never started; resume it to start it")
-        last = self._last_words()
+        where, last = self._resumed(), self._last_words()
         if last:
             return Status(
                 "failed",
@@ -252,6 +253,10 @@ class Record:
             return read_json(self.path / name) or {}
         except ValueError:
             return {}
+
+    def _resumed(self) -> str:
+        """Where a resume goes on from."""
+        return "its last checkpoint" if self.checkpoints() else "its beginning"
 
     def _last_words(self, lines: int = 3) -> str:
         """The end of the last attempt's log."""

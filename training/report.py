@@ -35,7 +35,6 @@ def report(
     - `unreadable`: `count`, and the first ones' `names` and `reasons`
     - `imbalance` of the training part: `ratio`, `largest` and `smallest` class with their counts, `text`
     - `single`: classes with one training picture, which are not held out
-    - `unchecked`: whether `parts` was given and has no pictures in "val"
     - `sizes`: `height` and `width`, each [least, median, greatest], of all pictures; `smaller`: how many have a side
       below `resolution`
     - `duplicates`, of pictures with equal pixels: `within` part -> `extra` (how many could go), `contradicting` (groups
@@ -45,7 +44,7 @@ def report(
 
     Decodes nothing for sets made from files: that was done when they were opened.
     """
-    unchecked = parts is not None and not len(parts.get("val", ("", ()))[1])
+    of_run = parts is not None
     parts = parts or {kind: (kind, np.arange(len(split))) for kind, split in pictures.splits.items()}
     parts = {name: (kind, np.asarray(indices, np.int64)) for name, (kind, indices) in parts.items() if len(indices)}
     seen = {kind: _surveyed(split, kind, progress) for kind, split in pictures.splits.items()}
@@ -72,11 +71,10 @@ def report(
         },
         "imbalance": _imbalance(pictures.classes, counts["train"]),
         "single": [name for name, count in zip(pictures.classes, counts["train"], strict=True) if count == 1],
-        "unchecked": unchecked,
         "sizes": _sizes([seen[kind].sizes[indices] for kind, indices in parts.values()], resolution),
         "duplicates": _duplicates(pictures.splits, parts, seen),
     }
-    return made | {"warnings": _warnings(made)}
+    return made | {"warnings": _warnings(made, of_run)}
 
 
 def _surveyed(split: Split, kind: str, progress: Progress | None) -> Survey:
@@ -156,7 +154,7 @@ def _groups(digests: np.ndarray, indices: np.ndarray) -> dict[bytes, list[int]]:
     return groups
 
 
-def _warnings(made: Mapping[str, Any]) -> list[str]:
+def _warnings(made: Mapping[str, Any], of_run: bool) -> list[str]:
     warnings = []
     if count := made["unreadable"]["count"]:
         warnings.append(f"{count:,} pictures cannot be read and are left out, e.g. {made['unreadable']['names'][0]!r}")
@@ -174,7 +172,7 @@ def _warnings(made: Mapping[str, Any]) -> list[str]:
         warnings.append(f"uneven classes: {made['imbalance']['text']}; accuracy favours the large ones")
     if made["single"]:
         warnings.append(f"{len(made['single']):,} classes have one training picture, e.g. {made['single'][0]!r}")
-    if made["unchecked"]:
+    if of_run and "val" not in made["parts"]:
         warnings.append(
             "no picture is held out: no accuracy is measured while it trains, and no checkpoint is the best"
         )

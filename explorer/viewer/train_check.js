@@ -90,7 +90,7 @@ function warnings(found) {
   const { ratio, largest, smallest } = found.imbalance;
   if (ratio >= 3) said.push(t("uneven", { large: largest[0], most: whole(largest[1]), small: smallest[0], least: whole(smallest[1]), ratio: rough(ratio) }));
   if (found.single.length) said.push(t("single", { count: whole(found.single.length), name: found.single[0] }));
-  if (found.unchecked) said.push(t("unchecked"));
+  if (!found.parts.val) said.push(t("unchecked"));
   if (found.sizes.smaller) said.push(t("smaller", { count: whole(found.sizes.smaller), resolution: found.sizes.resolution }));
   said.push(...found.notes);
   return said.length ? make("ul", { class: "warnings" }, ...said.map((text) => make("li", {}, text))) : make("p", { class: "quiet" }, t("no_warnings"));
