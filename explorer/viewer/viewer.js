@@ -68,12 +68,11 @@ function placePicture() {
 
 function arrived(mine) {
   if (mine !== sequence) return;
-  if (!view.ready) {
-    view.ready = true;
-    build();
-    setState("ready");
-  }
-  schedule();
+  if (view.ready) return schedule();
+  view.ready = true;
+  build();
+  setState("ready");
+  draw(); // now: what is ready is never seen empty
 }
 
 function failed(mine, error, needed) {

@@ -210,7 +210,7 @@ def test_a_slow_map_can_be_stopped(page, monkeypatch):
     page.locator("#compare-map-b input").click()
     page.get_by_role("option", name="LeGrad", exact=True).click()  # another choice ends it as well
     monkeypatch.undo()
-    page.wait_for_function("document.querySelector('#compare [data-side=b] figcaption').innerText.includes('LeGrad')")
+    page.wait_for_function("document.querySelector('#compare [data-side=b] figcaption')?.innerText.includes('LeGrad')")
 
 
 def test_naming_the_class_that_is_shown_lets_a_slow_map_come(page, monkeypatch):

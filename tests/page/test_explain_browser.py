@@ -78,9 +78,9 @@ def test_only_the_choices_of_the_method_in_sight_are_shown(page):
 
 def test_another_class_a_contrast_and_a_class_that_does_not_exist(page):
     name_class(page, "target", "church")
-    page.wait_for_function("document.querySelector('#explain [data-part=title]').innerText.includes('church')")
+    page.wait_for_function("document.querySelector('#explain [data-part=title]')?.innerText.includes('church')")
     name_class(page, "against", "parachute")
-    page.wait_for_function("document.querySelector('#explain [data-part=title]').innerText.includes('and not')")
+    page.wait_for_function("document.querySelector('#explain [data-part=title]')?.innerText.includes('and not')")
     name_class(page, "target", "parashute")
     page.wait_for_selector("#explain [data-part=notice]", state="visible")
     notice = page.locator("#explain [data-part=notice]").inner_text()
@@ -93,15 +93,15 @@ def test_slow_maps_show_their_progress_stop_and_come(page):
     assert "not computed yet" in occlusion.inner_text()
     page.locator("#explain-run").click()
     page.locator("#explain-stop").wait_for()
-    page.wait_for_function("document.querySelector('#explain-status').innerText.includes('passes')")
+    page.wait_for_function("document.querySelector('#explain-status')?.innerText.includes('passes')")
     page.locator("#explain-stop").click()
-    page.wait_for_function("document.querySelector('#explain-status').innerText.includes('Stopped')")
+    page.wait_for_function("document.querySelector('#explain-status')?.innerText.includes('Stopped')")
     page.locator("#explain-run").click()
     page.set_default_timeout(4 * PATIENCE)
     page.wait_for_function("document.querySelector('#explain-status')?.innerText.includes('All maps')")
     assert page.locator("#explain .vit-small span").count() == 0
     occlusion.click()
-    page.wait_for_function("document.querySelector('#explain [data-part=reading]').innerText.includes('Strongest')")
+    page.wait_for_function("document.querySelector('#explain [data-part=reading]')?.innerText.includes('Strongest')")
 
 
 def test_keys_move_over_patches_and_methods(page):
@@ -115,7 +115,7 @@ def test_keys_move_over_patches_and_methods(page):
     stage.press(".")
     page.wait_for_function("b => document.querySelector('#explain [data-part=root]').dataset.method !== b", arg=before)
     stage.press("Escape")
-    page.wait_for_function("document.querySelector('#explain [data-part=reading]').innerText.startsWith('Strongest')")
+    page.wait_for_function("document.querySelector('#explain [data-part=reading]')?.innerText.startsWith('Strongest')")
 
 
 def test_a_map_is_taken_away_as_png(page):

@@ -86,9 +86,9 @@ def test_a_model_of_the_hub_is_downloaded_in_sight_and_explored(kept_page, serve
         " return e.contains(document.elementFromPoint(x + width / 2, y + height / 2)); }"
     ), "nothing covers it"
     hub.go_on.set()
-    page.wait_for_function(f"document.querySelector('#model-card').innerText.includes('{model}')")
+    page.wait_for_function(f"document.querySelector('#model-card')?.innerText.includes('{model}')")
     assert "4x4" in page.locator("#model-card").inner_text()
-    page.wait_for_function("document.querySelector('#scene-bar .label').innerText.match(/^(cat|dog)$/)")
+    page.wait_for_function("document.querySelector('#scene-bar .label')?.innerText.match(/^(cat|dog)$/)")
     page.wait_for_selector("#attention [data-state=ready]")
     page.wait_for_function("window.vitStates.attention.layer === 1")
     assert hub.fetched().count("model.safetensors") == 1

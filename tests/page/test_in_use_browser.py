@@ -57,7 +57,7 @@ def test_the_boxes_of_the_model_say_what_is_in_use(page, tmp_path):
     model, size = page.locator("#model input"), page.locator("#size input")
     resize(page, "97")
     assert "97x97" in told(page)
-    page.wait_for_function("document.querySelector('#size input').value === 'native'")
+    page.wait_for_function("document.querySelector('#size input')?.value === 'native'")
     without_messages(page)
     shape = {"image_size": 16, "patch_size": 4, "width": 16, "depth": 2, "heads": 2, "mlp_width": 32, "classes": 3}
     save_model(VisionTransformer(ViTConfig(**shape)).eval(), tmp_path / "mine")

@@ -179,7 +179,7 @@ def test_an_artefact_is_framed_and_attention_can_be_shown_without_it(page):
     page.locator("#tab-planted-button").click()
     page.wait_for_selector("#planted [data-state=ready]")
     sentence = page.locator("#planted [data-part=artefacts]")
-    page.wait_for_function("document.querySelector('#planted [data-part=artefacts]').textContent")
+    page.wait_for_function("document.querySelector('#planted [data-part=artefacts]')?.textContent")
     assert "Patches that stand out: 1 (framed)." in sentence.inner_text()
     assert "by their number alone it would be 5.9%" in sentence.inner_text(), "one of 17 tokens"
     assert page.locator("#planted [data-part=marks]").evaluate("canvas => canvas.width") == 4 * 16
@@ -191,7 +191,7 @@ def test_an_artefact_is_framed_and_attention_can_be_shown_without_it(page):
     pixel = small.evaluate("canvas => [...canvas.getContext('2d').getImageData(2, 1, 1, 1).data].slice(0, 3)")
     assert pixel == [0x44, 0x01, 0x54], "the lowest colour: it gets nothing"
     page.locator("#planted [data-part=layer]").fill("0")
-    page.wait_for_function("document.querySelector('#planted [data-part=artefacts]').textContent === ''")
+    page.wait_for_function("document.querySelector('#planted [data-part=artefacts]')?.textContent === ''")
 
 
 def test_what_is_taken_away_as_numbers(scene):

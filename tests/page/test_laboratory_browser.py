@@ -257,7 +257,7 @@ def test_an_ablation_ends_where_it_is(page, scene, monkeypatch, end):
 
     monkeypatch.setattr(ablation, "_variants", slow)
     page.locator("#laboratory-parts [data-part=run]").click()
-    page.wait_for_function("document.querySelector('#laboratory-parts [data-part=progress]').value > 0")
+    page.wait_for_function("document.querySelector('#laboratory-parts [data-part=progress]')?.value > 0")
     page.locator(f"#laboratory-parts {end}").click()
     page.wait_for_selector("#laboratory-parts [data-state=ready]")
     page.wait_for_timeout(4000)

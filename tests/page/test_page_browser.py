@@ -233,8 +233,8 @@ def test_language_link_switches_the_whole_page(open_page, served):
     page = opened(open_page, served, viewport={"width": 1000, "height": 900})
     page.locator("#header a.language").click()
     ready(page, "scene-bar")
-    page.wait_for_function("document.querySelector('[role=tab]').innerText === '图块'")
-    page.wait_for_function("document.querySelector('#model-card').innerText.includes('网格')")
+    page.wait_for_function("document.querySelector('[role=tab]')?.innerText === '图块'")
+    page.wait_for_function("document.querySelector('#model-card')?.innerText.includes('网格')")
 
 
 def test_a_phone_never_scrolls_sideways(open_page, served):

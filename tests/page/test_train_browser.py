@@ -133,7 +133,7 @@ def command(page):
 
 
 def wait_for_command(page, words):
-    page.wait_for_function("w => document.querySelector('#train-command pre').innerText.includes(w)", arg=words)
+    page.wait_for_function("w => document.querySelector('#train-command pre')?.innerText.includes(w)", arg=words)
 
 
 def choose(page, box_id, name):
@@ -167,7 +167,7 @@ def test_a_recipe_fills_the_form_and_the_command_follows(open_page, trainer):
     assert box(page, "rates").input_value() == "0.001,0.003,0.01,0.03"
     assert "98.95" in page.locator("#recipe-about").inner_text()
     choose(page, "field-data", "pets")
-    page.wait_for_function("document.querySelector('#field-length input, #field-length textarea').value === '500'")
+    page.wait_for_function("document.querySelector('#field-length input, #field-length textarea')?.value === '500'")
     box(page, "lr").fill("0.02")
     wait_for_command(page, "--lr 0.02")
     assert "--steps" not in command(page)
@@ -298,7 +298,7 @@ def test_curves_move_while_a_run_goes_and_stand_still_when_it_has_ended(open_pag
     one.end("failed", f"no luck {HOSTILE}")
     wait_for_state(page, "failed")
     assert "no luck <img" in page.locator("#live .reason").inner_text()
-    page.wait_for_function("document.querySelector('#watch-run input').value.includes('failed')")  # by itself
+    page.wait_for_function("document.querySelector('#watch-run input')?.value.includes('failed')")  # by itself
     still = asked(page)
     page.wait_for_timeout(2500)
     assert asked(page) == still, "an ended run is asked for no more"
@@ -339,7 +339,7 @@ def test_half_a_line_waits_and_a_resume_replaces_what_it_measures_again(open_pag
     wait_for_step(page, 22)
     page.locator("#live .charts").focus()
     page.keyboard.press("End")
-    page.wait_for_function("document.querySelector('#live .spoken').innerText.includes('22')")
+    page.wait_for_function("document.querySelector('#live .spoken')?.innerText.includes('22')")
     assert "training Loss 0." in page.locator("#live .spoken").inner_text()
 
 

@@ -74,7 +74,8 @@ def results(open_page, url, run, **choices):
 
 
 def title(page, words):
-    page.wait_for_function("w => document.querySelector('#results-pictures .title').textContent.includes(w)", arg=words)
+    has = "words => document.querySelector('#results-pictures .title')?.textContent.includes(words)"
+    page.wait_for_function(has, arg=words)
 
 
 def png_manifest(page, button):
@@ -206,7 +207,7 @@ def test_a_picture_opens_in_the_explorer_with_that_checkpoint(kept_page, served,
     at_home(kept_page(served))
     page = results(kept_page, served, run)
     seen_anew(page, page.locator("#results-pictures .tile").first.click)
-    page.wait_for_function("document.querySelector('#model-card').innerText.includes('Run insects · step 20')")
+    page.wait_for_function("document.querySelector('#model-card')?.innerText.includes('Run insects · step 20')")
     page.wait_for_selector("#attention [data-state=ready], #attention [data-state=complete]")
     assert page.get_by_role("tab", selected=True).first.inner_text() == "Attention"
     assert page.locator("#model input").input_value() == "Run insects · step 20"
@@ -220,7 +221,7 @@ def test_any_checkpoint_is_in_the_model_picker(kept_page, served, made):
     page = at_home(kept_page(served))
     page.locator("#model input").click()
     page.get_by_role("option", name="Run going · last (step 40)").click()
-    page.wait_for_function("document.querySelector('#model-card').innerText.includes('Run going · step 40')")
+    page.wait_for_function("document.querySelector('#model-card')?.innerText.includes('Run going · step 40')")
     assert page.get_by_role("option", name="convolutions").count() == 0
     (run.path / "checkpoints" / "step-00000040").rename(run.path / "gone")
     page.locator("#examples button.gallery-item").nth(1).click()

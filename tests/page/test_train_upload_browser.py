@@ -31,7 +31,7 @@ def upload(page, part, field, *files):
     page.locator(f"#{part} button").first.click()
     chosen = [{"name": name, "mimeType": "application/octet-stream", "buffer": content} for name, content in files]
     page.locator(f"#{part} input[type=file]").first.set_input_files(chosen if len(chosen) > 1 else chosen[0])
-    page.wait_for_function("f => document.querySelector(`#field-${f} input`).value.startsWith('upload:')", arg=field)
+    page.wait_for_function("f => document.querySelector(`#field-${f} input`)?.value.startsWith('upload:')", arg=field)
 
 
 def small(page):

@@ -110,7 +110,7 @@ def test_layers_and_heads_move_together_until_they_are_unlinked(open_page, app):
     page.keyboard.press("[")
     page.keyboard.press(".")
     settle(page)
-    page.wait_for_function("document.querySelector('#compare [data-side=b] select').value === '0'")  # its layer came
+    page.wait_for_function("document.querySelector('#compare [data-side=b] select')?.value === '0'")  # its layer came
     assert own(page) == [(0, "0"), (0, "0")]
     page.locator("#compare [data-part=link]").uncheck()
     page.locator("#compare [data-side=b] select").select_option("1")

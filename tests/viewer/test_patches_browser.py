@@ -219,7 +219,7 @@ def test_unfolding_plays_to_the_sequence_and_follows_the_slider(open_patches):
     assert page.evaluate(picture) != end
     slider.fill("0.95")
     page.get_by_role("button", name="Play").click()
-    page.wait_for_function("document.querySelector('#view .slider').value === '1'")
+    page.wait_for_function("document.querySelector('#view .slider')?.value === '1'")
     page.get_by_role("button", name="Play").wait_for()
     painted(page)
     assert page.inner_text("#view .phase") == "The sequence z0: 8 tokens, each a list of 12 numbers"

@@ -495,6 +495,18 @@ def test_a_server_that_does_not_answer_is_an_error_in_words(page):
     assert re.match(r"The maps could not be loaded \(.+\)\. Check the connection", viewer.text("message"))
 
 
+def test_what_is_ready_is_drawn(app, page):
+    """The words and maps stand there in the very task that says "ready": no empty frame in between."""
+    page.add_init_script("""new MutationObserver(() => {
+      const root = document.querySelector("#first .vit-viewer");
+      if (window.readAtFirst !== undefined || root?.dataset.state !== "ready") return;
+      window.readAtFirst = root.querySelector("[data-part=reading]").textContent;
+    }).observe(document, {subtree: true, attributes: true, attributeFilter: ["data-state"]})""")
+    page.reload()
+    Page(page, "first").wait()
+    assert page.evaluate("readAtFirst") == "Patch 0 (row 0, column 0) → strongest: patch 2, 50.0%"
+
+
 def test_rows_on_demand_show_that_they_are_pending_and_are_asked_for_once(app, page):
     slow = app[1]
     viewer = tab(page, "Slow").wait("loading")
