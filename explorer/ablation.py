@@ -91,19 +91,9 @@ def _variants(block: Block, trace: Trace, layer: int, columns: range) -> Tensor:
     if heads:
         partial = outputs.repeat(len(heads), 1, 1, 1)
         partial[range(len(heads)), heads] = 0.0
-        attended = x + _attention_branch(block, partial)
-        variants.append(attended + _scaled(block.mlp(block.norm2(attended)), block.scale2))
+        variants.append(block.rest(x, partial))
     if H in columns:
-        variants.append(x + _attention_branch(block, outputs))
+        variants.append(block.attended(x, outputs))
     if H + 1 in columns:
         variants.append(x)
     return torch.cat(variants)
-
-
-def _attention_branch(block: Block, outputs: Tensor) -> Tensor:
-    """Head outputs [B, H, N, d] -> what attention adds to the residual stream, [B, N, D]."""
-    return _scaled(block.attention.projection(outputs.transpose(1, 2).flatten(2)), block.scale1)
-
-
-def _scaled(branch: Tensor, scale: Tensor | None) -> Tensor:
-    return branch if scale is None else branch * scale

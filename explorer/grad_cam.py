@@ -40,10 +40,8 @@ def grad_cam(
     layer = check_layer(trace, layer)
     x, records = trace.residual[layer].detach(), []
     with torch.enable_grad():
-        x = x.requires_grad_()
-        for block in model.blocks[layer:]:
-            x = block(x, records)
-        score = class_score(model.classify(x)[0], target, against)
+        logits = model.logits_from(x.requires_grad_(), layer, records=records)
+        score = class_score(logits[0], target, against)
         parts = torch.autograd.grad(score, [records[0].queries, records[0].keys, records[0].values])
     check_finite(parts, f"the gradients of class {target} ({model.labels[target]}) in layer {layer}")
     with torch.no_grad():

@@ -106,7 +106,7 @@ def pixel_gradients(model: VisionTransformer, pixels: Tensor, target: int, again
     """d score / d pixels of every picture in a batch [B, C, h, w], by one forward and one backward pass."""
     with torch.enable_grad():
         pixels = pixels.detach().requires_grad_()
-        score = class_score(model(pixels), target, against).sum()
+        score = class_score(model.logits_from(model.embed(pixels)), target, against).sum()
         gradient = torch.autograd.grad(score, pixels)[0]
     check_finite((gradient,), f"the gradients of class {target} ({model.labels[target]})")
     return gradient

@@ -20,7 +20,7 @@ from explorer.attention import check_layer, token_blocks
 from explorer.classes import Class, chosen_classes, class_score
 from explorer.explanation import Explanation, on_grid
 from explorer.gradients import check_finite
-from vit_model.model import Block, VisionTransformer
+from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
 POOLINGS = ("head", "mean")
@@ -57,11 +57,10 @@ def _of_layer(
     model: VisionTransformer, trace: Trace, layer: int, target: int, against: int | None, pooling: str
 ) -> Tensor:
     """mean over heads and queries of relu(d s_l / d A_l), [N]."""
-    by_one_token = {"class": 1, "class-distilled": 2} if pooling == "head" else {}
-    read = slice(0, by_one_token.get(model.config.pool))  # LayerNorm and MLP see each token by itself
+    read = slice(0, model.config.tokens_read if pooling == "head" else None)
     with torch.enable_grad():
         outputs = trace.head_outputs[layer][:, :, read].detach().requires_grad_()
-        state = _rest_of_block(model.blocks[layer], trace.residual[layer][:, read].detach(), outputs)
+        state = model.blocks[layer].rest(trace.residual[layer][:, read].detach(), outputs)
         if pooling == "mean":  # the head reads a picture whose tokens are all the mean
             state = state.mean(1, keepdim=True).expand(-1, model.config.prefix + 1, -1)
         score = class_score(model.classify(state)[0], target, against)
@@ -70,11 +69,3 @@ def _of_layer(
     values = trace.values[layer][0].detach().transpose(-2, -1)
     rows = (gradient[:, tokens] @ values for tokens in token_blocks(trace) if tokens.start < gradient.shape[1])
     return sum(block.float().relu_().mean(0).sum(0) for block in rows) / trace.tokens
-
-
-def _rest_of_block(block: Block, x: Tensor, outputs: Tensor) -> Tensor:
-    """A block from its head outputs [1, H, n, d] on, for n of its input's tokens x [1, n, D]."""
-    attended = block.attention.projection(outputs.transpose(1, 2).flatten(2))
-    x = x + (attended if block.scale1 is None else attended * block.scale1)
-    mixed = block.mlp(block.norm2(x))
-    return x + (mixed if block.scale2 is None else mixed * block.scale2)

@@ -139,7 +139,7 @@ def _push(options: argparse.Namespace) -> int:
 def _job(options: argparse.Namespace) -> int:
     from huggingface_hub import get_token
 
-    from training.jobs import job_for, send
+    from training.jobs import job_for, price_of, send
 
     config = _config(options)
     job = job_for(
@@ -152,6 +152,8 @@ def _job(options: argparse.Namespace) -> int:
         private=not options.public,
         overwrite=options.overwrite,
     )
+    if price := price_of(job.flavor, job.timeout):
+        print("${hour} an hour, at most ${most} until the timeout".format(**price.in_dollars()), file=sys.stderr)
     print(json.dumps(job.shown(), indent=2, ensure_ascii=False) if options.dry_run else send(job, get_token() or ""))
     return 0
 

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import HTTPError
+
 from training.command import NAMED, base_model, run_words
 from training.config import ConfigError, RunConfig
 from training.hub import ask, checked_id, checked_token, claim
@@ -30,6 +32,7 @@ _IMAGE = re.compile(r"[A-Za-z0-9][\w./:@-]{1,255}", re.ASCII)
 _GIT = re.compile(r"(https://[A-Za-z0-9][\w.:/~%-]{1,300}?)(?:@([\w][\w./-]{0,100}))?", re.ASCII)
 _HUB = re.compile(r"(spaces|models)/([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w][\w./-]{0,100}))?", re.ASCII)
 _FOLDER, _RUN, _OVER = "/tmp/vit-explorer", "/tmp/run", "/tmp/over"  # in the container
+LIST_SECONDS = 5  # for the list of prices: without it, the page shows the request alone
 PUSH_SECONDS = 600  # between two pushes of a run that goes on
 
 
@@ -111,6 +114,35 @@ def job_for(
     )
     env = {"PIP_BREAK_SYSTEM_PACKAGES": "1", "PIP_ROOT_USER_ACTION": "ignore", "PYTHONUNBUFFERED": "1"}
     return Job(image, ["bash", "-c", script], env, flavor, timeout, push_to, private, overwrite)
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars: of an hour of a machine, and the most that a Job on it can cost."""
+
+    hour: float
+    most: float
+
+    def in_dollars(self) -> dict[str, str]:
+        """To be read."""
+        return {name: f"{amount:.2f}" for name, amount in asdict(self).items()}
+
+
+def price_of(flavor: str, timeout: str) -> Price | None:
+    """By the Hub's public list of machines, asked for without a token; None where it cannot be had, or does not name
+    this one."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+
+    hours = {"second": 1 / 3600, "minute": 1 / 60, "hour": 1.0}
+    number, unit = (timeout[:-1], timeout[-1]) if timeout[-1].isalpha() else (timeout, "s")
+    try:
+        listed = get_session().get(f"{constants.ENDPOINT}/api/jobs/hardware", timeout=LIST_SECONDS).json()
+        (found,) = [one for one in listed if one["name"] == flavor]
+        hour = float(found["unitCostUSD"]) / hours[found["unitLabel"]]
+    except (HTTPError, OSError, ValueError, KeyError, TypeError):
+        return None
+    return Price(hour, hour * float(number) * {"s": 1 / 3600, "m": 1 / 60, "h": 1.0, "d": 24.0}[unit])
 
 
 def send(job: Job, token: str) -> str:

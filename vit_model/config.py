@@ -108,6 +108,11 @@ class ViTConfig:
         return self.prefix + self.grid[0] * self.grid[1]
 
     @property
+    def tokens_read(self) -> int | None:
+        """How many of the first tokens the head reads after the last block; None: all of them."""
+        return {"class": 1, "class-distilled": 2}.get(self.pool)
+
+    @property
     def head_width(self) -> int:
         return self.width // self.heads
 

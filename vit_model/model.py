@@ -40,6 +40,9 @@ class VisionTransformer(nn.Module):
     `model(pixels [B, C, h, w]) -> logits [B, K]`; without a head (`config.classes == 0`) the pooled features
     [B, feature_width]. With `pool="class-distilled"`, the mean of both heads in eval mode and the pair of logits
     (class head, distillation head) in train mode, as DeiT trains.
+
+    In train mode the last block ends for the tokens that the head reads, see `logits_from`; in eval mode it computes
+    all of them, as in a trace, whose logits are the same bits.
     """
 
     def __init__(
@@ -83,14 +86,15 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(head.weight)
 
     def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        return self._run(pixels, None)
+        return self.logits_from(self._embedded(pixels)) if self.training else self._run(pixels, None)
 
     def trace(self, pixels: Tensor, differentiable: bool = False) -> Trace:
         """One forward pass that keeps what it computed; see `Trace`. Its logits are the bits of a plain forward.
 
         `differentiable=True` keeps the graph of the activations, never of the parameters, so that gradients of a logit
         with respect to any of them can be asked for with `torch.autograd.grad`. Pixels that already require a gradient
-        are used as they are.
+        are used as they are. From the logits the way back passes, in the last block, through the tokens that the head
+        reads alone; every state has its own graph too.
         """
         records: list[LayerRecord] = []
         if not differentiable:
@@ -140,19 +144,28 @@ class VisionTransformer(nn.Module):
         memo = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in shared}
         return copy.deepcopy(self, memo)
 
-    def _run(self, pixels: Tensor, records: list[LayerRecord] | None) -> Tensor | tuple[Tensor, Tensor]:
+    def _embedded(self, pixels: Tensor) -> Tensor:
         config = self.config
         if pixels.dim() != 4 or tuple(pixels.shape[1:]) != (config.channels, *config.image_size):
             expected = f"[B, {config.channels}, {config.image_size[0]}, {config.image_size[1]}]"
             raise ValueError(
                 f"expected pixels {expected}, got {list(pixels.shape)}; for another size use model.at_size"
             )
-        x = self.embed(pixels)  # [B, N, D]
+        return self.embed(pixels)
+
+    def _run(self, pixels: Tensor, records: list[LayerRecord] | None) -> Tensor | tuple[Tensor, Tensor]:
+        x, read = self._embedded(pixels), self.config.tokens_read  # [B, N, D]
         for block in self.blocks:
             x = block(x, records)
-        if records is not None:
-            records.append(LayerRecord(x))
-        return self.classify(x)
+        logits = self.classify(x)
+        if records is None:
+            return logits
+        if read and torch.is_grad_enabled() and not self.training:
+            last = records[-1]
+            short = self.classify(self.blocks[-1].rest(last.residual[:, :read], last.head_outputs[:, :, :read]))
+            logits = logits.detach() + (short - short.detach())  # these bits, and the shorter way back
+        records.append(LayerRecord(x))
+        return logits
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Pixels [B, C, h, w] -> tokens [B, N, D] as the first block gets them (equation 1)."""
@@ -165,19 +178,28 @@ class VisionTransformer(nn.Module):
         return self.pre_norm(self.embedding_dropout(x))
 
     def logits_from(
-        self, tokens: Tensor, layer: int = 0, lengths: Sequence[int] | None = None
+        self,
+        tokens: Tensor,
+        layer: int = 0,
+        lengths: Sequence[int] | None = None,
+        records: list[LayerRecord] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Run the blocks from `layer` on over tokens [B, n, D], as `embed` or `trace.residual[layer]` hold them, and
         classify: logits [B, K]. The prefix must be there; of the patches any may be missing, since a block does not
         count its tokens (Naseer et al. 2021, arXiv 2105.10497): dropping a patch is leaving out its token.
 
+        After the keys and values of the last block only the tokens that the head reads go on: of a model that reads
+        one of N tokens the rest of that block's products, most of a twelfth of B/16's forward and backward pass, is
+        not computed.
+
         `lengths`: tokens [1, n, D] are sequences of these lengths, one after the other, none of which sees another
         (packing: Dehghani et al. 2023, arXiv 2307.06304); logits [len(lengths), K]. Short sequences are faster so.
+        `records`: a list that gets what each block leaves.
 
         Raises IndexError for a layer outside 0..depth, ValueError where a mean over patches is left with none, and for
         lengths that do not fill the tokens.
         """
-        config = self.config
+        config, read = self.config, self.config.tokens_read
         if not 0 <= layer <= config.depth:
             raise IndexError(f"layer {layer} is out of range: blocks can be run from 0 to {config.depth}")
         over_patches = config.pool in ("mean-patches", "class+mean") or config.prefix == 0
@@ -185,8 +207,11 @@ class VisionTransformer(nn.Module):
             raise ValueError(f"lengths {list(lengths)} need tokens [1, {sum(lengths)}, D] of a model in eval mode")
         if min(lengths or tokens.shape[1:2]) <= config.prefix and over_patches:
             raise ValueError(f"pool {config.pool!r} takes a mean over patches; keep at least one")
-        for block in self.blocks[layer:]:
-            tokens = block(tokens, None, lengths)
+        for block in self.blocks[layer:-1]:
+            tokens = block(tokens, records, lengths)
+        if layer < config.depth:
+            tokens = self.blocks[-1](tokens, records, lengths, read)
+            lengths = [read] * len(lengths) if lengths and read else lengths
         if lengths is None:
             return self.classify(tokens)
         return torch.cat([self.classify(sequence) for sequence in tokens.split(list(lengths), dim=1)])
@@ -262,12 +287,31 @@ class Block(nn.Module):
         self.scale2 = nn.Parameter(torch.full((config.width,), scale)) if scale is not None else None
         self.drop_path = drop_path
 
-    def forward(self, x: Tensor, records: list[LayerRecord] | None, lengths: Sequence[int] | None = None) -> Tensor:
-        attended, *record = self.attention(self.norm1(x), keep=records is not None, lengths=lengths)
+    def forward(
+        self,
+        x: Tensor,
+        records: list[LayerRecord] | None,
+        lengths: Sequence[int] | None = None,
+        read: int | None = None,
+    ) -> Tensor:
+        """Tokens [B, N, D] after the block: all, or the first `read` of each sequence alone. See
+        `VisionTransformer.logits_from` for `lengths`."""
+        *parts, outputs = self.attention(self.norm1(x), keep=records is not None, lengths=lengths, read=read)
         if records is not None:
-            records.append(LayerRecord(x, *record))
-        x = x + self._branch(attended, self.scale1)
+            records.append(LayerRecord(x, *parts, outputs))
+        if read is not None:
+            x = torch.cat([sequence[:, :read] for sequence in x.split(list(lengths or x.shape[1:2]), dim=1)], dim=1)
+        return self.rest(x, outputs)
+
+    def rest(self, x: Tensor, outputs: Tensor) -> Tensor:
+        """The block from its head outputs [B, H, n, d] on, for the tokens x [B, n, D] of its input that they belong to:
+        projection and MLP take each token by itself."""
+        x = self.attended(x, outputs)
         return x + self._branch(self.mlp(self.norm2(x)), self.scale2)
+
+    def attended(self, x: Tensor, outputs: Tensor) -> Tensor:
+        """The same up to the MLP (equation 2)."""
+        return x + self._branch(self.attention.project(outputs), self.scale1)
 
     def _branch(self, x: Tensor, scale: Tensor | None) -> Tensor:
         if scale is not None:
@@ -289,21 +333,30 @@ class Attention(nn.Module):
         self.projection = nn.Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, x: Tensor, keep: bool, lengths: Sequence[int] | None = None) -> tuple[Tensor, ...]:
-        B, N, D = x.shape
+    def forward(
+        self, x: Tensor, keep: bool, lengths: Sequence[int] | None = None, read: int | None = None
+    ) -> tuple[Tensor, ...]:
+        """Head outputs [B, H, n, d] of all tokens, or of the first `read`; with `keep` q, k and v
+        of all tokens before it."""
+        B, N = x.shape[:2]
         qkv = self.qkv(x).view(B, N, 3, self.heads, self.head_width).permute(2, 0, 3, 1, 4)  # [3, B, H, N, d]
         q, k, v = qkv.unbind(0)
         if lengths is not None:  # of sequences one after the other: each attends to itself
             sequences = zip(*(part.split(list(lengths), dim=2) for part in (q, k, v)), strict=True)
-            out = torch.cat([F.scaled_dot_product_attention(*each) for each in sequences], dim=2)
-        elif self.training and _unfused_trains_faster(q):
-            scores = (q * self.head_width**-0.5) @ k.transpose(-1, -2)  # [B, H, N, N]
+            each = [F.scaled_dot_product_attention(queries[:, :, :read], *others) for queries, *others in sequences]
+            out = torch.cat(each, dim=2)
+        elif self.training and _unfused_trains_faster(q[:, :, :read]):
+            scores = (q[:, :, :read] * self.head_width**-0.5) @ k.transpose(-1, -2)  # [B, H, n, N]
             weights = scores.softmax(-1).to(v.dtype)
             out = (F.dropout(weights, self.attention_dropout) if self.attention_dropout else weights) @ v
         else:
-            out = F.scaled_dot_product_attention(q, k, v, dropout_p=self.attention_dropout if self.training else 0.0)
-        x = self.dropout(self.projection(out.transpose(1, 2).reshape(B, N, D)))
-        return (x, q, k, v, out) if keep else (x,)
+            dropout = self.attention_dropout if self.training else 0.0
+            out = F.scaled_dot_product_attention(q[:, :, :read], k, v, dropout_p=dropout)
+        return (q, k, v, out) if keep else (out,)
+
+    def project(self, outputs: Tensor) -> Tensor:
+        """Head outputs [B, H, n, d] -> what attention adds to the residual stream, [B, n, D]."""
+        return self.dropout(self.projection(outputs.transpose(1, 2).flatten(2)))
 
 
 def _unfused_trains_faster(queries: Tensor) -> bool:

@@ -54,8 +54,10 @@ def build(form: Form) -> None:
 
     @said_plainly
     def show(request: gr.Request, *values):
-        shown = _shown(job_of(form, request, values))
-        return gr.Code(shown, visible=True), gr.Button(interactive=True), shown, ""
+        job = job_of(form, request, values)
+        shown, price = _shown(job), jobs.price_of(job.flavor, job.timeout)
+        cost = say(request, "jobs_price", **price.in_dollars()) if price else say(request, "jobs_no_price")
+        return gr.Code(shown, visible=True), gr.Button(interactive=True), shown, cost
 
     @said_plainly
     def submit(request: gr.Request, login: gr.OAuthToken | None, seen: str, *values):

@@ -8,6 +8,7 @@ import huggingface_hub
 import pytest
 
 from explorer.tabs import train_jobs
+from explorer.tabs.text import LANGUAGE_COOKIE
 from explorer.tabs.train_boxes import build_form
 from explorer.tabs.train_owner import Door
 from tests.page.test_train_results import visitor
@@ -53,6 +54,18 @@ def test_what_is_shown_is_sent_with_the_token_of_the_login(hub, tmp_path):
     assert job["secrets"] == {"HF_TOKEN": TOKEN} and job["timeoutSeconds"] == 5400
     assert f"{hub.url}/jobs/ann/" in told and "ann/birds" in told and not button.interactive
     assert "--recipe scratch-tiny" in job["command"][2]
+
+
+@pytest.mark.parametrize(
+    ("language", "told"), [("en", "**$1.20 an hour** by the Hub's list: at most **$1.80**"), ("zh", "每小时 $1.20")]
+)
+def test_the_cost_is_said_beforehand(hub, tmp_path, language, told):
+    listeners, values = page(tmp_path)
+    request = visitor()
+    request.cookies[LANGUAGE_COOKIE] = language
+    assert "could not be read" in listeners["show"](visitor(), *ASKED, *values)[3]  # this hub names no machine yet
+    hub.machines.append({"name": "a10g-small", "unitCostUSD": 0.02, "unitLabel": "minute"})
+    assert told in listeners["show"](request, *ASKED, *values)[3]
 
 
 def test_nothing_is_sent_that_was_not_looked_at(hub, tmp_path):

@@ -16,12 +16,14 @@ LARGE = 1024  # bytes from which a file goes by git-lfs here
 @dataclass
 class WritableHub:
     """`tokens`: {token: login}. `repos`: {id: {"private": ..., "files": {...}}}. `refusals`: {start of a path: (status,
-    words)}. Every request is kept in `requests` as (method, path, authorization, JSON or bytes)."""
+    words)}. `machines`: what Jobs run on, with prices. Every
+    request is kept in `requests` as (method, path, authorization, JSON or bytes)."""
 
     tokens: dict[str, str]
     repos: dict[str, dict] = field(default_factory=dict)
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     blobs: dict[str, bytes] = field(default_factory=dict)
+    machines: list[dict] = field(default_factory=list)
     jobs: list[dict] = field(default_factory=list)
     requests: list[tuple] = field(default_factory=list)
 
@@ -68,6 +70,8 @@ def _handler(hub: WritableHub) -> type[BaseHTTPRequestHandler]:
             elif path.startswith("/blobs/"):
                 hub.blobs[path.removeprefix("/blobs/")] = body
                 self._send(200, {})
+            elif path == "/api/jobs/hardware":
+                self._send(200, hub.machines)
             elif who is None:
                 self._send(401, {"error": "Invalid username or password."})
             elif path == "/api/whoami-v2":

@@ -16,7 +16,7 @@ from training import __main__ as cli
 from training import jobs
 from training.config import ConfigError, RunConfig
 from training.hub import PushError
-from training.jobs import job_for, send
+from training.jobs import job_for, price_of, send
 from training.recipes import recipe_named
 
 TOKEN, GIT = "hf_secretSecretSecret", "https://code.example/ann/vit-explorer@v1.0"
@@ -93,6 +93,57 @@ def test_a_gpu_that_torch_cannot_use_is_not_paid_for_in_silence(hub):
     for flavor, device in (("a10g-small", "cuda"), ("cpu-upgrade", "auto")):
         options = cli._parser().parse_args(trained(job_for(config(), "ann/model", flavor=flavor, source=GIT))[3:])
         assert cli._config(options).device == device
+
+
+A10G = {
+    "name": "a10g-small",
+    "prettyName": "A10G",
+    "unitCostMicroUSD": 16_667,
+    "unitCostUSD": 1 / 60,
+    "unitLabel": "minute",
+}
+
+
+@pytest.mark.parametrize(
+    ("timeout", "unit", "most"),
+    [
+        ("90m", "minute", 1.5),
+        ("2h", "minute", 2),
+        ("5400", "minute", 1.5),
+        ("1.5d", "hour", 0.6),
+        ("30s", "second", 0.5),
+    ],
+)
+def test_a_price_by_the_hubs_list(hub, timeout, unit, most):
+    hub.machines += [A10G | {"name": "t4-small", "unitCostUSD": 7.0}, A10G | {"unitLabel": unit}]
+    found = price_of("a10g-small", timeout)
+    assert found.most == pytest.approx(most)
+    assert found.hour == pytest.approx({"second": 60, "minute": 1, "hour": 1 / 60}[unit])
+    assert all(authorization is None for *_, authorization, _ in hub.requests)  # nobody's token
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        [],
+        [{"name": "t4-small"}],
+        [{"name": "a10g-small"}],
+        [A10G | {"unitLabel": "moon"}],
+        [A10G | {"unitCostUSD": None}],
+        {"error": "later"},
+        ["?"],
+    ],
+)
+def test_no_price_where_the_list_has_none(hub, listed):
+    hub.machines = listed
+    assert price_of("a10g-small", "2h") is None
+
+
+def test_no_price_without_the_list(hub, tmp_path, monkeypatch):
+    hub.refusals["/api/jobs/hardware"] = (500, "down")
+    assert price_of("a10g-small", "2h") is None
+    keep_to("http://127.0.0.1:9", tmp_path / "other", monkeypatch)
+    assert price_of("a10g-small", "2h") is None
 
 
 def test_flavours_that_huggingface_hub_names_are_accepted(hub):
@@ -210,9 +261,12 @@ def test_job_from_a_terminal(hub, capsys, monkeypatch):
     said = capsys.readouterr().out
     shown = json.loads(said)
     assert shown["flavor"] == "t4-small" and shown["secrets"] == {"HF_TOKEN": "***"} and TOKEN not in said
-    assert not hub.requests
+    assert [path for _, path, *_ in hub.requests] == ["/api/jobs/hardware"]  # and nothing is sent
+    hub.machines.append(A10G)
     assert cli.main([*words, "--public", "--timeout", "30m"]) == 0
-    assert capsys.readouterr().out == f"{hub.url}/jobs/ann/687fb701029421ae5549d998\n"
+    said = capsys.readouterr()
+    assert said.out == f"{hub.url}/jobs/ann/687fb701029421ae5549d998\n"
+    assert said.err == "$1.00 an hour, at most $0.50 until the timeout\n"
     assert hub.jobs[0]["timeoutSeconds"] == 1800 and not hub.repos["ann/model"]["private"]
     assert "--lr 0.01" in hub.jobs[0]["command"][2]
     assert cli.main([*words, "--sweep"]) == 2
