@@ -360,11 +360,9 @@ class Attention(nn.Module):
 
 
 def _unfused_trains_faster(queries: Tensor) -> bool:
-    """Whether the two explicit products beat the fused kernel, forward and backward together, on a CPU with torch 2.11:
-    in bf16, where the fused backward pass is slow (6x at 65 tokens, 3x at 197), while [N, N] matrices are small; in
-    fp32 with few tokens (1.3x at 65, as fast at 101)."""
-    most = {torch.bfloat16: 1024, torch.float32: 100}.get(queries.dtype, 0)
-    return queries.device.type == "cpu" and queries.shape[2] <= most
+    """Whether the two explicit products beat the fused kernel, forward and backward together: on a CPU in bf16, where
+    torch 2.11's fused backward pass is slow (6x at 65 tokens, 3x at 197), while [N, N] matrices are small."""
+    return queries.device.type == "cpu" and queries.dtype == torch.bfloat16 and queries.shape[2] <= 1024
 
 
 class Mlp(nn.Module):

@@ -370,7 +370,7 @@ def test_models_are_safe_to_share_between_threads():
 
 @pytest.mark.parametrize(
     ("dtype", "tokens", "unfused"),
-    [(torch.bfloat16, 17, True), (torch.bfloat16, 1030, False), (torch.float32, 65, True), (torch.float32, 101, False)],
+    [(torch.bfloat16, 17, True), (torch.bfloat16, 1030, False), (torch.float32, 17, False)],
 )
 def test_training_on_a_cpu_computes_what_the_fused_attention_does(dtype, tokens, unfused, monkeypatch):
     """There the fused kernel's backward pass is slow, and two explicit products take its place for short sequences."""
