@@ -7,10 +7,11 @@ With head outputs O = A V the gradient of the attention is (d score / d O) V^T, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from explorer.attention import rows_of_layer
@@ -63,18 +64,31 @@ def differentiated(
     parameter is computed. A target of None is the predicted class. Without `of_pixels` the backward pass ends at the
     first layer's head outputs, and so before that layer's attention and the patch projection.
 
+    In the last layer only the tokens that the head reads go on after attention: the trace's last `head_outputs` and
+    `residual` are NaN for the others, whose gradients are zero.
+
     Raises CodedError for a class that the model does not have, for a model without a head, and where gradients are NaN
     or infinite.
     """
     pixels = pixels.detach().requires_grad_()
-    trace = model.trace(pixels, differentiable=True)
+    trace = model.trace(pixels, differentiable=True, whole=False)
     target, against = chosen_classes(model, trace, target, against)
     with torch.enable_grad():  # the caller may have switched it off
         score = class_score(trace.logits[0], target, against)
     found = torch.autograd.grad(score, [*trace.head_outputs, *([pixels] if of_pixels else [])])
     check_finite(found, f"the gradients of class {target} ({model.labels[target]})")
-    outputs, rest = found[: trace.layers], found[trace.layers :]
-    return trace.detached(), Gradients(outputs, rest[0] if of_pixels else None, target, against)
+    *outputs, last = found[: trace.layers]
+    gradients = Gradients((*outputs, _padded(last, trace, 0.0)), found[-1] if of_pixels else None, target, against)
+    trace = trace.detached()
+    heads, states = (
+        (*tensors[:-1], _padded(tensors[-1], trace, torch.nan)) for tensors in (trace.head_outputs, trace.residual)
+    )
+    return replace(trace, head_outputs=heads, residual=states), gradients
+
+
+def _padded(tensor: Tensor, trace: Trace, value: float) -> Tensor:
+    """[..., n, d] of the first n tokens -> [..., N, d]."""
+    return F.pad(tensor, (0, 0, 0, trace.tokens - tensor.shape[-2]), value=value)
 
 
 def gradients_for(

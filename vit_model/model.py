@@ -86,20 +86,22 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(head.weight)
 
     def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        return self.logits_from(self._embedded(pixels)) if self.training else self._run(pixels, None)
+        return self._run(pixels, None, whole=not self.training)
 
-    def trace(self, pixels: Tensor, differentiable: bool = False) -> Trace:
+    def trace(self, pixels: Tensor, differentiable: bool = False, whole: bool = True) -> Trace:
         """One forward pass that keeps what it computed; see `Trace`. Its logits are the bits of a plain forward.
 
         `differentiable=True` keeps the graph of the activations, never of the parameters, so that gradients of a logit
         with respect to any of them can be asked for with `torch.autograd.grad`. Pixels that already require a gradient
-        are used as they are. From the logits the way back passes, in the last block, through the tokens that the head
-        reads alone; every state has its own graph too.
+        are used as they are.
+
+        `whole=False` ends the last block for the tokens that the head reads, see `logits_from`: the last `head_outputs`
+        and `residual` hold these alone.
         """
         records: list[LayerRecord] = []
         if not differentiable:
             with torch.no_grad():
-                logits = self._run(pixels, records)
+                logits = self._run(pixels, records, whole)
         else:
             model = self
             if any(parameter.requires_grad for parameter in self.parameters()):
@@ -107,7 +109,7 @@ class VisionTransformer(nn.Module):
             if not pixels.requires_grad:
                 pixels = pixels.detach().requires_grad_()
             with torch.enable_grad():
-                logits = model._run(pixels, records)
+                logits = model._run(pixels, records, whole)
         if isinstance(logits, tuple):
             raise ValueError("a DeiT in train mode returns two logits; call model.eval() before tracing it")
         return Trace.of(logits, records, self.config)
@@ -144,28 +146,21 @@ class VisionTransformer(nn.Module):
         memo = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in shared}
         return copy.deepcopy(self, memo)
 
-    def _embedded(self, pixels: Tensor) -> Tensor:
+    def _run(self, pixels: Tensor, records: list[LayerRecord] | None, whole: bool) -> Tensor | tuple[Tensor, Tensor]:
         config = self.config
         if pixels.dim() != 4 or tuple(pixels.shape[1:]) != (config.channels, *config.image_size):
             expected = f"[B, {config.channels}, {config.image_size[0]}, {config.image_size[1]}]"
             raise ValueError(
                 f"expected pixels {expected}, got {list(pixels.shape)}; for another size use model.at_size"
             )
-        return self.embed(pixels)
-
-    def _run(self, pixels: Tensor, records: list[LayerRecord] | None) -> Tensor | tuple[Tensor, Tensor]:
-        x, read = self._embedded(pixels), self.config.tokens_read  # [B, N, D]
+        x = self.embed(pixels)  # [B, N, D]
+        if not whole:
+            return self.logits_from(x, records=records)
         for block in self.blocks:
             x = block(x, records)
-        logits = self.classify(x)
-        if records is None:
-            return logits
-        if read and torch.is_grad_enabled() and not self.training:
-            last = records[-1]
-            short = self.classify(self.blocks[-1].rest(last.residual[:, :read], last.head_outputs[:, :, :read]))
-            logits = logits.detach() + (short - short.detach())  # these bits, and the shorter way back
-        records.append(LayerRecord(x))
-        return logits
+        if records is not None:
+            records.append(LayerRecord(x))
+        return self.classify(x)
 
     def embed(self, pixels: Tensor) -> Tensor:
         """Pixels [B, C, h, w] -> tokens [B, N, D] as the first block gets them (equation 1)."""
@@ -194,7 +189,7 @@ class VisionTransformer(nn.Module):
 
         `lengths`: tokens [1, n, D] are sequences of these lengths, one after the other, none of which sees another
         (packing: Dehghani et al. 2023, arXiv 2307.06304); logits [len(lengths), K]. Short sequences are faster so.
-        `records`: a list that gets what each block leaves.
+        `records`: a list that gets what each block leaves, and the last state.
 
         Raises IndexError for a layer outside 0..depth, ValueError where a mean over patches is left with none, and for
         lengths that do not fill the tokens.
@@ -212,6 +207,8 @@ class VisionTransformer(nn.Module):
         if layer < config.depth:
             tokens = self.blocks[-1](tokens, records, lengths, read)
             lengths = [read] * len(lengths) if lengths and read else lengths
+        if records is not None:
+            records.append(LayerRecord(tokens))
         if lengths is None:
             return self.classify(tokens)
         return torch.cat([self.classify(sequence) for sequence in tokens.split(list(lengths), dim=1)])

@@ -179,6 +179,23 @@ def test_methods_of_one_backward_pass_run_the_model_once(tiny_model, method, mon
     assert len(calls) == 1
 
 
+@pytest.mark.parametrize(("pool", "read"), [("class", 1), ("mean-patches", 17)])
+def test_gradients_are_those_of_every_token_in_every_layer(tiny_model, pool, read):
+    """By a trace whose last layer ends for the tokens that the head reads: the others' gradients are zero."""
+    model = tiny_model(pool=pool)
+    short, gradients = differentiated(model, PIXELS, 1)
+    whole = model.trace(PIXELS, differentiable=True)
+    for found, expected in zip(gradients.outputs, whole.output_gradients(whole.logits[0, 1]), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert not gradients.outputs[-1][:, :, read:].any()
+    for name in ("residual", "queries", "keys", "values", "head_outputs"):
+        *lower, last = zip(getattr(short, name), getattr(whole.detached(), name), strict=True)
+        assert all(torch.equal(*pair) for pair in lower)
+        assert last[0].shape == last[1].shape
+    torch.testing.assert_close(short.residual[-1][:, :read], whole.residual[-1][:, :read].detach())
+    assert short.residual[-1][:, read:].isnan().all()  # so that nobody takes them for numbers
+
+
 def test_a_backward_pass_without_the_pixels_ends_at_the_first_head_outputs(tiny_model):
     model, entered = tiny_model(), []
     model.patch_embed.register_full_backward_hook(lambda *_: entered.append(1))

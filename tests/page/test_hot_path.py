@@ -26,9 +26,9 @@ def forwards(monkeypatch):
     """A list that grows with every forward pass, plain, traced or differentiable."""
     counted, run = [], VisionTransformer._run
 
-    def counting(model, pixels, records):
+    def counting(model, pixels, *choices, **named):
         counted.append(tuple(pixels.shape))
-        return run(model, pixels, records)
+        return run(model, pixels, *choices, **named)
 
     monkeypatch.setattr(VisionTransformer, "_run", counting)
     return counted
