@@ -21,6 +21,9 @@ the threads of a CPU wait for one another."""
 BLOCK_ROWS = 128
 """Queries at a time at least, however many tokens they attend to: fewer make poor use of the keys that were fetched."""
 
+HEAD_VALUES = 2**19
+"""Attention weights made at a time where heads become one: 2 MiB in float32, which a CPU's caches hold."""
+
 
 @torch.no_grad()
 def attention_rows(trace: Trace, layer: int, query: int) -> Tensor:
@@ -79,6 +82,24 @@ def token_blocks(trace: Trace) -> Iterator[slice]:
     length = max(BLOCK_VALUES // (trace.heads * trace.tokens), BLOCK_ROWS)
     for start in range(0, trace.tokens, length):
         yield slice(start, min(start + length, trace.tokens))
+
+
+def fused_heads(rows: Callable[[slice | int], Tensor], heads: int, weights: int, fusion: str = "mean") -> Tensor:
+    """The mean, max or min over heads, [n, N]. `rows`: a run of heads -> their rows [h, n, N], [n, N] of a single one,
+    in fresh memory. `weights`: n * N; of heads as many are made at a time as a CPU's caches hold, at least one."""
+    over_heads, both = {
+        "mean": (lambda part: part.sum(0), torch.add),
+        "max": (lambda part: part.amax(0), torch.maximum),
+        "min": (lambda part: part.amin(0), torch.minimum),
+    }[fusion]
+    length, whole = HEAD_VALUES // max(weights, 1), None
+    length -= length % 2  # of a product for three heads, one of two threads makes one and waits
+    runs = range(heads) if length < 2 else (slice(start, start + length) for start in range(0, heads, length))
+    for run in runs:
+        part = rows(run)
+        part = over_heads(part) if part.dim() == 3 else part
+        whole = part if whole is None else both(whole, part, out=whole)
+    return whole.div_(heads) if fusion == "mean" else whole
 
 
 def check_one_picture(trace: Trace) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from explorer.attention import rows_of_layer
+from explorer.attention import fused_heads
 from explorer.classes import Class
 from explorer.explanation import Explanation, on_grid
-from explorer.gradients import Gradients, gradients_for
+from explorer.gradients import Gradients, gradients_for, weighted_attention
 from explorer.rollout import Fuse, Mixing, below_start, chained_matrices, chained_rows
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
@@ -80,11 +80,11 @@ def _mixing(trace: Trace, choices: dict) -> Mixing:
 def _gradient_fuse(trace: Trace, gradients: Gradients, mixing: Mixing) -> Fuse:
     def fuse(layer: int) -> Callable[[slice], Tensor]:
         other = trace.layers - 1 - layer if mixing.compat else layer
-        attention, values = rows_of_layer(trace, layer), trace.values[other][0].transpose(-2, -1)
+        weighted = weighted_attention(trace, gradients, layer, other)
 
         def rows(tokens: slice) -> Tensor:
-            weights = gradients.outputs[other][0, :, tokens] @ values  # dA [H, n, N]
-            return weights.mul_(attention(tokens)).float().mean(0).relu_()
+            weights = (tokens.stop - tokens.start) * trace.tokens
+            return fused_heads(lambda run: weighted(tokens, run), trace.queries[layer].shape[1], weights).relu_()
 
         return rows
 

@@ -109,11 +109,17 @@ def gradients_for(
     return known
 
 
-def weighted_attention(trace: Trace, gradients: Gradients, layer: int) -> Callable[[slice | Tensor], Tensor]:
-    """n tokens -> their rows of A * d score / d A in one layer, [H, n, N], in fresh memory."""
-    attention, values = rows_of_layer(trace, layer), trace.values[layer][0].transpose(-2, -1)
-    outputs = gradients.outputs[layer][0]
-    return lambda tokens: (outputs[:, tokens] @ values).mul_(attention(tokens)).float()
+def weighted_attention(trace: Trace, gradients: Gradients, layer: int, of: int | None = None) -> Callable[..., Tensor]:
+    """(n tokens, heads) -> their rows of A * d score / d A in one layer, in fresh memory: [h, n, N], by default of all
+    heads, or [n, N] of a single one. `of`: another layer whose d score / d A it is."""
+    of = layer if of is None else of
+    attention, outputs = rows_of_layer(trace, layer), gradients.outputs[of][0]
+    values = trace.values[of][0].transpose(-2, -1)
+
+    def rows(tokens: slice | Tensor, heads: slice | int = slice(None)) -> Tensor:
+        return (outputs[heads, tokens] @ values[heads]).mul_(attention(tokens, heads)).float()
+
+    return rows
 
 
 def pixel_gradients(model: VisionTransformer, pixels: Tensor, target: int, against: int | None) -> Tensor:

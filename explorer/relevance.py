@@ -11,10 +11,12 @@ is made in blocks of rows: no [N, N] matrix exists.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from explorer.attention import check_layer, check_one_picture, check_token, token_blocks
+from explorer.attention import check_layer, check_one_picture, check_token, fused_heads, token_blocks
 from explorer.classes import Class
 from explorer.explanation import Explanation, on_grid
 from explorer.gradients import Gradients, gradients_for, weighted_attention
@@ -62,9 +64,15 @@ def relevance_row(trace: Trace, gradients: Gradients, start: Tensor, start_layer
         weighted, product = weighted_attention(trace, gradients, layer), row.clone()
         for tokens in token_blocks(trace):
             read = row[0, tokens].nonzero()[:, 0] + tokens.start  # in the last layer few tokens are read
-            product.addmm_(row[:, read], weighted(read).relu_().mean(0))
+            product.addmm_(row[:, read], _fused(weighted, read, trace.queries[layer]))
         row = product
     return row[0]
+
+
+def _fused(weighted: Callable[..., Tensor], tokens: Tensor, queries: Tensor) -> Tensor:
+    """A_bar's rows of n tokens, [n, N]; queries [1, H, N, d]."""
+    heads, N = queries.shape[1:3]
+    return fused_heads(lambda run: weighted(tokens, run).relu_(), heads, len(tokens) * N)
 
 
 def read_tokens(config: ViTConfig) -> Tensor:

@@ -13,7 +13,7 @@ One row is a vector times one A_hat after the other, from the last layer down, a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
 
@@ -21,18 +21,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from explorer.attention import check_one_picture, check_token, rows_of_layer, token_blocks
+from explorer.attention import check_one_picture, check_token, fused_heads, rows_of_layer, token_blocks
 from vit_model.trace import Trace
 
-HEAD_FUSIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[..., Tensor]]] = {
-    "mean": (lambda heads: heads.sum(0), torch.add),  # divided by the heads in the end
-    "max": (lambda heads: heads.amax(0), torch.maximum),
-    "min": (lambda heads: heads.amin(0), torch.minimum),
-}
-"""How several heads [h, n, N] become one, and two such results."""
+HEAD_FUSIONS = ("mean", "max", "min")
 DISCARDS = ("matrix", "row")
-HEAD_VALUES = 2**19
-"""Attention weights made at a time where heads become one: 2 MiB in float32, which a CPU's caches hold."""
 
 Fuse = Callable[[int], Callable[[slice], Tensor]]
 """layer -> n tokens -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
@@ -108,30 +101,16 @@ class Mixing:
 
 def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     """F = mean, max or min over the heads of the attention."""
-    if head_fusion not in tuple(HEAD_FUSIONS):
+    if head_fusion not in HEAD_FUSIONS:
         raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {head_fusion!r}")
-    over_heads, both = HEAD_FUSIONS[head_fusion]
 
     def fuse(layer: int) -> Callable[[slice], Tensor]:
         rows, heads = rows_of_layer(trace, layer), trace.queries[layer].shape[1]  # edits leave some out
-
-        def fused(tokens: slice) -> Tensor:
-            whole = None
-            for run in head_runs(heads, (tokens.stop - tokens.start) * trace.tokens):
-                part = rows(tokens, run).float()
-                part = over_heads(part) if part.dim() == 3 else part
-                whole = part if whole is None else both(whole, part, out=whole)
-            return whole.div_(heads) if head_fusion == "mean" else whole
-
-        return fused
+        return lambda tokens: fused_heads(
+            lambda run: rows(tokens, run).float(), heads, (tokens.stop - tokens.start) * trace.tokens, head_fusion
+        )
 
     return fuse
-
-
-def head_runs(heads: int, weights: int) -> Iterable[slice | int]:
-    """Heads of so many attention weights each in runs that a CPU's caches hold: HEAD_VALUES weights, or one by one."""
-    run = HEAD_VALUES // weights
-    return range(heads) if run < 2 else (slice(start, start + run) for start in range(0, heads, run))
 
 
 def chained_rows(trace: Trace, fuse: Fuse, query: int, mixing: Mixing, every_layer: bool = False) -> Tensor:

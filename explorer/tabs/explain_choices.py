@@ -41,7 +41,7 @@ def build() -> dict[tuple[str, str], Component]:
     with group("attention"):
         layer("attention")
     with group("rollout"):
-        several("rollout", "head_fusion", tuple(HEAD_FUSIONS))
+        several("rollout", "head_fusion", HEAD_FUSIONS)
         amount("rollout", "discard_ratio", 0, 0.99, 0, 0.01)
     with group("gradient-rollout"):
         amount("gradient-rollout", "discard_ratio", 0, 0.99, 0, 0.01)

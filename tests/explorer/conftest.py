@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from explorer import attention, rollout
+from explorer import attention
 from vit_model.config import ViTConfig
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
@@ -45,7 +45,7 @@ def blocks_of(monkeypatch):
     def blocks_of(values: int) -> None:
         monkeypatch.setattr(attention, "BLOCK_VALUES", values)
         monkeypatch.setattr(attention, "BLOCK_ROWS", 1)
-        monkeypatch.setattr(rollout, "HEAD_VALUES", values)
+        monkeypatch.setattr(attention, "HEAD_VALUES", values)
 
     return blocks_of
 
