@@ -64,15 +64,17 @@ def relevance_row(trace: Trace, gradients: Gradients, start: Tensor, start_layer
         weighted, product = weighted_attention(trace, gradients, layer), row.clone()
         for tokens in token_blocks(trace):
             read = row[0, tokens].nonzero()[:, 0] + tokens.start  # in the last layer few tokens are read
+            if len(read) == tokens.stop - tokens.start:
+                read = tokens  # a view
             product.addmm_(row[:, read], _fused(weighted, read, trace.queries[layer]))
         row = product
     return row[0]
 
 
-def _fused(weighted: Callable[..., Tensor], tokens: Tensor, queries: Tensor) -> Tensor:
+def _fused(weighted: Callable[..., Tensor], tokens: slice | Tensor, queries: Tensor) -> Tensor:
     """A_bar's rows of n tokens, [n, N]; queries [1, H, N, d]."""
-    heads, N = queries.shape[1:3]
-    return fused_heads(lambda run: weighted(tokens, run).relu_(), heads, len(tokens) * N)
+    heads, n, N = queries.shape[1], queries[0, 0, tokens].shape[0], queries.shape[2]
+    return fused_heads(lambda run: weighted(tokens, run).relu_(), heads, n * N)
 
 
 def read_tokens(config: ViTConfig) -> Tensor:
