@@ -279,10 +279,15 @@ def matrix_rate(device: torch.device) -> float:
 
 
 def _multiplications(shape) -> float:
-    """Multiply-adds of one forward pass of one picture: matrices of weights, and the two products of attention."""
+    """Multiply-adds of one forward pass of one picture as it is trained: matrices of weights, and the two products of
+    attention; the last block goes on for the tokens alone that the head reads."""
     N, D = shape.tokens, shape.width
+
+    def block(n: int) -> int:
+        return 3 * N * D * D + n * (D * D + 2 * D * shape.mlp_width) + 2 * n * N * D
+
     patch = 3 * shape.patch_size[0] * shape.patch_size[1] * D * (N - shape.prefix)
-    return patch + shape.depth * (N * (4 * D * D + 2 * D * shape.mlp_width) + 2 * N * N * D)
+    return patch + (shape.depth - 1) * block(N) + block(shape.tokens_read or N)
 
 
 def _timed(function: Callable[[], object]) -> float:
