@@ -45,10 +45,10 @@ def build(form: Form) -> None:
             look = gr.Button(words("jobs_look"), scale=0, min_width=220, elem_id="jobs-look")
             send = gr.Button(words("jobs_send"), scale=0, min_width=260, interactive=False, elem_id="jobs-send")
         seen = gr.State("")  # the request that was looked at: no other is sent
+        sent = gr.Markdown(elem_id="jobs-sent")  # beside the buttons: what it costs, and then where it runs
         request_view = gr.Code(
             visible=False, language="json", label=words("jobs_request"), interactive=False, elem_id="jobs-request"
         )
-        sent = gr.Markdown(elem_id="jobs-sent")
 
     asked = [repo, flavor, timeout, private, overwrite]
 
