@@ -130,7 +130,7 @@ class Price:
 
 def price_of(flavor: str, timeout: str) -> Price | None:
     """By the Hub's public list of machines, asked for without a token; None where it cannot be had, or does not name
-    this one."""
+    this one. (huggingface_hub's own call waits without end for a Hub that does not answer.)"""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 

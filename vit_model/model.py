@@ -96,7 +96,7 @@ class VisionTransformer(nn.Module):
         are used as they are.
 
         `whole=False` ends the last block for the tokens that the head reads, see `logits_from`: the last `head_outputs`
-        and `residual` hold these alone.
+        and `residual` hold these alone, and logits differ from a plain forward's by rounding.
         """
         records: list[LayerRecord] = []
         if not differentiable:
