@@ -28,10 +28,10 @@ def peaks(config: ViTConfig) -> dict:
     model(pixels)  # the library's own buffers are there from now on
     base = resident_bytes("VmRSS")
     for method in METHODS:
-        found[method] = peak_of(lambda method=method: explain(model, pixels, method, 0), base)[1]["peak_mib"]
+        found[method] = peak_of(lambda method=method: explain(model, pixels, method, 0), base)[1]
     oracle = with_stored_attention(config)["relevance"]
     base = resident_bytes("VmRSS")
-    found[ORACLE] = peak_of(lambda: oracle(pixels, 0), base)[1]["peak_mib"]
+    found[ORACLE] = peak_of(lambda: oracle(pixels, 0), base)[1]
     return {"tokens": config.tokens, "peaks": found}
 
 

@@ -125,15 +125,23 @@ def everything_shown(
 
 def large(rounds: int, quick: bool) -> Iterator[Result]:
     """Peak memory above the loaded model, and how time grows with the tokens."""
-    small, big = (256, 512) if quick else (512, 1024)
-    group = f"One large picture: B/16 at {big} px against {small} px"
-    few, many = memory.measured(small), memory.measured(big)
-    quadratic = (many["tokens"] / few["tokens"]) ** 2
-    for name in memory.STEPS:
-        before, after = few["steps"][name], many["steps"][name]
-        yield Result(group, f"{name}: peak above the loaded model", after["peak_mib"], "MiB", 2048)
-        yield Result(group, f"{name}: time", after["seconds"] * 1e3, "ms")
-        yield Result(group, f"{name}: time / time at {small} px", after["seconds"] / before["seconds"], "x", quadratic)
+    *smaller, big = (224, 512) if quick else (224, 512, 1024)
+    group = f"One large picture: B/16 at {big} px"
+    peaks, native, functions, tokens = memory.measured(big), random_model(SIZES["B/16"]), {}, {}
+    for side in (*smaller, big):
+        model, pixels = native.at_size(side), torch.randn(1, 3, side, side)
+        steps = {"prediction": partial(model.trace, pixels)} | memory.analyses(model.trace(pixels))
+        functions |= {f"{name} at {side} px": function for name, function in steps.items()}
+        tokens[side] = model.config.tokens
+    with torch.no_grad():
+        times = interleaved(functions, max(3, rounds // 3))
+    for name, peak in peaks.items():
+        at_big = f"{name} at {big} px"
+        yield Result(group, f"{name}: peak above the loaded model", peak, "MiB", 2048)
+        yield Result(group, f"{name}: time", medians(times)[at_big] * 1e3, "ms")
+        for side in smaller:
+            quadratic = (tokens[big] / tokens[side]) ** 2
+            yield _ratio(group, f"{name}: time / at {side} px", times, at_big, f"{name} at {side} px", quadratic)
 
 
 def patch_embedding(rounds: int, quick: bool) -> Iterator[Result]:

@@ -21,8 +21,11 @@ the threads of a CPU wait for one another."""
 BLOCK_ROWS = 128
 """Queries at a time at least, however many tokens they attend to: fewer make poor use of the keys that were fetched."""
 
+FUSED_VALUES = 3 * 2**19
+"""Weights made at a time where heads become one, after that: 6 MiB in float32. A head's product for few queries is over
+so soon that the threads of a CPU wait for one another longer than they work, on some machines."""
 HEAD_VALUES = 2**19
-"""Attention weights made at a time where heads become one: 2 MiB in float32, which a CPU's caches hold."""
+"""Weights of several heads at a time there: 2 MiB in float32, which a CPU's caches hold. One head may have more."""
 
 
 @torch.no_grad()
@@ -77,9 +80,13 @@ def rows_of_layer(trace: Trace, layer: int) -> Callable[..., Tensor]:
     return rows
 
 
-def token_blocks(trace: Trace) -> Iterator[slice]:
-    """All tokens in runs of n whose attention [H, n, N] has at most BLOCK_VALUES weights, or of BLOCK_ROWS."""
-    length = max(BLOCK_VALUES // (trace.heads * trace.tokens), BLOCK_ROWS)
+def token_blocks(trace: Trace, fused: bool = False) -> Iterator[slice]:
+    """All tokens in runs of n whose attention [H, n, N] has at most BLOCK_VALUES weights, or of BLOCK_ROWS; or, for
+    `fused_heads`, runs whose fused attention [n, N] has at most FUSED_VALUES."""
+    if fused:
+        length = max(FUSED_VALUES // trace.tokens, 1)
+    else:
+        length = max(BLOCK_VALUES // (trace.heads * trace.tokens), BLOCK_ROWS)
     for start in range(0, trace.tokens, length):
         yield slice(start, min(start + length, trace.tokens))
 

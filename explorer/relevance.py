@@ -62,7 +62,7 @@ def relevance_row(trace: Trace, gradients: Gradients, start: Tensor, start_layer
     row = start.float()[None]
     for layer in reversed(range(start_layer, trace.layers)):
         weighted, product = weighted_attention(trace, gradients, layer), row.clone()
-        for tokens in token_blocks(trace):
+        for tokens in token_blocks(trace, fused=True):
             read = row[0, tokens].nonzero()[:, 0] + tokens.start  # in the last layer few tokens are read
             if len(read) == tokens.stop - tokens.start:
                 read = tokens  # a view

@@ -173,7 +173,7 @@ def _fused_rows(
         yield slice(0, trace.tokens), _whole(trace, fuse, layer, mixing)
         return
     rows = fuse(layer)
-    for tokens in token_blocks(trace) if only is None else (only,):
+    for tokens in token_blocks(trace, fused=True) if only is None else (only,):
         fused = rows(tokens)
         if count := int(trace.tokens * mixing.discard_ratio):
             fused.masked_fill_(fused < _order_statistic(fused, count)[:, None], 0.0)
@@ -184,7 +184,7 @@ def _whole(trace: Trace, fuse: Fuse, layer: int, mixing: Mixing) -> Tensor:
     """F [N, N] of one layer, with the weakest entries of the whole matrix dropped."""
     fused = torch.empty(trace.tokens, trace.tokens, device=trace.logits.device)
     rows = fuse(layer)
-    for tokens in token_blocks(trace):
+    for tokens in token_blocks(trace, fused=True):
         fused[tokens] = rows(tokens)
     first, flat = fused[0, 0].clone(), fused.view(-1)
     if count := int(len(flat) * mixing.discard_ratio):

@@ -13,6 +13,8 @@ import numpy as np
 
 SAMPLED_ROWS = 8  # of each panel
 CHUNK_BYTES = 2**18
+STEPS = (1, 3, 5)  # odd divisors of 255: zero and a row's maximum stay exact, and rounding twice is rounding once
+MOST_BITS = 4.7  # a code, when compressed: with it all layers of B/16 at 224 px take less than 3.5 MB
 GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no name, no time, no system
 LAST_BLOCK = b"\x03\0"  # an empty one
 
@@ -27,6 +29,9 @@ def pack(matrices: np.ndarray, signed: Sequence[bool]) -> bytes:
 
     Codes are kept as differences, modulo 256, where these compress better: neighbouring patches often attend alike.
     Predictions: 0 none; 1 the row above; 2 the row above, and then the value to the left (of its own difference).
+
+    A layer of more than 256 KiB whose codes would still take more than MOST_BITS, since it is as even as noise, keeps
+    every third code alone (the error is at most 1.2% of m), or every fifth (2%). Stacks with signed panels never do.
 
     Raises ValueError on NaN or infinity, and on negative values in an unsigned panel.
     """
@@ -55,7 +60,8 @@ def pack(matrices: np.ndarray, signed: Sequence[bool]) -> bytes:
             codes[panel] = companded  # truncation rounds: the values are not negative
 
     _each(fill, range(len(matrices)), matrices.size)
-    prediction = _best_prediction(codes)
+    prediction, step = _predicted(codes, STEPS if codes.size > CHUNK_BYTES and not any(signed) else STEPS[:1])
+    codes = codes if step == 1 else _rounded(codes, step)
     for panel in codes if prediction else ():  # one by one, while they are in the processor's cache
         panel[1:] -= panel[:-1]
         if prediction == 2:
@@ -82,15 +88,27 @@ def unpack(blob: bytes, rows: int, tokens: int, signed: Sequence[bool]) -> np.nd
     return np.stack(unit) * maxima
 
 
-def _best_prediction(codes: np.ndarray) -> int:
-    """The prediction whose differences have the least entropy, by a sample of rows."""
+def _predicted(codes: np.ndarray, steps: Sequence[int]) -> tuple[int, int]:
+    """The prediction whose differences have the least entropy, and the first step, or the last, at which that is at
+    most MOST_BITS; by a sample of rows."""
     rows = codes.shape[1]
     if rows == 1:
-        return 0
+        return 0, steps[0]
     sample = np.unique(np.linspace(1, rows - 1, SAMPLED_ROWS).astype(np.intp))
-    plain = codes[:, sample]
-    down = plain - codes[:, sample - 1]
-    return int(np.argmin([_entropy(plain), _entropy(down), _entropy(np.diff(down, axis=2))]))
+    for step in steps:
+        plain = _rounded(codes[:, sample], step)
+        down = plain - _rounded(codes[:, sample - 1], step)
+        bits = [_entropy(plain), _entropy(down), _entropy(np.diff(down, axis=2))]
+        if min(bits) <= MOST_BITS:
+            break
+    return int(np.argmin(bits)), step
+
+
+def _rounded(codes: np.ndarray, step: int) -> np.ndarray:
+    """To the nearest multiple of an odd step."""
+    multiples = codes // step
+    multiples += codes - multiples * step > step // 2
+    return multiples * step
 
 
 def _entropy(codes: np.ndarray) -> float:

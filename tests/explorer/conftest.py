@@ -45,6 +45,7 @@ def blocks_of(monkeypatch):
     def blocks_of(values: int) -> None:
         monkeypatch.setattr(attention, "BLOCK_VALUES", values)
         monkeypatch.setattr(attention, "BLOCK_ROWS", 1)
+        monkeypatch.setattr(attention, "FUSED_VALUES", values)
         monkeypatch.setattr(attention, "HEAD_VALUES", values)
 
     return blocks_of

@@ -21,7 +21,8 @@ from explorer.statistics import attention_distance, attention_entropy
 from explorer import explain
 from vit_model import ViTConfig, VisionTransformer
 
-attention.BLOCK_VALUES, attention.BLOCK_ROWS = 2**18, 1  # 1 MiB
+attention.BLOCK_VALUES, attention.FUSED_VALUES = 2**18, 2**17  # 1 MiB, and half of one
+attention.BLOCK_ROWS = 1
 torch.set_num_threads(1)
 shape = dict(image_size=40, patch_size=1, width=32, depth=2, heads=8, mlp_width=32, classes=3)
 model, pixels = VisionTransformer(ViTConfig(**shape)).eval().requires_grad_(False), torch.randn(1, 3, 40, 40)
@@ -41,7 +42,7 @@ by_class = ("gradient-rollout", "relevance", "legrad", "grad-cam", "attention-gr
 functions |= {name: lambda name=name: explain(model, pixels, name, 0, trace=trace) for name in by_class}
 functions["occlusion"] = lambda: explain(model, pixels, "occlusion", 0, trace=trace, window=39)
 
-print(json.dumps({name: peak_of(f, resident_bytes("VmRSS"))[1]["peak_mib"] for name, f in functions.items()}))
+print(json.dumps({name: peak_of(f, resident_bytes("VmRSS"))[1] for name, f in functions.items()}))
 """
 
 

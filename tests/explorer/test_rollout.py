@@ -166,7 +166,7 @@ def test_one_row_makes_no_matrix_and_one_row_of_the_last_layer(given_trace, rand
 
     monkeypatch.setattr("explorer.rollout.rows_of_layer", counted)
     rollout(trace, 4)
-    assert asked == {2: [1], 1: [3, 3, 3, 1], 0: [3, 3, 3, 1]}
+    assert asked == {2: [1], 1: [6, 6, 4, 4], 0: [6, 6, 4, 4]}  # head by head
 
 
 @pytest.mark.parametrize(

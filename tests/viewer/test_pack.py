@@ -59,7 +59,7 @@ def test_every_prediction_gives_the_codes_back(monkeypatch, prediction, signed):
     values = attention() * (np.random.default_rng(3).choice([-1, 1], (3, 50, 50)) if signed else 1)
     plain = {}
     for chosen in (0, prediction):
-        monkeypatch.setattr("explorer.viewer.pack._best_prediction", lambda codes, chosen=chosen: chosen)
+        monkeypatch.setattr("explorer.viewer.pack._predicted", lambda *_, chosen=chosen: (chosen, 1))
         blob = pack(values, [signed] * 3)
         assert blob[-1] == chosen
         plain[chosen] = unpack(blob, 50, 50, [signed] * 3)
@@ -74,6 +74,25 @@ def test_patches_that_attend_alike_take_a_quarter_fewer_bytes_and_noise_no_more(
         blob = pack(values, [False] * 2)
         maxima, codes = blob[: 4 * 2 * 196], np.rint(np.sqrt(values / values.max(-1, keepdims=True)) * 255)
         assert len(compress(blob)) <= most * len(compress(maxima + codes.astype(np.uint8).tobytes())) + 4
+
+
+@pytest.mark.parametrize(("sharpness", "error"), [(0.3, 0.02), (2.0, 0.012), (4.0, 0.004)])
+def test_a_large_layer_takes_a_bounded_number_of_bytes_and_is_coarser_only_as_far_as_it_must(sharpness, error):
+    """Even attention is noise to a compressor: at a B/16's size it is rounded until all layers take 3.5 MB."""
+    values = attention(12, 197, sharpness)
+    blob = pack(values, [False] * 12)
+    assert 12 * len(compress(blob)) <= 3.5e6
+    back = unpack(blob, 197, 197, [False] * 12)
+    most = (np.abs(back - values) / values.max(-1, keepdims=True)).max()
+    assert 0.6 * error < most <= error + 1e-6
+    np.testing.assert_allclose(back.max(-1), values.max(-1), rtol=1e-6)
+
+
+def test_a_small_layer_and_signed_values_are_never_rounded():
+    even = attention(3, 50, 0.3)
+    for values, signed in ((even, [False] * 3), (attention(12, 197, 0.3), [False] * 11 + [True])):
+        back = unpack(pack(values, signed), *values.shape[1:], signed)
+        assert (np.abs(back - values) / values.max(-1, keepdims=True)).max() <= 0.004
 
 
 def test_rows_of_zeros_and_of_denormals_stay_finite():

@@ -31,7 +31,7 @@ def read(browser):
 @pytest.mark.parametrize("prediction", [0, 1, 2])
 @pytest.mark.parametrize("rows", [1, 90])
 def test_rows_are_what_python_unpacks(read, monkeypatch, prediction, rows):
-    monkeypatch.setattr("explorer.viewer.pack._best_prediction", lambda codes: prediction)
+    monkeypatch.setattr("explorer.viewer.pack._predicted", lambda *_: (prediction, 1))
     noise = np.random.default_rng(0).normal(0, 2, (2, rows, 90)).astype(np.float32)
     signed = [False, True]
     blob = pack(np.stack([np.abs(noise[0]), noise[1]]), signed)
