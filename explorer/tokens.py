@@ -54,7 +54,7 @@ def token_components(model: VisionTransformer, trace: Trace, joint: bool = True,
     check_one_picture(trace)
     if not 1 <= count <= model.config.width:
         raise ValueError(f"count must be from 1 to {model.config.width}, the width of a token; got {count}")
-    states = [model.norm(state[0, trace.prefix :]) for state in trace.residual]  # each [n, D]
+    states = [model.norm(state[0, trace.prefix :]).cpu() for state in trace.residual]  # each [n, D]; mps has no float64
     means = [state.double().mean(0) for state in states]
     mean = torch.stack(means).mean(0)
     axes = None  # [D, count], of all states together; one state at a time, as all in float64 would be large

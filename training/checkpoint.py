@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -79,14 +78,15 @@ def clear_leftovers(checkpoints: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def load_state(checkpoints: Path, device: torch.device) -> tuple[dict[str, Tensor], dict] | None:
-    """(tensors, state) of the last checkpoint that can be resumed; None where there is none, which starts over."""
+def load_state(checkpoints: Path) -> tuple[dict[str, Tensor], dict] | None:
+    """(tensors on the CPU, state) of the last checkpoint that can be resumed; None where there is none, which starts
+    over."""
     for path in reversed(complete(checkpoints).values()):
         try:
             state = read_json(path / STATE[1])
             if state is None:
                 continue
-            with safe_open(path / STATE[0], "pt", device=str(device)) as file:
+            with safe_open(path / STATE[0], "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, ValueError, SafetensorError) as error:
             print(f"{path.name} cannot be resumed ({error}); trying the one before it", flush=True)

@@ -54,15 +54,15 @@ def evaluate(model: nn.Module, pictures, labels: Tensor, batch: int, precision: 
         truth = labels[positions].to(device)
         probability, predicted = logits.softmax(-1).max(-1)
         losses = F.cross_entropy(logits, truth, reduction="none")
-        outputs.append(torch.stack([predicted.double(), probability.double(), losses.double()], 1))
+        outputs.append(torch.stack([predicted.float(), probability, losses], 1))  # float32 holds any class's number
     model.train(was_training)
-    answers = torch.zeros(len(labels), 3, dtype=torch.double, device=device)
+    answers = torch.zeros(len(labels), 3, device=device)
     if outputs:
         answers[own.to(device)] = torch.cat(outputs)
     if world > 1:
         dist.all_reduce(answers)
     predicted, probability, losses = answers.cpu().unbind(1)
-    return Answers(labels, predicted.long(), probability.float(), losses.float())
+    return Answers(labels, predicted.long(), probability, losses)
 
 
 def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

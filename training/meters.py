@@ -9,7 +9,8 @@ from torch import Tensor
 
 
 class Since:
-    """Sums on the device of what was measured since the last event, so that no step waits for a number."""
+    """Sums on the device of what was measured since the last event, so that no step waits for a number. Means are taken
+    on the CPU, in float64, which Apple's mps does not have."""
 
     def __init__(self, state: dict[str, Tensor] | None = None):
         state = state or {}
@@ -26,11 +27,11 @@ class Since:
 
     @property
     def loss(self) -> float:
-        return float(torch.stack(self.losses).double().mean())
+        return float(torch.stack(self.losses).cpu().double().mean())
 
     @property
     def accuracy(self) -> float:
-        return float(torch.stack(self.right).double().mean())
+        return float(torch.stack(self.right).cpu().double().mean())
 
 
 class Rate:

@@ -142,7 +142,7 @@ def _extract(archive: Path, folder: Path, inside: str) -> None:
 
 def _lines(path: Path) -> list[list[str]]:
     try:
-        return [line.split() for line in path.read_text().splitlines() if re.match(r"\S+ \d+ ", line)]
+        return [line.split() for line in path.read_text(encoding="utf-8").splitlines() if re.match(r"\S+ \d+ ", line)]
     except OSError as error:
         raise DataError(
             f"{path} cannot be read: {error.strerror}; delete {path.parent.parent} and try again"

@@ -60,7 +60,7 @@ def restore(training: Training) -> None:
     folder = training.run.path / "checkpoints"
     if training.rank == 0:
         checkpoint.clear_leftovers(folder)
-    found = checkpoint.load_state(folder, training.device)
+    found = checkpoint.load_state(folder)
     if found is None:
         return
     tensors, state = found
@@ -77,7 +77,9 @@ def restore(training: Training) -> None:
         if training.averaged is not None:
             training.averaged.load_state_dict(_under("averaged.", tensors))
         training.optimisers.load(_under("optimiser.", tensors))
-        training.since = Since(tensors)
+        training.since = Since(
+            {name: sums.to(training.device) for name, sums in tensors.items() if name.startswith("since.")}
+        )
         if state["scaler"]:
             training.scaler.load_state_dict(state["scaler"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.other_device import other_device
 from training import checkpoint, loop
 from training.config import RunConfig
 from training.errors import TrainingError
@@ -133,6 +134,22 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, more):
     parts, end = go(path, config(**more))
     assert end == "finished"
     assert parts == whole  # every loss, norm, rate and accuracy, to the last bit
+
+
+@pytest.mark.parametrize(
+    "more", [{}, EVERYTHING, {"optimizer": "muon", "accumulation": 2, "stages": ((16, 0.5),), "resolution": 32}]
+)
+def test_a_device_that_is_not_the_cpu_trains_and_resumes_to_the_same_numbers(tmp_path, capsys, more):
+    here, _ = go(tmp_path / "here", config(**more))
+    with other_device() as device:
+        chosen = config(**more | {"device": str(device)})
+        go(tmp_path / "there", chosen, should_stop=after(3))
+        there, end = go(tmp_path / "there", chosen)
+    assert end == "finished"
+    assert "resumed at step 3" in capsys.readouterr().out
+    assert there.keys() == here.keys()
+    for event, values in here.items():
+        assert there[event] == pytest.approx(values, rel=1e-3), event
 
 
 def test_a_deadline_ends_a_slice_with_a_checkpoint(tmp_path):

@@ -1,0 +1,117 @@
+"""A device that is not the CPU, on a machine that has none: tensors that say they are elsewhere and keep their numbers
+on the CPU.
+
+It refuses what real ones refuse: tensors of two devices in one operation, numpy without a copy to the CPU, and, as
+Apple's mps, float64. What it cannot show is speed, rounding, fused attention, and operations that a real one lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
+from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
+
+_setup_privateuseone_for_python_backend("elsewhere")  # torch's own place for devices that are written in Python
+DEVICE = torch.device("elsewhere:0")
+MIXING = {  # copies, and indices, which every device fetches for itself
+    torch.ops.aten._to_copy.default,
+    torch.ops.aten.copy_.default,
+    torch.ops.aten.index.Tensor,
+    torch.ops.aten.index_put_.default,
+    torch.ops.aten._index_put_impl_.default,
+}
+
+
+class OnDevice(Tensor):
+    """A tensor that says it is on DEVICE; `held` has its numbers."""
+
+    held: Tensor
+
+    @staticmethod
+    def __new__(cls, held: Tensor) -> OnDevice:
+        if held.dtype in (torch.float64, torch.complex128):
+            raise TypeError(f"{DEVICE.type} has no {held.dtype}")
+        words = {"strides": held.stride(), "storage_offset": held.storage_offset(), "dtype": held.dtype}
+        made = Tensor._make_wrapper_subclass(cls, held.size(), device=DEVICE, **words)
+        made.held = held
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, function: Any, types: Any, arguments: tuple = (), words: dict | None = None) -> Any:
+        tensors = [value for value in tree_leaves((arguments, words)) if isinstance(value, Tensor)]
+        here = {id(tensor.held): tensor for tensor in tensors if isinstance(tensor, OnDevice)}
+        if function not in MIXING and any(tensor.dim() for tensor in tensors if not isinstance(tensor, OnDevice)):
+            raise RuntimeError(f"{function}: expected all tensors on one device, found {DEVICE} and cpu")
+        words = dict(words or {})
+        target = torch.device(words.get("device") or DEVICE)
+        if "device" in words:
+            words["device"] = torch.device("cpu")
+        found = function(*_held(arguments), **_held(words))
+        if target.type != DEVICE.type or (function is torch.ops.aten.copy_.default and id(found) not in here):
+            return found
+
+        def wrapped(value: Any) -> Any:
+            if not isinstance(value, Tensor):
+                return value
+            return here.get(id(value)) if id(value) in here else OnDevice(value)  # in place: the tensor that came
+
+        return tree_map(wrapped, found)
+
+    def tolist(self) -> Any:
+        return self.held.tolist()
+
+    def __repr__(self) -> str:
+        return f"OnDevice({self.held!r})"
+
+
+def _held(values: Any) -> Any:
+    return tree_map_only(OnDevice, lambda tensor: tensor.held, values)
+
+
+# What torch asks the device for by itself: memory, and copies into it.
+
+
+def _empty(size: Any, *stride: Any, dtype: torch.dtype | None = None, **_: Any) -> OnDevice:
+    return OnDevice(torch.empty_strided(size, *stride, dtype=dtype) if stride else torch.empty(size, dtype=dtype))
+
+
+def _copied(source: Tensor, target: OnDevice, non_blocking: bool = False) -> Tensor:
+    _held(target).copy_(_held(source))
+    return target
+
+
+_KERNELS = torch.library.Library("aten", "IMPL")
+_KERNELS.impl("empty.memory_format", _empty, "PrivateUse1")
+_KERNELS.impl("empty_strided", _empty, "PrivateUse1")
+_KERNELS.impl("_copy_from", _copied, "PrivateUse1")
+
+
+for _name in ("eye", "eye.m", "arange", "arange.start", "arange.start_step", "linspace", "randperm"):
+
+    def _made(*arguments: Any, dtype: torch.dtype | None = None, name: str = _name, **_: Any) -> OnDevice:
+        return OnDevice(getattr(torch, name.split(".")[0])(*arguments, dtype=dtype))
+
+    _KERNELS.impl(_name, _made, "PrivateUse1")
+
+
+def _attention(queries: Tensor, keys: Tensor, values: Tensor, dropout_p: float = 0.0) -> Tensor:
+    weights = (queries * queries.shape[-1] ** -0.5 @ keys.transpose(-2, -1)).softmax(-1)
+    return torch.dropout(weights, dropout_p, train=True) @ values
+
+
+@contextmanager
+def other_device() -> Iterator[torch.device]:
+    """Within it tensors and modules can be moved to the device."""
+    before = torch.__future__.get_overwrite_module_params_on_conversion()
+    torch.__future__.set_overwrite_module_params_on_conversion(True)  # `param.data` cannot change a tensor's type
+    try:
+        with mock.patch("torch.nn.functional.scaled_dot_product_attention", _attention):  # it would look for a kernel
+            yield DEVICE
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(before)
