@@ -15,7 +15,10 @@ try:
 except ImportError:
     spaces = None
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 Function = TypeVar("Function", bound=Callable)
 Steps = TypeVar("Steps", bound=Callable[..., Iterator])
@@ -64,6 +67,11 @@ def best_device() -> torch.device:
 def resting_device() -> torch.device:
     """Where models and traces stay between calls: on ZeroGPU the CPU, since a GPU is lent to one call at a time."""
     return torch.device("cpu") if ZERO_GPU else best_device()
+
+
+def on_host(values: Tensor | ArrayLike, dtype: type | None = None) -> np.ndarray:
+    """As numpy, whatever device they are on; numpy itself takes no tensor of a GPU."""
+    return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype)
 
 
 def device_report() -> tuple[str, dict[str, str]]:

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from explorer.device import on_host
 from vit_model import VisionTransformer
 
 
@@ -46,7 +47,7 @@ def save_npz(path: str | Path, arrays: dict[str, np.ndarray], manifest: dict) ->
     """
     if "manifest" in arrays:
         raise ValueError("an array cannot be called 'manifest'; that name holds the manifest")
-    plain = {name: np.asarray(array) for name, array in arrays.items()}
+    plain = {name: on_host(array) for name, array in arrays.items()}
     if objects := [name for name, array in plain.items() if array.dtype.hasobject]:
         raise ValueError(f"arrays of objects cannot be saved without pickle: {', '.join(objects)}")
     text = np.array(json.dumps(manifest, ensure_ascii=False))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 
+from explorer.device import on_host
 from explorer.explanation import Explanation
 from vit_model.preprocess import CropBox
 
@@ -42,7 +43,7 @@ def colour(values: ArrayLike, colours: str = "viridis", signed: bool = False, li
 
     Raises ValueError for an unknown colour map, NaN or infinity, and a limit that is not positive.
     """
-    values = np.asarray(values, np.float32)
+    values = on_host(values, np.float32)
     limit = scale_limit(values) if limit is None else limit
     if not np.isfinite(values).all():
         raise ValueError("the map holds NaN or infinite values; check the model's weights")
@@ -55,7 +56,7 @@ def colour(values: ArrayLike, colours: str = "viridis", signed: bool = False, li
 
 def scale_limit(values: ArrayLike) -> float:
     """The end of the scale that a map gets by itself: its largest magnitude, 1 where all of it is 0."""
-    return float(np.abs(np.asarray(values)).max()) or 1.0
+    return float(np.abs(on_host(values)).max()) or 1.0
 
 
 def colour_table(colours: str) -> np.ndarray:
@@ -82,7 +83,7 @@ def overlay(
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be from 0 to 1, got {opacity}")
     limit = scale_limit(explanation.values) if limit is None else limit
-    values = Image.fromarray(np.asarray(explanation.values, np.float32))
+    values = Image.fromarray(on_host(explanation.values, np.float32))
     values = values.resize(picture.size, Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST)
     heat = colour(values, colours or _default_colours(explanation.signed), explanation.signed, limit)
     return Image.blend(picture.convert("RGB"), Image.fromarray(heat), opacity)
@@ -167,7 +168,7 @@ def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int =
         scale = side / max(picture.size)
         size = tuple(max(round(length * scale), 1) for length in picture.size)
         small = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-        values = Image.fromarray(np.asarray(explanation.values, np.float32) / scale_limit(explanation.values))
+        values = Image.fromarray(on_host(explanation.values, np.float32) / scale_limit(explanation.values))
         mask = np.asarray(values.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)[..., None]
         cells.append((small, Image.fromarray((np.asarray(small) * mask).round().astype(np.uint8))))
     pair, down = 2 * side + gap // 2, math.ceil(len(cells) / across)
@@ -195,7 +196,7 @@ def _by_layer(values: ArrayLike, quantity: str, language: str) -> dict:
     followed."""
     if language not in WORDS:
         raise ValueError(f"language must be one of {', '.join(WORDS)}, got {language!r}")
-    values, words = np.asarray(values, np.float32), WORDS[language]
+    values, words = on_host(values, np.float32), WORDS[language]
     if values.ndim != 2:
         raise ValueError(f"expected values [layers, heads], got {list(values.shape)}")
     layers, heads = (index.ravel() for index in np.indices(values.shape))

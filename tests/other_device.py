@@ -66,6 +66,9 @@ class OnDevice(Tensor):
     def tolist(self) -> Any:
         return self.held.tolist()
 
+    def untyped_storage(self) -> torch.UntypedStorage:
+        return self.held.untyped_storage()
+
     def __repr__(self) -> str:
         return f"OnDevice({self.held!r})"
 

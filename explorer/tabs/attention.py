@@ -67,8 +67,8 @@ def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
         raise ValueError(f"the attention of {trace.tokens} tokens is too large to save; choose a smaller resolution")
     arrays = {
         "attention": trace.attention(layer)[0].cpu().numpy().astype(np.float32),  # [heads, query, key]
-        "distance_pixels": np.asarray(attention_distance(trace, config.patch_size)),
-        "entropy_nats": np.asarray(attention_entropy(trace)),
+        "distance_pixels": attention_distance(trace, config.patch_size),
+        "entropy_nats": attention_entropy(trace),
     }
     return arrays, {"layer": layer} | _choices(scene)
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from explorer.device import on_host
 from explorer.lens import read_tokens, top_by_layer
 from explorer.tokens import artefact_share, artefacts, token_components, token_entropy, token_norms
 from explorer.viewer.component import Caption
@@ -84,15 +85,15 @@ def inside_value(
     lens, certainty, classes = None, np.zeros((states, tokens)), np.zeros((states, tokens))
     if model.config.classes:
         read = [read_tokens(model, trace, state) for state in range(states)]
-        certainty = np.stack([_numpy(one.probabilities) for one in read])
-        classes = np.stack([_numpy(one.classes) for one in read])
+        certainty = np.stack([on_host(one.probabilities) for one in read])
+        classes = np.stack([on_host(one.classes) for one in read])
         lens = _lens(model, trace, classes)
     floats = (token_norms(trace), token_entropy(trace), certainty, joint.scores, own.scores)
     numbers = b"".join(
         [
-            *(_numpy(part).astype("<f4").tobytes() for part in floats),
+            *(on_host(part).astype("<f4").tobytes() for part in floats),
             classes.astype("<u2").tobytes(),
-            _numpy(marked).astype(np.uint8).tobytes(),
+            on_host(marked).astype(np.uint8).tobytes(),
         ]
     )
     base = viewer_value(
@@ -119,13 +120,9 @@ def _lens(model: VisionTransformer, trace: Trace, classes: np.ndarray) -> dict[s
     top = top_by_layer(model, trace, TOP)
     pairs = zip(top.classes.tolist(), _rounded(top.probabilities), strict=True)
     rows = [list(map(list, zip(*pair, strict=True))) for pair in pairs]
-    present = np.unique(np.concatenate([classes.ravel(), _numpy(top.classes).ravel()]))
+    present = np.unique(np.concatenate([classes.ravel(), on_host(top.classes).ravel()]))
     return {"top": rows, "labels": {str(index): model.labels[index] for index in present.tolist()}}
 
 
-def _numpy(values: Tensor | np.ndarray) -> np.ndarray:
-    return values.detach().cpu().numpy() if isinstance(values, Tensor) else values
-
-
 def _rounded(values: Tensor) -> list:
-    return np.round(_numpy(values).astype(np.float64), 5).tolist()
+    return np.round(on_host(values).astype(np.float64), 5).tolist()

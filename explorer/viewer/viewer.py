@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from gradio.components.base import server
 from gradio_client.utils import encode_file_path
 from PIL import Image
 
+from explorer.device import on_host
 from explorer.viewer.component import Caption, Component
 from explorer.viewer.files import cached_file
 from explorer.viewer.pack import compress, pack
@@ -80,7 +80,7 @@ class AttentionViewer(Component):
             return {"expired": True}
         except ValueError as error:
             return {"error": str(error)}
-        rows = np.asarray(source.rows(layer, query, direction))[:, None]
+        rows = on_host(source.rows(layer, query, direction))[:, None]
         return {"rows": base64.b64encode(compress(pack(rows, source.signed))).decode()}
 
     def _asked(self, request: Any, fields: set[str]) -> tuple[Source, int]:
@@ -170,7 +170,7 @@ def _tokens(source: Source) -> int:
 
 
 def _packed_layer(source: Source, layer: int) -> bytes:
-    return compress(pack(np.asarray(source.matrices(layer)), source.signed))
+    return compress(pack(on_host(source.matrices(layer)), source.signed))
 
 
 def encoded_picture(picture: Image.Image) -> tuple[bytes, str]:
