@@ -14,7 +14,7 @@ import numpy as np
 SAMPLED_ROWS = 8  # of each panel
 CHUNK_BYTES = 2**18
 STEPS = (1, 3, 5)  # odd divisors of 255: zero and a row's maximum stay exact, and rounding twice is rounding once
-MOST_BITS = 4.7  # a code, when compressed: with it all layers of B/16 at 224 px take less than 3.5 MB
+MOST_BITS = 4.7  # a code, when compressed: all layers of a B/16 at 224 px then take about 3.5 MB at most
 GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"  # deflate, no name, no time, no system
 LAST_BLOCK = b"\x03\0"  # an empty one
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from explorer.device import on_host
 from explorer.viewer.component import Caption, Component
 from explorer.viewer.files import cached_file
 from explorer.viewer.pack import compress, pack
@@ -113,7 +112,7 @@ def _displayed(picture: Image.Image) -> Image.Image:
 
 def _filters(filters: np.ndarray, explained: np.ndarray | None) -> dict:
     """One picture with the filters side by side, and their shares."""
-    filters = on_host(filters, np.float32)
+    filters = np.asarray(filters, np.float32)
     if filters.ndim != 4 or filters.shape[-1] != 3:
         raise ValueError(f"expected filters [n, height, width, 3], got {list(filters.shape)}")
     if explained is None or len(explained) != len(filters):
@@ -121,7 +120,7 @@ def _filters(filters: np.ndarray, explained: np.ndarray | None) -> dict:
     largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
     colours = np.rint(127.5 + 127.5 * filters / np.where(largest > 0, largest, 1)).astype(np.uint8)
     sheet = Image.fromarray(np.concatenate(list(colours), axis=1))
-    shares = [float(f"{share:.4g}") for share in on_host(explained).tolist()]
+    shares = [float(f"{share:.4g}") for share in np.asarray(explained).tolist()]
     return {"file": _image(sheet, lossless=True), "size": list(filters.shape[1:3]), "explained": shares}
 
 
