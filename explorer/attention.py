@@ -13,6 +13,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from vit_model.linear import softmax_products
 from vit_model.trace import Trace
 
 BLOCK_VALUES = 2**22
@@ -68,14 +69,13 @@ def rows_of_layer(trace: Trace, layer: int) -> Callable[..., Tensor]:
     For callers that ask for block after block.
 
     In a trace a head's keys lie 3 * D numbers apart, being parts of one product. Put side by side once, they are read
-    faster by every block, which at 4,097 tokens saves a quarter of the time, and at 577 nothing.
+    faster by every block.
     """
-    queries, keys = trace.queries[layer][0], trace.keys[layer][0].transpose(-2, -1).contiguous()
+    queries, keys = trace.queries[layer][0], trace.keys[layer][0].contiguous()
     scale = queries.shape[-1] ** -0.5
 
     def rows(tokens: slice, heads: slice | int = slice(None)) -> Tensor:
-        scores = (queries[heads, tokens] * scale) @ keys[heads]
-        return torch.softmax(scores, dim=-1, out=scores)
+        return softmax_products(queries[heads, tokens] * scale, keys[heads])
 
     return rows
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from explorer.attention import rows_of_layer
 from explorer.classes import Class, chosen_classes, class_score
 from vit_model.errors import CodedError
+from vit_model.linear import linear
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -114,10 +115,12 @@ def weighted_attention(trace: Trace, gradients: Gradients, layer: int, of: int |
     heads, or [n, N] of a single one. `of`: another layer whose d score / d A it is."""
     of = layer if of is None else of
     attention, outputs = rows_of_layer(trace, layer), gradients.outputs[of][0]
-    values = trace.values[of][0].transpose(-2, -1)
+    values = trace.values[of][0].contiguous()
 
     def rows(tokens: slice | Tensor, heads: slice | int = slice(None)) -> Tensor:
-        return (outputs[heads, tokens] @ values[heads]).mul_(attention(tokens, heads)).float()
+        gradient, value = outputs[heads, tokens], values[heads]
+        product = linear(gradient, value) if value.dim() == 2 else gradient @ value.transpose(-2, -1)
+        return product.mul_(attention(tokens, heads)).float()
 
     return rows
 

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from vit_model.config import ViTConfig, check_size
+from vit_model.linear import Linear, linear
 from vit_model.positions import resample_positions
 from vit_model.preprocess import CropBox, Preprocessing
 from vit_model.trace import LayerRecord, Trace
@@ -73,10 +74,10 @@ class VisionTransformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
         self.norm = nn.LayerNorm(D, config.norm_eps)
         pooled = 2 * D if config.pool == "class+mean" else D
-        self.pre_logits = nn.Linear(pooled, config.pre_logits) if config.pre_logits else None
-        self.head = nn.Linear(config.feature_width, config.classes) if config.classes else None
+        self.pre_logits = Linear(pooled, config.pre_logits) if config.pre_logits else None
+        self.head = Linear(config.feature_width, config.classes) if config.classes else None
         distilled = config.classes and config.pool == "class-distilled"
-        self.distillation_head = nn.Linear(config.feature_width, config.classes) if distilled else None
+        self.distillation_head = Linear(config.feature_width, config.classes) if distilled else None
         self.apply(_initialise)
         for parameter in (self.class_token, self.distillation_token, self.registers, self.positions):
             if parameter is not None:
@@ -266,7 +267,7 @@ class PatchEmbed(nn.Module):
             x = x.reshape(B, (h // ph) * (w // pw), C * ph * pw)
             if self.norm_before is not None:
                 x = self.norm_before(x)
-            x = F.linear(x, weight.flatten(1), bias)  # [B, gh*gw, D]
+            x = linear(x, weight.flatten(1), bias)  # [B, gh*gw, D]
         return self.norm_after(x)
 
 
@@ -326,8 +327,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.head_width = config.heads, config.head_width
         self.attention_dropout = config.attention_dropout
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.qkv_bias)
-        self.projection = nn.Linear(config.width, config.width)
+        self.qkv = Linear(config.width, 3 * config.width, bias=config.qkv_bias)
+        self.projection = Linear(config.width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(
@@ -368,8 +369,8 @@ class Mlp(nn.Module):
     def __init__(self, config: ViTConfig):
         super().__init__()
         self.gated = config.mlp == "swiglu"
-        self.fc1 = nn.Linear(config.width, config.mlp_width * (2 if self.gated else 1))
-        self.fc2 = nn.Linear(config.mlp_width, config.width)
+        self.fc1 = Linear(config.width, config.mlp_width * (2 if self.gated else 1))
+        self.fc2 = Linear(config.mlp_width, config.width)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from vit_model.linear import softmax_products
+
 if TYPE_CHECKING:
     from vit_model.config import ViTConfig
 
@@ -72,7 +74,8 @@ class Trace:
         q, k = self.queries[layer], self.keys[layer]
         if queries is not None:
             q = q[:, :, [queries]] if isinstance(queries, int) else q[:, :, queries]
-        return torch.softmax((q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1), dim=-1)
+        q = q * q.shape[-1] ** -0.5
+        return torch.softmax(q @ k.transpose(-2, -1), dim=-1) if q.requires_grad else softmax_products(q, k)
 
     def attention_gradient(self, layer: int, score: Tensor) -> Tensor:
         """d score / d attention of one layer, [B, H, N, N]: with head output O = A V it is (d score / d O) V^T, so the

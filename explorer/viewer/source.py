@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vit_model.linear import softmax_products
 from vit_model.trace import Trace
 
 Direction = Literal["to", "by"]
@@ -47,7 +48,7 @@ class AttentionSource:
         self.nbytes = sum(shared.values()) + sum(queries.nbytes for queries in self._queries)
 
     def matrices(self, layer: int) -> Tensor:
-        return torch.softmax(self._queries[layer] @ self._keys[layer].transpose(-2, -1), dim=-1)
+        return softmax_products(self._queries[layer], self._keys[layer])
 
     def rows(self, layer: int, query: int, direction: Direction) -> Tensor:
         if direction == "to":
