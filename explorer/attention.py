@@ -45,8 +45,12 @@ def attention_columns(trace: Trace, layer: int, key: int) -> Tensor:
     Takes the time of the whole layer, H * N * N, since every row has its own normaliser. Raises as `attention_rows`.
     """
     layer, key = check_layer(trace, layer), check_token(trace, key)
-    columns = [rows[:, :, key].clone() for _, rows in attention_blocks(trace, layer)]  # a view would keep its block
-    return torch.cat(columns, dim=1)
+    rows, blocks = rows_of_layer(trace, layer), list(token_blocks(trace, fused=True))
+    heads = range(trace.queries[layer].shape[1])
+    columns = [
+        [rows(tokens, head)[:, key].clone() for tokens in blocks] for head in heads
+    ]  # a view would keep its block
+    return torch.stack([torch.cat(column) for column in columns])
 
 
 @torch.no_grad()

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vit_model.linear import softmax_products
+from vit_model.linear import linear, softmax_products
 from vit_model.trace import Trace
 
 Direction = Literal["to", "by"]
 """`to`: what a token attends to, its row. `by`: which tokens attend to it, its column."""
+
+ROWS = 512  # of one head's scores at a time
 
 
 class Source(Protocol):
@@ -60,9 +62,9 @@ class AttentionSource:
         """log of every query's softmax denominator, [H, N]: quadratic in time, linear in memory, once a layer."""
         with self._lock:
             if layer not in self._normalisers:
-                keys = self._keys[layer].transpose(-2, -1)
-                chunks = [torch.logsumexp(queries @ keys, -1) for queries in self._queries[layer].split(256, dim=1)]
-                self._normalisers[layer] = torch.cat(chunks, dim=-1)
+                heads = zip(self._queries[layer], self._keys[layer].contiguous(), strict=True)
+                sums = [[torch.logsumexp(linear(part, k), -1) for part in q.split(ROWS)] for q, k in heads]
+                self._normalisers[layer] = torch.stack([torch.cat(of_head) for of_head in sums])
             return self._normalisers[layer]
 
 
