@@ -22,8 +22,8 @@ the threads of a CPU wait for one another."""
 BLOCK_ROWS = 128
 """Queries at a time at least, however many tokens they attend to: fewer make poor use of the keys that were fetched."""
 
-FUSED_VALUES = 3 * 2**19
-"""Weights made at a time where heads become one, after that: 6 MiB in float32. A head's product for few queries is over
+FUSED_VALUES = 2**21
+"""Weights made at a time where heads become one, after that: 8 MiB in float32. A head's product for few queries is over
 so soon that the threads of a CPU wait for one another longer than they work, on some machines."""
 HEAD_VALUES = 2**19
 """Weights of several heads at a time there: 2 MiB in float32, which a CPU's caches hold. One head may have more."""

@@ -239,12 +239,10 @@ class VisionTransformer(nn.Module):
 
 
 class PatchEmbed(nn.Module):
-    """Cuts pixels into patches and projects each: a convolution whose stride is its kernel or, the same thing, a linear
-    layer on flattened patches [B, gh*gw, C*ph*pw]. With `patch_norms`, LayerNorms on both sides of the projection.
+    """Cuts pixels into patches [B, gh*gw, C*ph*pw] and projects each by a linear layer, which is the same thing as the
+    convolution, its stride its kernel, that checkpoints hold. With `patch_norms`, LayerNorms on both sides of it.
 
-    In fp32 on a CPU the convolution is the faster one for large patches (14, 16 px: 0.5x to 0.7x the linear product's
-    time), the linear product for small ones, forward and backward together (2 and 4 px: 1.1x to 1.3x); see
-    BENCHMARKS.md. In bf16 the linear one is.
+    Forward and backward together a product by `linear` is the faster one on a CPU; see BENCHMARKS.md.
     """
 
     def __init__(self, config: ViTConfig):
@@ -256,18 +254,12 @@ class PatchEmbed(nn.Module):
         self.norm_after = nn.LayerNorm(config.width, 1e-5) if config.patch_norms else nn.Identity()
 
     def forward(self, pixels: Tensor) -> Tensor:
-        weight, bias = self.projection.weight, self.projection.bias
-        (ph, pw), small = self.patch_size, self.patch_size[0] * self.patch_size[1] <= 16
-        low_precision = weight.dtype != torch.float32 or torch.is_autocast_enabled(pixels.device.type)
-        if self.norm_before is None and not (small or low_precision):
-            x = self.projection(pixels).flatten(2).transpose(1, 2)  # [B, gh*gw, D]
-        else:
-            B, C, h, w = pixels.shape
-            x = pixels.reshape(B, C, h // ph, ph, w // pw, pw).permute(0, 2, 4, 1, 3, 5)  # [B, gh, gw, C, ph, pw]
-            x = x.reshape(B, (h // ph) * (w // pw), C * ph * pw)
-            if self.norm_before is not None:
-                x = self.norm_before(x)
-            x = linear(x, weight.flatten(1), bias)  # [B, gh*gw, D]
+        (B, C, h, w), (ph, pw) = pixels.shape, self.patch_size
+        x = pixels.reshape(B, C, h // ph, ph, w // pw, pw).permute(0, 2, 4, 1, 3, 5)  # [B, gh, gw, C, ph, pw]
+        x = x.reshape(B, (h // ph) * (w // pw), C * ph * pw)
+        if self.norm_before is not None:
+            x = self.norm_before(x)
+        x = linear(x, self.projection.weight.flatten(1), self.projection.bias)  # [B, gh*gw, D]
         return self.norm_after(x)
 
 
