@@ -36,6 +36,37 @@ def test_equals_torchs_own_forward_and_backward(convolutions, shape, biased):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(ROWS, 24), (2, ROWS, 24)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_frozen_weights_keep_no_activations(convolutions, shape, biased):
+    x, layer = torch.randn(shape, requires_grad=True), Linear(24, 40, bias=biased).requires_grad_(False)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(tensor.shape) or tensor, lambda it: it):
+        given = layer(x)
+    assert kept == [layer.weight.shape] and len(convolutions) == 1
+    score = torch.randn(given.shape)
+    (gradient,) = torch.autograd.grad((given * score).sum(), x)
+    torch.testing.assert_close(gradient, score @ layer.weight, rtol=1e-5, atol=1e-5)
+    assert gradient.shape == x.shape and gradient.is_contiguous()
+    summed = torch.autograd.grad(layer(x).sum(), x)[0]  # a gradient that is one number, expanded
+    torch.testing.assert_close(summed, layer.weight.sum(0).expand(shape), rtol=1e-5, atol=1e-5)
+
+
+def test_a_bias_alone_can_be_trained(convolutions):
+    x, layer = torch.randn(ROWS, 24, requires_grad=True), Linear(24, 40)
+    layer.weight.requires_grad_(False)
+    layer(x).sum().backward()
+    assert torch.equal(layer.bias.grad, torch.full((40,), float(ROWS)))
+
+
+def test_the_gradient_of_frozen_weights_has_a_gradient(convolutions):
+    x, layer = torch.randn(ROWS, 24, requires_grad=True), Linear(24, 40).requires_grad_(False)
+    (first,) = torch.autograd.grad(layer(x).square().sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), x)
+    expected = (2 * layer.weight.T @ layer.weight).sum(0).expand(ROWS, -1)
+    torch.testing.assert_close(second, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_takes_rows_that_do_not_lie_side_by_side(convolutions):
     x, weight = torch.randn(24, 2, ROWS).permute(1, 2, 0), torch.randn(48, 40)[:, ::2].T[:, ::2].T[:, : 24 // 2]
     x = x[..., ::2]
