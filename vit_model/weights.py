@@ -121,9 +121,11 @@ def _choose(folder: Path) -> Path:
             return folder / found[0]
         if found:
             raise CheckpointError(f"{folder} holds {len(found)} {suffix} files ({_few(found)}); name the one to load")
+    inside = sorted([*folder.glob("*/model.safetensors"), *folder.glob("*/*/model.safetensors")])  # of a run, say
+    hint = f". {inside[-1].parent} holds some: name that folder" if inside else ""
     raise CheckpointError(
         f"{folder} holds no weights; expected model.safetensors, pytorch_model.bin or one file that ends in "
-        f"{', '.join(SUFFIXES)}; got {_few(names) or 'an empty folder'}"
+        f"{', '.join(SUFFIXES)}; got {_few(names) or 'an empty folder'}{hint}"
     )
 
 

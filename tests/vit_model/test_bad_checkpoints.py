@@ -345,6 +345,10 @@ def test_own_folder_with_an_odd_config(edit):
 
 def test_folder_without_weights(tmp_path):
     refused(tmp_path, "holds no weights; expected model.safetensors", "got an empty folder")
+    for step in ("step-00000100", "step-00000250"):
+        (tmp_path / "checkpoints" / step).mkdir(parents=True)
+        (tmp_path / "checkpoints" / step / "model.safetensors").touch()
+    refused(tmp_path, "holds no weights", "step-00000250 holds some: name that folder")
     (tmp_path / "notes.txt").write_text("hello")
     refused(tmp_path, "got notes.txt")
 
