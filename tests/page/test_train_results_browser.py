@@ -115,6 +115,16 @@ def test_two_runs_overlaid_with_what_differs(open_page, trainer, made):
     assert drawn["runs"] == manifest["runs"] and len(drawn["runs"]) == 2
 
 
+@pytest.mark.parametrize("choices", [{}, {"viewport": {"width": 390, "height": 844}}], ids=["desktop", "phone"])
+def test_the_overlay_is_in_sight_however_many_runs_there_are(open_page, trainer, made, choices):
+    runs = [made(f"run {number}") for number in range(20)]
+    page = history(open_page, trainer, **choices)
+    for run in (runs[0], runs[10]):
+        row(page, run).locator("input").check()
+    page.wait_for_selector("#overlay [data-state=ready]")  # plots are drawn in sight only
+    assert page.evaluate("scrollY") == 0
+
+
 def test_rename_and_delete_ask_and_keep_to_the_run(open_page, trainer, made):
     run, live = made("old name"), made("going", live=True)
     page = history(open_page, trainer)
