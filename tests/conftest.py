@@ -21,6 +21,8 @@ FLAGS = [
     # Each window would open two pages of Chromium's own, with 400 requests, for an address bar that nobody sees.
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",
 ]
+# Before a page's own scripts, but not when it is loaded again: a visitor of whom the browser remembers nothing.
+FORGET = "if (!sessionStorage.getItem('met')) { localStorage.clear(); sessionStorage.setItem('met', 'yes'); }"
 PLAIN = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
 
 
@@ -48,13 +50,15 @@ class Watched:
         self.browser, self.faults, self.contexts, self.pages = browser, [], {}, []
 
     def __call__(self, url, **choices):
-        """A page at `url`. `choices` are a browser context's; pages with the same choices share its cache, so that the
-        second opens quickly. `page.asked` lists the page's requests."""
+        """A page at `url`, of a new visitor. `choices` are a browser context's; pages with the same choices share its
+        cache, so that the second opens quickly. `page.asked` lists the page's requests."""
         choices = PLAIN | choices
         key = repr(sorted(choices.items()))
         if key not in self.contexts:
             self.contexts[key] = self.browser.new_context(**choices)
+        self.contexts[key].clear_cookies()
         page = self.contexts[key].new_page()
+        page.add_init_script(FORGET)
         self.pages.append(page)
         page.asked, home = [], "/".join(url.split("/")[:3])
 
