@@ -243,8 +243,7 @@ def test_the_ablation_is_of_what_is_changed_and_says_when_it_is_out_of_date(page
 
 def measure(page):
     page.locator("#laboratory-parts [data-part=run]").click()
-    page.wait_for_selector("#laboratory-parts [data-state=running]")
-    page.wait_for_selector("#laboratory-parts [data-state=complete]")
+    page.wait_for_selector("#laboratory-parts [data-state=complete]:not([data-stale])")
 
 
 @pytest.mark.parametrize("end", ["[data-part=stop]", "[data-cell='0,0']"], ids=["cancelled", "something is changed"])

@@ -35,15 +35,21 @@ def saved(name: str, path) -> dict:
     return load_npz(path)[0]
 
 
+def forget(monkeypatch):
+    """Empty caches: what was made elsewhere, or by another test, would be shown and saved too."""
+    for module in [module for name, module in sys.modules.items() if name.startswith("explorer.")]:
+        for cache in [key for key, value in vars(module).items() if isinstance(value, ByteCache)]:
+            monkeypatch.setattr(module, cache, ByteCache(2**30, 600, lambda value: 1))
+
+
 @pytest.mark.parametrize("name", TABS)
 def test_a_tab(monkeypatch, tmp_path, name):
+    forget(monkeypatch)
     here = saved(name, tmp_path / "here.npz")
     with other_device() as device:
         for where in ("best_device", "resting_device"):
             monkeypatch.setattr(session, where, lambda: device)
-        for module in [module for name, module in sys.modules.items() if name.startswith("explorer.")]:
-            for cache in [key for key, value in vars(module).items() if isinstance(value, ByteCache)]:
-                monkeypatch.setattr(module, cache, ByteCache(2**30, 600, lambda value: 1))
+        forget(monkeypatch)
         assert look(ModelChoice(), str(example_files()[0])).trace.logits.device == device
         there = saved(name, tmp_path / "there.npz")
     assert there.keys() == here.keys()

@@ -128,7 +128,7 @@ def test_scores_and_a_models_path(page, tmp_path):
 def test_an_ablation_says_of_which_model_it_is(page, tmp_path):
     seen_anew(page, lambda: load_own(page, tiny(tmp_path / "own-model")))
     page.locator("#tab-laboratory-button").click()
-    page.wait_for_selector("#laboratory-parts [data-state=ready]")
+    page.wait_for_function("document.querySelectorAll('#laboratory-parts [data-cell]').length === 8")  # of this model
     page.locator("#laboratory-parts [data-part=run]").click()
     manifest = png(page, "#laboratory-parts [data-part=save]", "#laboratory-parts [data-state=complete]")[1]
     agree(manifest | {"choices": {"view": "laboratory"}}, npz(page, "laboratory"))
