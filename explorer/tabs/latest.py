@@ -7,6 +7,7 @@ after Stop is lost. So work finds out here, between its steps, whether it is sti
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable
@@ -17,6 +18,8 @@ from typing import Any, Literal
 import gradio as gr
 
 MOST = 1000  # askers that are remembered; work for one that is forgotten runs to its end
+
+BEGUN = itertools.count(1)  # numbers events in the order in which they begin
 
 Asker = tuple[str | None, Hashable]
 Ended = Literal["", "stale", "stopped"]
@@ -35,6 +38,7 @@ class Latest:
 
     def __init__(self) -> None:
         self._asked: OrderedDict[Asker, Question] = OrderedDict()
+        self._newest: OrderedDict[Asker, int] = OrderedDict()
         self._lock = threading.Lock()
 
     def ask(self, asker: Asker, of: Any = None, stopped: bool = False) -> Question:
@@ -42,14 +46,21 @@ class Latest:
         with self._lock:
             self._asked.pop(asker, None)
             self._asked[asker] = question = Question(of, stopped)
-            if len(self._asked) > MOST:
-                self._asked.popitem(last=False)
+            _bound(self._asked)
             return question
 
-    def stopped(self, asker: Asker) -> bool:
-        """Whether the asker stopped its work, and has asked nothing since."""
+    def newest(self, asker: Asker, begun: int) -> bool:
+        """Whether of the events that have come to this line for this asker none began later (see `BEGUN`). One that did
+        knows what was chosen since: what an older one, whose work took longer, has to show is not shown."""
+        with self._lock:
+            self._newest[asker] = newest = max(begun, self._newest.pop(asker, 0))
+            _bound(self._newest)
+            return newest == begun
+
+    def settled(self, asker: Asker, of: Any) -> bool:
+        """Whether nothing has been asked since but what is `of` this, and it was not stopped."""
         question = self._asked.get(asker)
-        return question is not None and question.stopped
+        return question is None or (question.of == of and not question.stopped)
 
     def sees(self, asker: Asker, of: Any) -> bool:
         """What is in sight is `of` this now, so work for anything else is stale; whether that is news. It is not where
@@ -74,6 +85,11 @@ class Latest:
                     return "stopped" if now.stopped else "stale"
                 yield step
         return ""
+
+
+def _bound(kept: OrderedDict) -> None:
+    if len(kept) > MOST:
+        kept.popitem(last=False)
 
 
 LATEST = Latest()

@@ -27,7 +27,7 @@ from explorer.tabs import (
 )
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files, name_examples
-from explorer.tabs.latest import LATEST, asker, stopping
+from explorer.tabs.latest import BEGUN, LATEST, asker, stopping
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture, kept_over_reload, told_once
@@ -205,25 +205,38 @@ def _fill(
     left as they are until they are opened. `states`: each tab's `Shown` or None, then all controls."""
     if not picture_file:
         return [gr.skip()] * (2 + len(tabs) + sum(len(tab.outputs) + len(tab.classes) for tab in tabs))
-    before, controls = states[: len(tabs)], states[len(tabs) :]
+    before, controls, begun = states[: len(tabs)], states[len(tabs) :], next(BEGUN)
     scene = look(choice, picture_file)
     labels = scene.model.labels if scene.model.config.classes else ()
     shown: list = []
     values: list = []
     for tab, last, own in zip(tabs, before, _shares(tabs, controls), strict=True):
-        key = (scene.name, scene.key, language_of(request), *own)
-        stopped = tab.stop and LATEST.stopped(asker(request, tab.name))  # which ends with opening the tab again
-        if tab.name != active or (last and last.still(key) and not stopped):
+        key, seen = (scene.name, scene.key, language_of(request), *own), (choice, picture_file, *own)
+        made = _made(tab, scene, request, begun, last, key, seen) if tab.name == active else None
+        if made is None:
             shown.append(gr.skip())
             values.extend(gr.skip() for _ in (*tab.outputs, *tab.classes))
         else:
-            LATEST.ask(asker(request, tab.name), (choice, picture_file, *own))
-            made = tab.show(scene, request, *own)
             shown.append(Shown.of(key, labels, made))
             values.extend(made)
             listed = last and last.labels == labels
             values.extend(gr.skip() if listed else gr.Dropdown(choices=_listed(labels)) for _ in tab.classes)
-    return [_bar(scene), _card(scene, request), *shown, *values]
+    newest = LATEST.newest(asker(request, "bar"), begun)
+    bars = [_bar(scene), _card(scene, request)] if newest else [gr.skip(), gr.skip()]
+    return [*bars, *shown, *values]
+
+
+def _made(
+    tab: Tab, scene: Scene, request: gr.Request, begun: int, last: Shown | None, key: tuple, seen: tuple
+) -> Sequence | None:
+    """What the tab shows; None where the browser shows it already, or what an event that began later has chosen.
+    `seen`: the page's model and picture, then the tab's own controls."""
+    who = asker(request, tab.name)
+    if not LATEST.newest(who, begun) or (last and last.still(key) and LATEST.settled(who, seen)):
+        return None
+    LATEST.ask(who, seen)
+    made = tab.show(scene, request, *seen[2:])
+    return made if LATEST.newest(who, begun) else None
 
 
 def _later(tab: Tab) -> Callable:

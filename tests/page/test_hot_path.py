@@ -1,5 +1,8 @@
 """Moving a slider, or opening a tab again, costs no forward pass; and what the browser no longer has is made again."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -56,6 +59,7 @@ class Visitor:
         """What the server sends for this tab; None where it leaves the tab as it is."""
         controls = [value for tab in self.tabs for value in self.controls[tab.name]]
         sent = page._fill(self.tabs, self.request, name, self.choice, self.picture, [*self.shown, *controls])
+        self.bar = sent[:2]
         states, values = sent[2 : 2 + len(self.tabs)], iter(sent[2 + len(self.tabs) :])
         self.shown = [old if new == gr.skip() else new for old, new in zip(self.shown, states, strict=True)]
         of = {tab.name: [next(values) for _ in (*tab.outputs, *tab.classes)] for tab in self.tabs}
@@ -97,6 +101,49 @@ def test_another_picture_model_size_or_language_is_shown_and_so_is_the_way_back(
     monkeypatch.setattr(page, "language_of", lambda request: "zh")
     assert visitor.open("attention")
     assert visitor.open("attention") is None
+
+
+class Held:
+    """A function that waits where it is called for what `held` says, until it is let go."""
+
+    def __init__(self, function, held):
+        self.function, self.held = function, held
+        self.there, self.go = threading.Event(), threading.Event()
+
+    def __call__(self, *arguments):
+        if self.held(*arguments):
+            self.there.set()
+            assert self.go.wait(30)
+        return self.function(*arguments)
+
+
+def test_an_earlier_choice_that_takes_longer_is_not_shown_after_a_later_one(visitor, monkeypatch):
+    slow = ModelChoice(size=(64, 64))
+    monkeypatch.setattr(page, "look", held := Held(look, lambda choice, picture: choice == slow))
+    with ThreadPoolExecutor() as threads:
+        visitor.choice = slow
+        first = threads.submit(visitor.open, "attention")
+        assert held.there.wait(30)
+        visitor.choice = ModelChoice()
+        assert visitor.open("attention")[0]["grid"] == [12, 12]
+        held.go.set()
+        assert first.result(30) is None
+        assert visitor.bar == [gr.skip(), gr.skip()]
+
+
+def test_a_choice_that_is_taken_back_while_it_is_on_its_way_is_not_shown(visitor, monkeypatch):
+    assert visitor.open("rollout")
+    tab = next(tab for tab in visitor.tabs if tab.name == "rollout")
+    held = Held(tab.show, lambda scene, request, *controls: controls[0] == "max")
+    visitor.tabs[visitor.tabs.index(tab)] = replace(tab, show=held)
+    with ThreadPoolExecutor() as threads:
+        visitor.controls["rollout"][0] = "max"
+        first = threads.submit(visitor.open, "rollout")
+        assert held.there.wait(30)
+        visitor.controls["rollout"][0] = "mean"
+        assert visitor.open("rollout"), "what followed the other choice has ended what was in sight"
+        held.go.set()
+        assert first.result(30) is None
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -42,9 +42,9 @@ def test_work_that_is_stopped_says_so_and_can_begin_again_at_once():
     asked = latest.Latest()
     work = asked.answer("one", "dog", counting([]))
     next(work)
-    assert not asked.stopped("one")
+    assert asked.settled("one", "dog") and not asked.settled("one", "cat")
     asked.ask("one", stopped=True)
-    assert asked.stopped("one") and not asked.stopped("other")
+    assert not asked.settled("one", "dog") and asked.settled("other", "dog")
     again = asked.answer("one", "dog", counting([]))
     assert next(again) == 0, "before the first has ended"
     assert ends(work) == ([], "stale")
@@ -72,6 +72,14 @@ def test_a_change_that_is_told_after_the_click_ends_nothing_and_another_does():
     assert asked.sees("one", "cat")
 
 
+def test_an_event_that_began_earlier_is_no_longer_the_newest():
+    asked = latest.Latest()
+    assert asked.newest("one", 2) and asked.newest("one", 2)
+    assert asked.newest("one", 3)
+    assert not asked.newest("one", 2)
+    assert asked.newest("one", 3) and asked.newest("other", 1)
+
+
 def test_what_is_kept_is_bounded_and_what_is_forgotten_goes_on(monkeypatch):
     monkeypatch.setattr(latest, "MOST", 3)
     asked = latest.Latest()
@@ -79,5 +87,6 @@ def test_what_is_kept_is_bounded_and_what_is_forgotten_goes_on(monkeypatch):
     next(work)
     for index in range(5):
         asked.ask(index)
-    assert len(asked._asked) == 3
+        asked.newest(index, 1)
+    assert len(asked._asked) == len(asked._newest) == 3
     assert ends(work) == ([1, 2], "")
