@@ -12,6 +12,7 @@ from gradio.events import Dependency
 from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
 from explorer.tabs.errors import reason_of, said_plainly
+from explorer.tabs.latest import BEGUN, LATEST, asker
 from explorer.tabs.text import language_of, say, words
 from explorer.tabs.uploads import WEIGHTS, uploaded_checkpoint
 from vit_model.errors import HubError, UnknownSourceError
@@ -94,7 +95,7 @@ class ModelPicker:
     def connect(self) -> list[Dependency]:
         """The events that set `choice`, made to happen. A second picker's `choice.change` can be listened to."""
         named = self.name.input(self._by_name, [self.name, self.size], self.choice, **self._quiet)
-        resized = self.size.input(self._resized, [self.choice, self.size], self.choice, **self._quiet)
+        resized = self.size.input(self._resized, [self.choice, self.name, self.size], self.choice, **self._quiet)
         owned = self.load.click(self._own, [self.files, self.path, self.size], [self.choice, self.name], **self._quiet)
         resized.failure(  # a refused name stays, to be mended; a refused size would stand in the next model's way
             lambda choice: "x".join(map(str, choice.size)) if choice.size else "native",
@@ -140,36 +141,43 @@ class ModelPicker:
 
     @said_plainly
     def _by_name(self, request: gr.Request, name: str, size: str, progress=gr.Progress()):  # noqa: B008 - gradio's way
-        name = (name or "").strip()
+        begun, name = next(BEGUN), (name or "").strip()
         try:
             if self.runs is not None and self.runs.holds(name):
                 choice = self.runs.chosen(name, request)
             else:
                 choice = self.opened if name == self.opened.name else ModelChoice(public_source(name), name)
-            return self._load(choice, size, request, progress)
+            return self._load(choice, size, request, progress, begun)
         except UnknownSourceError as error:
             raise ValueError(say(request, "unknown_model", name=name[:200])) from error
 
     @said_plainly
-    def _resized(self, request: gr.Request, choice: ModelChoice, size: str, progress=gr.Progress()):  # noqa: B008
-        return self._load(ModelChoice(choice.source, choice.name), size, request, progress)
+    def _resized(self, request: gr.Request, choice: ModelChoice, name: str, size: str, progress=gr.Progress()):  # noqa: B008
+        if name and name.strip() != choice.name:  # the size is for the model that is still on its way
+            return self._by_name(request, name, size, progress)
+        return self._load(ModelChoice(choice.source, choice.name), size, request, progress, next(BEGUN))
 
     @said_plainly
     def _own(self, request: gr.Request, files, path: str, size: str, progress=gr.Progress()):  # noqa: B008
+        begun = next(BEGUN)
         if path and path.strip():
             if not (self.local_paths and is_local(request)):
                 raise ValueError(say(request, "local_refused"))
             source = name = path.strip()
         else:
             source, name = uploaded_checkpoint(files or [], request)
-        return self._load(ModelChoice(str(source), name), size, request, progress), name
+        chosen = self._load(ModelChoice(str(source), name), size, request, progress, begun)
+        return chosen, name if isinstance(chosen, ModelChoice) else gr.skip()
 
     def _again(self, request: gr.Request, way: str, name: str, size: str, files, path: str, progress=gr.Progress()):  # noqa: B008
         if way == "own":
             return self._own(request, files, path, size, progress)
         return self._by_name(request, name, size, progress), name
 
-    def _load(self, choice: ModelChoice, size: str, request: gr.Request, progress: gr.Progress) -> ModelChoice:
+    def _load(
+        self, choice: ModelChoice, size: str, request: gr.Request, progress: gr.Progress, begun: int
+    ) -> ModelChoice | dict:
+        """The choice, its model loaded; `gr.skip()` where one that began later has loaded meanwhile."""
         loading = say(request, "loading_model", name=choice.name)
 
         def report(done: int, total: int, file: str) -> None:
@@ -186,7 +194,7 @@ class ModelPicker:
             raise ValueError(hub_reason(error, request, self.local_paths)) from error
         sized = ModelChoice(choice.source, choice.name, parse_size(size, native.config.patch_size))
         get_model(sized)
-        return sized
+        return sized if LATEST.newest(asker(request, self.name.elem_id), begun) else gr.skip()
 
 
 def public_source(name: str | None) -> str:

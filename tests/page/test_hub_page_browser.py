@@ -7,11 +7,11 @@ import huggingface_hub
 import pytest
 
 from explorer.tabs.text import TEXT
-from tests.page.whole_page import at_home
+from tests.page.whole_page import at_home, load_own, resize, seen_anew
 from tests.vit_model.hub_server import HubServer, keep_to, point_to
 from vit_model import VisionTransformer, ViTConfig, save_model
 
-MODELS = ("owner/english", "owner/chinese", "owner/gated", "owner/large", "owner/unreached")
+MODELS = tuple(f"owner/{name}" for name in ("english", "chinese", "gated", "large", "unreached", "sized", "late"))
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,35 @@ def test_a_model_of_the_hub_is_downloaded_in_sight_and_explored(kept_page, serve
     page.wait_for_selector("#attention [data-state=ready]")
     page.wait_for_function("window.vitStates.attention.layer === 1")
     assert hub.fetched().count("model.safetensors") == 1
+
+
+def chosen_but_on_its_way(page, hub, name):
+    hub.stop_after["model.safetensors"] = 3 * 2**20 + 1000
+    choose(page, name)
+    page.locator("#model").get_by_text("Downloading model.safetensors").wait_for()
+
+
+def test_a_size_chosen_during_a_download_is_for_the_model_that_comes(page, hub):
+    chosen_but_on_its_way(page, hub, "owner/sized")
+    resize(page, "64")
+    page.wait_for_timeout(1500)
+    assert "bundled" in page.locator("#model-card").inner_text(), "not for the one before"
+    hub.go_on.set()
+    page.wait_for_function("/owner.sized.*8x8 grid/s.test(document.querySelector('#model-card')?.innerText)")
+    page.wait_for_timeout(1500)
+    assert "8x8 grid" in page.locator("#model-card").inner_text()
+    assert hub.fetched().count("model.safetensors") == 1
+
+
+def test_a_download_that_ends_after_another_choice_changes_nothing(page, hub, tmp_path):
+    config = ViTConfig(image_size=32, patch_size=16, width=12, depth=2, heads=2, mlp_width=24, classes=2)
+    save_model(VisionTransformer(config), tmp_path / "mine")
+    chosen_but_on_its_way(page, hub, "owner/late")
+    seen_anew(page, lambda: load_own(page, tmp_path / "mine"))
+    hub.go_on.set()
+    page.wait_for_timeout(2500)
+    assert "2x2 grid" in page.locator("#model-card").inner_text()
+    assert page.locator("#model input").input_value() == str(tmp_path / "mine")
 
 
 def test_an_id_that_does_not_exist(page, hub):
