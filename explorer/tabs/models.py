@@ -80,6 +80,7 @@ class ModelPicker:
             "concurrency_id": "model",
             "concurrency_limit": 2,
             "show_progress_on": self.name,
+            "trigger_mode": "always_last",
         }
 
     def chosen(self, then, **event) -> None:

@@ -141,11 +141,12 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         kept_over_reload(demo, picture, strip)
         picker.kept_over_reload(demo, fill, **event)
         gr.on([given.change, picker.choice.change], lambda: gr.File(visible=False), None, saved, **in_place)
-        training.item.select(lambda: ("train", gr.Row(visible=False)), None, [active, save_row], **in_place)
+        switched = in_place | {"trigger_mode": "always_last"}
+        training.item.select(lambda: ("train", gr.Row(visible=False)), None, [active, save_row], **switched)
         training.wire(demo, strip)
         for tab in tabs:
             opened = (tab.name, gr.Row(visible=True), gr.File(visible=False))
-            tab.item.select(lambda opened=opened: opened, None, [active, save_row, saved], **in_place)
+            tab.item.select(lambda opened=opened: opened, None, [active, save_row, saved], **switched)
             tab.item.select(fill_tab(tab.name), **event).failure(None, **failed)
             for control in tab.inputs:
                 control.change(fill_tab(tab.name), **event)  # `active` may still be the tab before

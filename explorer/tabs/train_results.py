@@ -107,7 +107,8 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         return gr.File(saved_npz("sweep", *found), visible=True) if found else gr.skip()
 
     matrix.refresh(refresh, [selected, split], shown, concurrency_limit=4, **QUIET)  # queued, for `query.change`
-    split.input(switched, [selected, split], shown, **QUIET)  # of `change`, `opened_run` would be followed by it
+    # Not its `change`: `opened_run` would be followed by it
+    split.input(switched, [selected, split], shown, trigger_mode="always_last", **QUIET)
     selected.change(opened_run, [selected, split], [split, *shown], **QUIET)
     matrix.cell(cell, query, query, trigger_mode="always_last", **QUIET)
     grid.more(more, query, query, trigger_mode="always_last", **QUIET)

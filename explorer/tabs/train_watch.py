@@ -108,7 +108,7 @@ def wire_watch(watch: Watch) -> None:
     def resume(request: gr.Request, value: dict | None):
         return watch.resume(value, request)
 
-    watch.choice.input(choose, watch.choice, shown, **quiet)
+    watch.choice.input(choose, watch.choice, shown, trigger_mode="always_last", **quiet)
     watch.selected.change(follow, [watch.selected, watch.view], shown, **quiet)
     for event in (watch.refresh.click, watch.item.select):
         event(look, [watch.selected, watch.view], shown, queue=False, **quiet)

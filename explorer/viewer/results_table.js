@@ -52,7 +52,7 @@ function makeRow(id) {
   const reason = vit.element("span", { class: "reason" });
   const state = vit.element("span", { class: "state" });
   const rename = button("rename", "rename", () => startRenaming(entry));
-  const resume = button("resume", "resume", () => trigger("resume", { run: id }));
+  const resume = button("resume", "resume", ({ detail }) => detail < 2 && trigger("resume", { run: id })); // once of a double click
   const remove = button("remove", "remove", () => confirmRemoval(entry));
   const parts = { tick, open, reason, state, rename, resume, remove };
   parts.naming = vit.element("div", { class: "naming" }, open, reason);

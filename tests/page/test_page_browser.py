@@ -4,6 +4,7 @@ on any request that leaves the server."""
 import io
 import json
 import re
+import time
 from pathlib import Path
 
 import gradio as gr
@@ -13,6 +14,8 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from explorer.export import load_npz
+from explorer.session import get_model
+from explorer.tabs import models
 from explorer.tabs.text import TEXT
 from tests.page.whole_page import at_home, load_own, resize, schemes, seen_anew, seq, upload_own, wait_for_new
 from vit_model import SIZES, VisionTransformer, ViTConfig, load_model, save_model
@@ -167,6 +170,19 @@ def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(page, tmp
     page.locator("#own-load").click()
     assert len(message(page)) > 30
     assert seq(page) == before
+
+
+def test_of_sizes_chosen_in_quick_succession_the_last_is_shown(page, monkeypatch):
+    def slowly(*arguments):
+        time.sleep(1)
+        return get_model(*arguments)
+
+    monkeypatch.setattr(models, "get_model", slowly)
+    for size in ("64", "128", "64x128"):
+        resize(page, size)
+    page.wait_for_function("document.querySelector('#model-card')?.innerText.includes('8x16 grid')")
+    page.wait_for_timeout(2500)
+    assert "8x16 grid" in page.locator("#model-card").inner_text()
 
 
 def test_another_resolution_and_one_that_the_patch_does_not_divide(page):

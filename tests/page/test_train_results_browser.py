@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 import zipfile
 
 import pytest
@@ -143,6 +144,31 @@ def test_rename_and_delete_ask_and_keep_to_the_run(open_page, trainer, made):
     row(page, run).wait_for(state="detached")
     assert not run.path.exists()
     assert live.path.exists()
+
+
+def test_what_is_asked_while_the_server_is_busy_with_another_run_is_done_too(open_page, trainer, made, monkeypatch):
+    def slowly(method):
+        def slow(run, *arguments):
+            time.sleep(1)
+            return method(run, *arguments)
+
+        return slow
+
+    runs = [made(name) for name in ("one", "two", "three", "four")]
+    page = history(open_page, trainer)
+    for method in ("delete", "rename"):
+        monkeypatch.setattr(Run, method, slowly(getattr(Run, method)))
+    for run in runs[:2]:
+        row(page, run).locator(".remove").click()
+        page.locator("#run-table .delete").click()
+    for run in runs[2:]:
+        row(page, run).locator(".rename").click()
+        page.keyboard.type(f"new {run.name}")
+        page.keyboard.press("Enter")
+    for run in runs[:2]:
+        row(page, run).wait_for(state="detached")
+    for run, name in zip(runs[2:], ("new three", "new four"), strict=True):
+        row(page, run).locator(".open").get_by_text(name, exact=True).wait_for()
 
 
 def test_the_run_that_was_opened_is_the_one_shown(open_page, trainer, made):
