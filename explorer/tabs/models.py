@@ -49,6 +49,7 @@ class ModelPicker:
             info=words("model_info"),
             allow_custom_value=True,
             elem_id=f"{elem_prefix}model",
+            elem_classes="model-name",
         )
         self.size = gr.Dropdown(
             ["native", "224", "384", "512"],
@@ -78,9 +79,9 @@ class ModelPicker:
         self._quiet = {
             "api_visibility": "private",
             "concurrency_id": "model",
-            "concurrency_limit": 2,
+            "concurrency_limit": 4,
             "show_progress_on": self.name,
-            "trigger_mode": "always_last",
+            "trigger_mode": "multiple",  # nobody waits for the download of a model that they no longer want
         }
 
     def chosen(self, then, **event) -> None:

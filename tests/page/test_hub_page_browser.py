@@ -11,7 +11,8 @@ from tests.page.whole_page import at_home, load_own, resize, seen_anew
 from tests.vit_model.hub_server import HubServer, keep_to, point_to
 from vit_model import VisionTransformer, ViTConfig, save_model
 
-MODELS = tuple(f"owner/{name}" for name in ("english", "chinese", "gated", "large", "unreached", "sized", "late"))
+NAMES = ("english", "chinese", "gated", "large", "unreached", "sized", "late", "unwanted")
+MODELS = tuple(f"owner/{name}" for name in NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,7 @@ def test_a_model_of_the_hub_is_downloaded_in_sight_and_explored(kept_page, serve
     page.wait_for_selector("#attention [data-state=ready]")
     page.wait_for_function("window.vitStates.attention.layer === 1")
     assert hub.fetched().count("model.safetensors") == 1
+    assert page.locator("#model [data-testid=block-info]").is_visible()
 
 
 def chosen_but_on_its_way(page, hub, name):
@@ -121,6 +123,19 @@ def test_a_download_that_ends_after_another_choice_changes_nothing(page, hub, tm
     page.wait_for_timeout(2500)
     assert "2x2 grid" in page.locator("#model-card").inner_text()
     assert page.locator("#model input").input_value() == str(tmp_path / "mine")
+
+
+def test_nobody_waits_for_the_download_of_a_model_that_they_no_longer_want(page, hub):
+    chosen_but_on_its_way(page, hub, "owner/unwanted")
+    choose(page, "owner/nothing")
+    page.locator("[data-testid=toast-text]").get_by_text("has no model 'owner/nothing'").wait_for()
+    page.locator("[data-testid=toast-close]").click()
+    choose(page, "bundled")
+    page.wait_for_timeout(1500)
+    hub.go_on.set()
+    page.wait_for_timeout(2500)
+    assert "bundled" in page.locator("#model-card").inner_text()
+    assert page.locator("#model input").input_value().startswith("Bundled")
 
 
 def test_an_id_that_does_not_exist(page, hub):
