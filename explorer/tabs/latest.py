@@ -3,6 +3,8 @@
 Gradio can cancel an event too, but drops one that begins again before the cancel has come through: a click on Run soon
 after Stop is lost. So work finds out here, between its steps, whether it is still wanted. Buttons that begin it have
 `trigger_mode="multiple"`: a newer run ends an older one.
+
+Events of different controls run side by side, and the one that began first may end last: it finds out here as well.
 """
 
 from __future__ import annotations
