@@ -43,9 +43,12 @@ class Latest:
         self._newest: OrderedDict[Asker, int] = OrderedDict()
         self._lock = threading.Lock()
 
-    def ask(self, asker: Asker, of: Any = None, stopped: bool = False) -> Question:
-        """A new question, which makes earlier ones stale; with `stopped` none is asked, and work is to say so."""
+    def ask(self, asker: Asker, of: Any = None, stopped: bool = False, begun: int | None = None) -> Question | None:
+        """A new question, which makes earlier ones stale; with `stopped` none is asked, and work is to say so. Of an
+        event that `begun` then, None where it is not the newest."""
         with self._lock:
+            if begun is not None and self._newest.get(asker, 0) > begun:
+                return None
             self._asked.pop(asker, None)
             self._asked[asker] = question = Question(of, stopped)
             _bound(self._asked)

@@ -235,9 +235,8 @@ def _made(
     who = asker(request, tab.name)
     if not LATEST.newest(who, begun) or (last and last.still(key) and LATEST.settled(who, seen)):
         return None
-    LATEST.ask(who, seen)
     made = tab.show(scene, request, *seen[2:])
-    return made if LATEST.newest(who, begun) else None
+    return made if LATEST.ask(who, seen, begun=begun) else None
 
 
 def _later(tab: Tab) -> Callable:

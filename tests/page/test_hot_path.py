@@ -141,9 +141,36 @@ def test_a_choice_that_is_taken_back_while_it_is_on_its_way_is_not_shown(visitor
         first = threads.submit(visitor.open, "rollout")
         assert held.there.wait(30)
         visitor.controls["rollout"][0] = "mean"
-        assert visitor.open("rollout"), "what followed the other choice has ended what was in sight"
+        assert visitor.open("rollout") is None, "it is there"
         held.go.set()
         assert first.result(30) is None
+
+
+def test_a_choice_that_is_taken_back_when_the_other_has_gone_out_is_shown_again(visitor):
+    assert visitor.open("rollout")
+    before = visitor.shown
+    visitor.controls["rollout"][0] = "max"
+    assert visitor.open("rollout")
+    visitor.shown = before  # the event that follows began before Gradio had written it down
+    visitor.controls["rollout"][0] = "mean"
+    assert visitor.open("rollout")
+
+
+def test_a_choice_that_is_refused_leaves_what_is_in_sight_and_its_work(visitor):
+    assert visitor.open("rollout")
+    seen = (visitor.choice, visitor.picture, *visitor.controls["rollout"])
+    work = page.LATEST.answer((None, "rollout"), seen, iter_of(3))
+    assert next(work) == 0
+    visitor.controls["rollout"][3] = 2.0
+    with pytest.raises(ValueError, match="discard_ratio"):
+        visitor.open("rollout")
+    assert list(work) == [1, 2]
+    visitor.controls["rollout"][3] = 0.9
+    assert visitor.open("rollout") is None
+
+
+def iter_of(count):
+    yield from range(count)
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -78,6 +78,8 @@ def test_an_event_that_began_earlier_is_no_longer_the_newest():
     assert asked.newest("one", 3)
     assert not asked.newest("one", 2)
     assert asked.newest("one", 3) and asked.newest("other", 1)
+    assert asked.ask("one", "dog", begun=2) is None and asked.settled("one", "cat")
+    assert asked.ask("one", "dog", begun=3) and not asked.settled("one", "cat")
 
 
 def test_what_is_kept_is_bounded_and_what_is_forgotten_goes_on(monkeypatch):
