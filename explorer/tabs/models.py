@@ -135,7 +135,9 @@ class ModelPicker:
         self._others.append(event)
 
     def showing(self, name: str, request: gr.Request) -> gr.Dropdown:
-        """The dropdown with a run's checkpoint, by a name of `runs`, as what is chosen."""
+        """The dropdown with a run's checkpoint, by a name of `runs`, as what is chosen: what is on its way comes too
+        late."""
+        LATEST.newest(asker(request, self.name.elem_id), next(BEGUN))
         return gr.Dropdown(choices=[*self._names, *self.runs.names(request)], value=name)
 
     def _listed(self, request: gr.Request) -> gr.Dropdown:

@@ -125,6 +125,8 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             "show_progress": "minimal",
             "show_progress_on": bar,
             "trigger_mode": "always_last",
+            "concurrency_id": "fill",  # one queue for all: they begin in the order in which they were asked for
+            "concurrency_limit": 8,
             "js": "(...given) => { delete document.body.dataset.vitFill; return given; }",  # see base.css
         }
         opening = demo.load(fill, **event)

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -47,6 +48,17 @@ def test_a_model_that_took_longer_than_a_later_choice_is_not_shown(picker, loadi
         done.set()
         assert slow.result(30) == gr.skip()
     assert named(picker, SLOW).name == SLOW
+
+
+def test_a_run_that_was_opened_meanwhile_stays(picker, loading):
+    begun, done = loading
+    picker.runs = SimpleNamespace(names=lambda request: [("mine", "Run mine")], holds=lambda name: False)
+    with ThreadPoolExecutor() as threads:
+        slow = threads.submit(named, picker, SLOW)
+        assert begun.wait(30)
+        picker.showing("Run mine", None)
+        done.set()
+        assert slow.result(30) == gr.skip()
 
 
 def test_a_size_chosen_meanwhile_is_for_the_model_on_its_way(picker, loading):
