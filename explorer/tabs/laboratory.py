@@ -25,7 +25,7 @@ from explorer.tabs.laboratory_edits import (
     read_wish,
     watched,
 )
-from explorer.tabs.latest import LATEST, asker, stopping
+from explorer.tabs.latest import BEGUN, LATEST, asker, stopping
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.store import both, chosen_layer
 from explorer.tabs.tab import Tab
@@ -49,12 +49,14 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
 
     @said_plainly
     def edit(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData):
+        begun = next(BEGUN)
         if not picture_file:
             return gr.skip()
         scene = look(choice, picture_file)
         told, wish = asked(event, scene)
         layers = layers_at_once(scene, wish, chosen_layer(event._data, scene.trace.layers))
-        return outcome_value(outcome_of(scene, wish, layers), wish, request) | {"of": told}
+        value = outcome_value(outcome_of(scene, wish, layers), wish, request) | {"of": told}
+        return value if LATEST.newest(asker(request, "edit"), begun) else gr.skip()
 
     @said_plainly
     def run(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData) -> Iterator[Any]:
@@ -70,7 +72,7 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         edit,
         [choice, picture],
         outcome,
-        trigger_mode="always_last",
+        trigger_mode="multiple",
         show_progress="minimal",
         show_progress_on=outcome,
         **EDIT,

@@ -4,7 +4,8 @@ Gradio can cancel an event too, but drops one that begins again before the cance
 after Stop is lost. So work finds out here, between its steps, whether it is still wanted. Buttons that begin it have
 `trigger_mode="multiple"`: a newer run ends an older one.
 
-Events of different controls run side by side, and the one that began first may end last: it finds out here as well.
+Events of different controls run side by side, and the one that began first may end last: it finds out here as well. So
+do events that bring data of their own, which are `multiple` too: `always_last` gives a later one the first one's data.
 """
 
 from __future__ import annotations

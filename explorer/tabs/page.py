@@ -151,7 +151,11 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             tab.item.select(lambda opened=opened: opened, None, [active, save_row, saved], **switched)
             tab.item.select(fill_tab(tab.name), **event).failure(None, **failed)
             for control in tab.inputs:
-                control.change(fill_tab(tab.name), **event)  # `active` may still be the tab before
+                # What is typed may be refused, and after a failure Gradio forgets the last of `always_last`. A text is
+                # read when it is complete: "3" and "38" on the way to "384" are no sizes
+                typed = {"trigger_mode": "multiple"} if isinstance(control, gr.Textbox | gr.Number) else {}
+                complete = [control.submit, control.blur] if isinstance(control, gr.Textbox) else [control.change]
+                gr.on(complete, fill_tab(tab.name), **event | typed)  # `active` may still be the tab before
         for tab in tabs:
             if tab.show_later:
                 tab.outputs[0].change(

@@ -14,6 +14,7 @@ from gradio.events import Dependency
 from explorer.tabs import train_slices
 from explorer.tabs.api import saved_npz
 from explorer.tabs.errors import said_plainly
+from explorer.tabs.latest import BEGUN, LATEST, asker
 from explorer.tabs.said import said_in_both
 from explorer.tabs.store import both
 from explorer.tabs.text import TEXT, words
@@ -71,8 +72,9 @@ def build(door: Door, selected: gr.State) -> Dependency:
 
     @said_plainly
     def opened(request: gr.Request, event: gr.EventData):
+        begun = next(BEGUN)
         run = run_of(_told(event, "run"), door, request)
-        return run.id
+        return run.id if LATEST.newest(asker(request, "opened"), begun) else gr.skip()
 
     @said_plainly
     def rename(request: gr.Request, selected: str | None, event: gr.EventData):
@@ -97,9 +99,10 @@ def build(door: Door, selected: gr.State) -> Dependency:
 
     @said_plainly
     def compare(request: gr.Request, axis: str, event: gr.EventData):
-        chosen = _told(event, "runs")
+        begun, chosen = next(BEGUN), _told(event, "runs")
         ids = [run_id for run_id in chosen if isinstance(run_id, str)][:MOST_RUNS] if isinstance(chosen, list) else []
-        return ids, drawn_from(_runs(door, request, ids), axis)
+        drawn = drawn_from(_runs(door, request, ids), axis)
+        return (ids, drawn) if LATEST.newest(asker(request, "compared"), begun) else gr.skip()
 
     @said_plainly
     def turn(request: gr.Request, ids: list[str], axis: str):
@@ -121,11 +124,11 @@ def build(door: Door, selected: gr.State) -> Dependency:
         return gr.File(saved_npz("runs", *curve_numbers(_runs(door, request, ids))), visible=True)
 
     table.refresh(refresh, [selected, compared, axis], [table, due], concurrency_limit=4, **QUIET)
-    opening = table.open(opened, None, selected, trigger_mode="always_last", **QUIET)
+    opening = table.open(opened, None, selected, trigger_mode="multiple", **QUIET)
     table.rename(rename, selected, table, trigger_mode="multiple", **QUIET)
     table.resume(resume, selected, table, trigger_mode="multiple", **QUIET)
     table.remove(remove, selected, [table, selected], trigger_mode="multiple", **QUIET)
-    table.compare(compare, axis, [compared, due], trigger_mode="always_last", concurrency_limit=4, **QUIET)
+    table.compare(compare, axis, [compared, due], trigger_mode="multiple", concurrency_limit=4, **QUIET)
     axis.change(turn, [compared, axis], due, **QUIET)
     due.change(draw, [compared, axis], [controls, plot, facts], trigger_mode="always_last", **QUIET)
     save.click(save_csv, compared, saved, api_visibility="private", show_progress_on=saved)

@@ -13,6 +13,7 @@ from explorer.session import get_model
 from explorer.tabs import train_takeaway
 from explorer.tabs.api import saved_npz
 from explorer.tabs.errors import said_plainly
+from explorer.tabs.latest import BEGUN, LATEST, asker
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.store import both
 from explorer.tabs.text import say, words
@@ -77,11 +78,12 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
 
     @said_plainly
     def cell(request: gr.Request, query: dict | None, event: gr.EventData):
-        told = event._data if isinstance(event._data, dict) else {}
+        begun, told = next(BEGUN), event._data if isinstance(event._data, dict) else {}
         if not query or told.get("split") != query["split"]:
             return gr.skip()
         chosen = {name: None if told.get(name) is None else whole(told[name]) for name in ("true", "predicted")}
-        return query | chosen | {"offset": 0, "asked": True}
+        newest = LATEST.newest(asker(request, "cell"), begun)
+        return query | chosen | {"offset": 0, "asked": True} if newest else gr.skip()
 
     @said_plainly
     def more(request: gr.Request, query: dict | None, event: gr.EventData):
@@ -110,8 +112,8 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     # Not its `change`: `opened_run` would be followed by it
     split.input(switched, [selected, split], shown, trigger_mode="always_last", **QUIET)
     selected.change(opened_run, [selected, split], [split, *shown], **QUIET)
-    matrix.cell(cell, query, query, trigger_mode="always_last", **QUIET)
-    grid.more(more, query, query, trigger_mode="always_last", **QUIET)
+    matrix.cell(cell, query, query, trigger_mode="multiple", **QUIET)
+    grid.more(more, query, query, trigger_mode="multiple", **QUIET)
     grid.fetch(fetch, query, query, trigger_mode="once", **QUIET)
     query.change(pictures, query, grid, api_visibility="private", show_progress="minimal", trigger_mode="always_last")
     save.click(take_numbers, [selected, split], saved, api_visibility="private", show_progress_on=saved)

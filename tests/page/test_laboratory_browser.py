@@ -107,6 +107,22 @@ def test_the_keyboard_selects_moves_and_changes(page):
     assert len(edits(page)["steps"]) == 1
 
 
+def test_a_change_made_while_the_one_before_is_on_its_way_is_shown(page, monkeypatch):
+    """Gradio's `always_last` gives the later event the data of the first: the page would wait for ever."""
+    outcome_of = laboratory.outcome_of
+
+    def slow(*arguments):
+        time.sleep(1)
+        return outcome_of(*arguments)
+
+    monkeypatch.setattr(laboratory, "outcome_of", slow)
+    for head in (0, 1, 2):
+        page.locator(f"#laboratory-parts [data-cell='0,{head}']").click()
+        page.wait_for_timeout(500)
+    page.wait_for_selector("#laboratory [data-state=ready]")
+    assert edits(page)["heads"] == [[0, 0], [0, 1], [0, 2]]
+
+
 def test_heads_switch_off_and_a_reset_brings_all_back(page, scene):
     whole = pytest.approx(100 * scene.top()[0][1], abs=0.1)
     head = scene.trace.heads - 1  # the MLP stands to its right

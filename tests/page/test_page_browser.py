@@ -172,6 +172,21 @@ def test_a_bad_checkpoint_is_refused_in_words_and_earlier_results_stay(page, tmp
     assert seq(page) == before
 
 
+def test_a_size_is_read_when_it_is_complete(page):
+    go_to(page, "positions")
+    box = page.locator("#new-size textarea, #new-size input").first
+    box.press_sequentially("64", delay=300)  # "6" would be refused
+    page.wait_for_timeout(500)
+    assert page.locator("[data-testid=toast-text]").count() == 0
+    box.press("Enter")
+    page.wait_for_function("document.querySelector('#prediction-interpolated')?.textContent.includes('64x64')")
+    box.fill("128")
+    page.locator("#prediction-native").click()  # elsewhere
+    page.wait_for_function("document.querySelector('#prediction-interpolated')?.textContent.includes('128x128')")
+    box.fill("")
+    box.press("Enter")
+
+
 def test_of_sizes_chosen_in_quick_succession_the_last_is_shown(page, monkeypatch):
     def slowly(*arguments):
         time.sleep(1)

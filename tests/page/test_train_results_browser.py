@@ -11,6 +11,7 @@ from transformers import AutoModelForImageClassification
 
 import app
 from explorer.export import load_npz
+from explorer.tabs import train_history
 from explorer.tabs.page import build_page
 from explorer.tabs.train_owner import OWNER_COOKIE, owner_of_secret
 from tests.page.run_folders import HOSTILE, write_events, write_pictures, write_run
@@ -124,6 +125,37 @@ def test_the_overlay_is_in_sight_however_many_runs_there_are(open_page, trainer,
         row(page, run).locator("input").check()
     page.wait_for_selector("#overlay [data-state=ready]")  # plots are drawn in sight only
     assert page.evaluate("scrollY") == 0
+
+
+def test_a_run_ticked_while_the_one_before_is_on_its_way_is_in_the_overlay(open_page, trainer, made, monkeypatch):
+    """Gradio's `always_last` gives the later event the data of the first."""
+    drawn_from = train_history.drawn_from
+
+    def slow(*arguments):
+        time.sleep(0.7)
+        return drawn_from(*arguments)
+
+    runs = [made(name) for name in ("one", "two", "three")]
+    page = history(open_page, trainer)
+    monkeypatch.setattr(train_history, "drawn_from", slow)
+    for run in runs:
+        row(page, run).locator("input").check()
+    page.wait_for_function("document.querySelector('#overlay .js-plotly-plot')?.data.length === 12")
+
+
+def test_of_runs_opened_in_quick_succession_the_last_is_shown(open_page, trainer, made, monkeypatch):
+    run_of = train_history.run_of
+
+    def slow(*arguments):
+        time.sleep(0.7)
+        return run_of(*arguments)
+
+    runs = [made(name) for name in ("first", "second")]
+    page = history(open_page, trainer)
+    monkeypatch.setattr(train_history, "run_of", slow)
+    for run in runs:
+        row(page, run).locator(".open").click()
+    page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('second')")
 
 
 def test_rename_and_delete_ask_and_keep_to_the_run(open_page, trainer, made):
