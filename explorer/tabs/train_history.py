@@ -94,8 +94,9 @@ def build(door: Door, selected: gr.State) -> Dependency:
     def remove(request: gr.Request, selected: str | None, event: gr.EventData):
         run = run_of(_told(event, "run"), door, request)
         run.delete()
-        selected = None if selected == run.id else selected
-        return table_value(door, request, selected), selected
+        if selected == run.id:
+            return table_value(door, request, None), None
+        return table_value(door, request, selected), gr.skip()
 
     @said_plainly
     def compare(request: gr.Request, axis: str, event: gr.EventData):

@@ -88,10 +88,13 @@ def wire_watch(watch: Watch) -> None:
 
     @said_plainly
     def follow(request: gr.Request, run_id: str | None, value: dict | None):
-        """Another view has opened a run, or closed the one in sight."""
+        """Another view has opened a run, or closed the one in sight. `selected` is not written: while this is on its
+        way another run may be opened, and its own `change` comes after."""
         if run_id == (value or {}).get("run"):
-            return [gr.skip() for _ in shown]
-        return choose(request, run_id) if run_id else [gr.Dropdown(watch.choices(request), value=None), None, None]
+            return [gr.skip(), gr.skip()]
+        if run_id:
+            return watch.show(watch.find(run_id, request), request)[:2]
+        return [gr.Dropdown(watch.choices(request), value=None), None]
 
     def look(request: gr.Request, run_id: str | None, value: dict | None):
         """The list as it is now; the newest run where none is in sight yet."""
@@ -109,7 +112,7 @@ def wire_watch(watch: Watch) -> None:
         return watch.resume(value, request)
 
     watch.choice.input(choose, watch.choice, shown, trigger_mode="always_last", **quiet)
-    watch.selected.change(follow, [watch.selected, watch.view], shown, **quiet)
+    watch.selected.change(follow, [watch.selected, watch.view], shown[:2], **quiet)
     for event in (watch.refresh.click, watch.item.select):
         event(look, [watch.selected, watch.view], shown, queue=False, **quiet)
     watch.view.resume(resume, watch.view, shown, **quiet)

@@ -11,7 +11,7 @@ from transformers import AutoModelForImageClassification
 
 import app
 from explorer.export import load_npz
-from explorer.tabs import train_history
+from explorer.tabs import train_history, train_watch
 from explorer.tabs.page import build_page
 from explorer.tabs.train_owner import OWNER_COOKIE, owner_of_secret
 from tests.page.run_folders import HOSTILE, write_events, write_pictures, write_run
@@ -150,12 +150,22 @@ def test_of_runs_opened_in_quick_succession_the_last_is_shown(open_page, trainer
         time.sleep(0.7)
         return run_of(*arguments)
 
+    def slowly_shown(*arguments):
+        time.sleep(1.5)
+        return opened(*arguments)
+
     runs = [made(name) for name in ("first", "second")]
     page = history(open_page, trainer)
+    opened = train_watch.opened
     monkeypatch.setattr(train_history, "run_of", slow)
+    monkeypatch.setattr(train_watch, "opened", slowly_shown)
     for run in runs:
         row(page, run).locator(".open").click()
     page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('second')")
+    time.sleep(2)  # and stays
+    page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('second')", timeout=1000)
+    to_part(page, "history")
+    assert "opened" in row(page, runs[1]).get_attribute("class")
 
 
 def test_rename_and_delete_ask_and_keep_to_the_run(open_page, trainer, made):
