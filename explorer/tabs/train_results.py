@@ -73,8 +73,9 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         return results_values(door, request, run_id, split, None)
 
     def opened_run(request: gr.Request, run_id: str | None, split: str):
-        split = opens_on(door, request, run_id, split)
-        return split, *results_values(door, request, run_id, split, None)
+        opened = opens_on(door, request, run_id, split)
+        values = results_values(door, request, run_id, opened, None)
+        return opened if opened != split else gr.skip(), *values
 
     @said_plainly
     def cell(request: gr.Request, query: dict | None, event: gr.EventData):

@@ -111,8 +111,10 @@ def wire_watch(watch: Watch) -> None:
     def resume(request: gr.Request, value: dict | None):
         return watch.resume(value, request)
 
-    watch.choice.input(choose, watch.choice, shown, trigger_mode="always_last", **quiet)
-    watch.selected.change(follow, [watch.selected, watch.view], shown[:2], **quiet)
+    in_turn = {"concurrency_id": "watch", "concurrency_limit": 1}  # what was chosen last comes last
+    # Not `always_last`: a later choice, kept back, would be read when this one has been put in its place
+    watch.choice.input(choose, watch.choice, shown, trigger_mode="multiple", **in_turn, **quiet)
+    watch.selected.change(follow, [watch.selected, watch.view], shown[:2], **in_turn, **quiet)
     for event in (watch.refresh.click, watch.item.select):
         event(look, [watch.selected, watch.view], shown, queue=False, **quiet)
     watch.view.resume(resume, watch.view, shown, **quiet)

@@ -11,7 +11,7 @@ from transformers import AutoModelForImageClassification
 
 import app
 from explorer.export import load_npz
-from explorer.tabs import train_history, train_watch
+from explorer.tabs import train_history, train_results, train_watch
 from explorer.tabs.page import build_page
 from explorer.tabs.train_owner import OWNER_COOKIE, owner_of_secret
 from tests.page.run_folders import HOSTILE, write_events, write_pictures, write_run
@@ -166,6 +166,45 @@ def test_of_runs_opened_in_quick_succession_the_last_is_shown(open_page, trainer
     page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('second')", timeout=1000)
     to_part(page, "history")
     assert "opened" in row(page, runs[1]).get_attribute("class")
+
+
+def test_of_runs_chosen_in_watch_in_quick_succession_the_last_is_shown(open_page, trainer, made, monkeypatch):
+    opened = train_watch.opened
+
+    def slow(*arguments):
+        time.sleep(1)
+        return opened(*arguments)
+
+    runs = [made(name) for name in ("first", "second", "third")]
+    page = history(open_page, trainer)
+    to_part(page, "watch")
+    page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('third')")
+    monkeypatch.setattr(train_watch, "opened", slow)
+    for run in runs[:2]:
+        page.locator("#watch-run input").click()
+        page.get_by_role("option").filter(has_text=run.name).click()
+    time.sleep(3)
+    page.wait_for_function("document.querySelector('#watch-run input').value.startsWith('second')", timeout=5000)
+    to_part(page, "history")
+    page.locator(f"#run-table tr.opened[data-run='{runs[1].id}']").wait_for()
+
+
+def test_a_part_of_the_data_chosen_while_a_run_is_being_opened_stays(open_page, trainer, made, monkeypatch):
+    opens_on = train_results.opens_on
+
+    def slow(*arguments):
+        time.sleep(1.5)
+        return opens_on(*arguments)
+
+    runs = [made(name) for name in ("first", "second")]
+    page = results(open_page, trainer, runs[0])
+    monkeypatch.setattr(train_results, "opens_on", slow)
+    to_part(page, "history")
+    to_results(page, runs[1])
+    page.locator("#results-split input").nth(1).check()
+    time.sleep(2)
+    assert page.locator("#results-split input").nth(1).is_checked()
+    page.wait_for_function("document.querySelector('#results-matrix .title')?.textContent.includes('test set')")
 
 
 def test_rename_and_delete_ask_and_keep_to_the_run(open_page, trainer, made):
