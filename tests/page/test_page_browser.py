@@ -17,7 +17,17 @@ from explorer.export import load_npz
 from explorer.session import get_model
 from explorer.tabs import models
 from explorer.tabs.text import TEXT
-from tests.page.whole_page import at_home, load_own, resize, schemes, seen_anew, seq, upload_own, wait_for_new
+from tests.page.whole_page import (
+    at_home,
+    load_own,
+    resize,
+    schemes,
+    seen_anew,
+    seq,
+    soon_after,
+    upload_own,
+    wait_for_new,
+)
 from vit_model import SIZES, VisionTransformer, ViTConfig, load_model, save_model
 
 TABS = ("patches", "attention", "rollout", "positions", "explain", "inside", "laboratory", "compare", "figures")
@@ -195,6 +205,7 @@ def test_of_sizes_chosen_in_quick_succession_the_last_is_shown(page, monkeypatch
     monkeypatch.setattr(models, "get_model", slowly)
     for size in ("64", "128", "64x128"):
         resize(page, size)
+        soon_after(page)
     page.wait_for_function("document.querySelector('#model-card')?.innerText.includes('8x16 grid')")
     page.wait_for_timeout(2500)
     assert "8x16 grid" in page.locator("#model-card").inner_text()

@@ -15,7 +15,7 @@ from explorer.tabs import train_history, train_results, train_watch
 from explorer.tabs.page import build_page
 from explorer.tabs.train_owner import OWNER_COOKIE, owner_of_secret
 from tests.page.run_folders import HOSTILE, write_events, write_pictures, write_run
-from tests.page.whole_page import at_home, seen_anew, unfold
+from tests.page.whole_page import at_home, seen_anew, soon_after, unfold
 from training.jsonfile import write_json
 from training.runs import Run
 
@@ -140,6 +140,7 @@ def test_a_run_ticked_while_the_one_before_is_on_its_way_is_in_the_overlay(open_
     monkeypatch.setattr(train_history, "drawn_from", slow)
     for run in runs:
         row(page, run).locator("input").check()
+        soon_after(page)
     page.wait_for_function("document.querySelector('#overlay .js-plotly-plot')?.data.length === 12")
 
 
@@ -161,6 +162,7 @@ def test_of_runs_opened_in_quick_succession_the_last_is_shown(open_page, trainer
     monkeypatch.setattr(train_watch, "opened", slowly_shown)
     for run in runs:
         row(page, run).locator(".open").click()
+        soon_after(page)
     page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('second')")
     time.sleep(2)  # and stays
     page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('second')", timeout=1000)
@@ -183,6 +185,7 @@ def test_of_runs_chosen_in_watch_in_quick_succession_the_last_is_shown(open_page
     for run in runs[:2]:
         page.locator("#watch-run input").click()
         page.get_by_role("option").filter(has_text=run.name).click()
+        soon_after(page)
     time.sleep(3)
     page.wait_for_function("document.querySelector('#watch-run input').value.startsWith('second')", timeout=5000)
     to_part(page, "history")

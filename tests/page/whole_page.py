@@ -103,6 +103,12 @@ def load_own(page, path):
     page.locator("#own-load").click()
 
 
+def soon_after(page):
+    """As soon as a person can do the next thing. Requests that a browser sends within milliseconds of one another, over
+    different connections, can reach a busy server in any order."""
+    page.wait_for_timeout(250)
+
+
 def schemes(page):
     """Both colour schemes, one after the other, with the page in it."""
     for scheme in ("dark", "light"):
