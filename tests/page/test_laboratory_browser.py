@@ -1,7 +1,6 @@
 """The Laboratory tab in a real Chromium: select, change, undo, switch off, ablate, cancel, take away."""
 
 import re
-import time
 
 import gradio as gr
 import pytest
@@ -13,6 +12,7 @@ from explorer.tabs import laboratory, laboratory_edits
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
 from explorer.tabs.laboratory_edits import ablation_of, read_wish
+from tests.page.whole_page import slow_down
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,7 @@ def test_the_keyboard_selects_moves_and_changes(page):
 
 def test_a_change_made_while_the_one_before_is_on_its_way_is_shown(page, monkeypatch):
     """Gradio's `always_last` gives the later event the data of the first: the page would wait for ever."""
-    outcome_of = laboratory.outcome_of
-
-    def slow(*arguments):
-        time.sleep(1)
-        return outcome_of(*arguments)
-
-    monkeypatch.setattr(laboratory, "outcome_of", slow)
+    slow_down(monkeypatch, laboratory, "outcome_of", 1)
     for head in (0, 1, 2):
         page.locator(f"#laboratory-parts [data-cell='0,{head}']").click()
         page.wait_for_timeout(500)
@@ -264,13 +258,7 @@ def measure(page):
 
 @pytest.mark.parametrize("end", ["[data-part=stop]", "[data-cell='0,0']"], ids=["cancelled", "something is changed"])
 def test_an_ablation_ends_where_it_is(page, scene, monkeypatch, end):
-    variants = ablation._variants
-
-    def slow(*arguments):
-        time.sleep(1.5)
-        return variants(*arguments)
-
-    monkeypatch.setattr(ablation, "_variants", slow)
+    slow_down(monkeypatch, ablation, "_variants", 1.5)
     page.locator("#laboratory-parts [data-part=run]").click()
     page.wait_for_function("document.querySelector('#laboratory-parts [data-part=progress]')?.value > 0")
     page.locator(f"#laboratory-parts {end}").click()

@@ -4,7 +4,6 @@ on any request that leaves the server."""
 import io
 import json
 import re
-import time
 from pathlib import Path
 
 import gradio as gr
@@ -14,7 +13,6 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from explorer.export import load_npz
-from explorer.session import get_model
 from explorer.tabs import models
 from explorer.tabs.text import TEXT
 from tests.page.whole_page import (
@@ -24,6 +22,7 @@ from tests.page.whole_page import (
     schemes,
     seen_anew,
     seq,
+    slow_down,
     soon_after,
     upload_own,
     wait_for_new,
@@ -198,11 +197,7 @@ def test_a_size_is_read_when_it_is_complete(page):
 
 
 def test_of_sizes_chosen_in_quick_succession_the_last_is_shown(page, monkeypatch):
-    def slowly(*arguments):
-        time.sleep(1)
-        return get_model(*arguments)
-
-    monkeypatch.setattr(models, "get_model", slowly)
+    slow_down(monkeypatch, models, "get_model", 1)
     for size in ("64", "128", "64x128"):
         resize(page, size)
         soon_after(page)

@@ -15,7 +15,7 @@ from explorer.tabs import train_history, train_results, train_watch
 from explorer.tabs.page import build_page
 from explorer.tabs.train_owner import OWNER_COOKIE, owner_of_secret
 from tests.page.run_folders import HOSTILE, write_events, write_pictures, write_run
-from tests.page.whole_page import at_home, seen_anew, soon_after, unfold
+from tests.page.whole_page import at_home, seen_anew, slow_down, soon_after, unfold
 from training.jsonfile import write_json
 from training.runs import Run
 
@@ -129,15 +129,9 @@ def test_the_overlay_is_in_sight_however_many_runs_there_are(open_page, trainer,
 
 def test_a_run_ticked_while_the_one_before_is_on_its_way_is_in_the_overlay(open_page, trainer, made, monkeypatch):
     """Gradio's `always_last` gives the later event the data of the first."""
-    drawn_from = train_history.drawn_from
-
-    def slow(*arguments):
-        time.sleep(0.7)
-        return drawn_from(*arguments)
-
     runs = [made(name) for name in ("one", "two", "three")]
     page = history(open_page, trainer)
-    monkeypatch.setattr(train_history, "drawn_from", slow)
+    slow_down(monkeypatch, train_history, "drawn_from", 0.7)
     for run in runs:
         row(page, run).locator("input").check()
         soon_after(page)
@@ -145,21 +139,10 @@ def test_a_run_ticked_while_the_one_before_is_on_its_way_is_in_the_overlay(open_
 
 
 def test_of_runs_opened_in_quick_succession_the_last_is_shown(open_page, trainer, made, monkeypatch):
-    run_of = train_history.run_of
-
-    def slow(*arguments):
-        time.sleep(0.7)
-        return run_of(*arguments)
-
-    def slowly_shown(*arguments):
-        time.sleep(1.5)
-        return opened(*arguments)
-
     runs = [made(name) for name in ("first", "second")]
     page = history(open_page, trainer)
-    opened = train_watch.opened
-    monkeypatch.setattr(train_history, "run_of", slow)
-    monkeypatch.setattr(train_watch, "opened", slowly_shown)
+    slow_down(monkeypatch, train_history, "run_of", 0.7)
+    slow_down(monkeypatch, train_watch, "opened", 1.5)
     for run in runs:
         row(page, run).locator(".open").click()
         soon_after(page)
@@ -171,17 +154,11 @@ def test_of_runs_opened_in_quick_succession_the_last_is_shown(open_page, trainer
 
 
 def test_of_runs_chosen_in_watch_in_quick_succession_the_last_is_shown(open_page, trainer, made, monkeypatch):
-    opened = train_watch.opened
-
-    def slow(*arguments):
-        time.sleep(1)
-        return opened(*arguments)
-
     runs = [made(name) for name in ("first", "second", "third")]
     page = history(open_page, trainer)
     to_part(page, "watch")
     page.wait_for_function("document.querySelector('#watch-run input')?.value.startsWith('third')")
-    monkeypatch.setattr(train_watch, "opened", slow)
+    slow_down(monkeypatch, train_watch, "opened", 1)
     for run in runs[:2]:
         page.locator("#watch-run input").click()
         page.get_by_role("option").filter(has_text=run.name).click()
@@ -193,15 +170,9 @@ def test_of_runs_chosen_in_watch_in_quick_succession_the_last_is_shown(open_page
 
 
 def test_a_part_of_the_data_chosen_while_a_run_is_being_opened_stays(open_page, trainer, made, monkeypatch):
-    opens_on = train_results.opens_on
-
-    def slow(*arguments):
-        time.sleep(1.5)
-        return opens_on(*arguments)
-
     runs = [made(name) for name in ("first", "second")]
     page = results(open_page, trainer, runs[0])
-    monkeypatch.setattr(train_results, "opens_on", slow)
+    slow_down(monkeypatch, train_results, "opens_on", 1.5)
     to_part(page, "history")
     to_results(page, runs[1])
     page.locator("#results-split input").nth(1).check()
@@ -231,17 +202,10 @@ def test_rename_and_delete_ask_and_keep_to_the_run(open_page, trainer, made):
 
 
 def test_what_is_asked_while_the_server_is_busy_with_another_run_is_done_too(open_page, trainer, made, monkeypatch):
-    def slowly(method):
-        def slow(run, *arguments):
-            time.sleep(1)
-            return method(run, *arguments)
-
-        return slow
-
     runs = [made(name) for name in ("one", "two", "three", "four")]
     page = history(open_page, trainer)
     for method in ("delete", "rename"):
-        monkeypatch.setattr(Run, method, slowly(getattr(Run, method)))
+        slow_down(monkeypatch, Run, method, 1)
     for run in runs[:2]:
         row(page, run).locator(".remove").click()
         page.locator("#run-table .delete").click()

@@ -1,6 +1,7 @@
 """The whole page as a module's tests share it: whatever the one before has done, it is put back to how it opens."""
 
 import contextlib
+import time
 
 from playwright.sync_api import TimeoutError
 
@@ -101,6 +102,17 @@ def load_own(page, path):
     own(page)
     page.locator("#own-path textarea, #own-path input").fill(str(path))
     page.locator("#own-load").click()
+
+
+def slow_down(monkeypatch, owner, name, seconds):
+    """Let a function of a module or class take that much longer, until the test ends."""
+    function = getattr(owner, name)
+
+    def slow(*arguments):
+        time.sleep(seconds)
+        return function(*arguments)
+
+    monkeypatch.setattr(owner, name, slow)
 
 
 def soon_after(page):
