@@ -17,6 +17,7 @@ if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for eve
     os.environ.setdefault("VIT_EXPLORER_RUNS", str(Path(cache) / "runs"))
 
 import gradio as gr
+from gradio.utils import _parse_file_size
 from starlette.middleware import Middleware
 
 from explorer.allocator import keep_freed_memory
@@ -24,6 +25,7 @@ from explorer.device import on_space
 from explorer.session import ModelChoice, get_model
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.page import CSS, build_page, theme
+from explorer.tabs.request_guard import RequestGuard
 from explorer.tabs.text import TRANSLATIONS
 from explorer.tabs.train import dispatcher
 
@@ -76,16 +78,18 @@ demo = build_page(options.model, local_paths=options.host in LOOPBACK and not sh
 def launch(page: gr.Blocks, **choices: object) -> tuple:
     """`page.launch` with everything that this page needs of it, and the thread that starts its runs."""
     dispatcher().start()
+    most_upload = os.environ.get("VIT_EXPLORER_MAX_UPLOAD", "4gb")
+    guard = Middleware(RequestGuard, most_upload=_parse_file_size(most_upload))
     return page.queue(default_concurrency_limit=4, max_size=64).launch(
         ssr_mode=False,
         enable_monitoring=False,
         run_history=False,
-        max_file_size=os.environ.get("VIT_EXPLORER_MAX_UPLOAD", "4gb"),
+        max_file_size=most_upload,
         theme=theme(),
         css=CSS,
         i18n=TRANSLATIONS,
         footer_links=["api"],
-        app_kwargs={"middleware": [Middleware(EarlyHead)]},
+        app_kwargs={"middleware": [guard, Middleware(EarlyHead)]},
         **choices,
     )
 

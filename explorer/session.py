@@ -25,7 +25,8 @@ from explorer.gradients import Gradients, class_gradients
 from vit_model import CropBox, Trace, VisionTransformer, load_model
 from vit_model.architecture import SQUARE_ASSUMED
 from vit_model.errors import CodedError
-from vit_model.picture import picture_hash, read_picture
+from vit_model.files import open_regular
+from vit_model.picture import MAX_BYTES, picture_hash, read_picture
 
 GIB = 1024**3
 MAX_PATCHES = int(os.environ.get("VIT_EXPLORER_MAX_PATCHES", 4096))
@@ -147,15 +148,15 @@ def _check_patches(model: VisionTransformer, size: tuple[int, int]) -> None:
 def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:
     """Read the picture, run the model over it once, and keep what came of it."""
     model = get_model(choice, progress)
-    with open(picture_file, "rb") as file:
-        content = hashlib.file_digest(file, "sha256").hexdigest()
-    key = (choice.name, _identity(model), model.config.image_size, content)
+    with open_regular(picture_file, MAX_BYTES) as file:
+        key = (choice.name, _identity(model), model.config.image_size, hashlib.file_digest(file, "sha256").hexdigest())
 
-    def make() -> Scene:
-        picture = read_picture(picture_file)
-        return _seen(model, choice, picture, picture_hash(picture))
+        def make() -> Scene:
+            file.seek(0)
+            picture = read_picture(file)
+            return _seen(model, choice, picture, picture_hash(picture))
 
-    return _SCENES.get(key, make)
+        return _SCENES.get(key, make)
 
 
 def look_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None = None) -> Scene:

@@ -23,7 +23,8 @@ from explorer.methods import METHODS, choices_of
 from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
 from explorer.tabs.errors import answered_plainly
-from explorer.tabs.models import hub_reason, is_local, public_source
+from explorer.tabs.local_request import is_local
+from explorer.tabs.models import hub_reason, public_source
 from explorer.tabs.picture import Picture
 from explorer.tabs.progress import followed
 from explorer.tabs.truth import AT_ONCE, measure

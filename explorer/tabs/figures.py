@@ -27,8 +27,8 @@ from explorer.session import Scene, look_at
 from explorer.statistics import attention_distance
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files
+from explorer.tabs.local_request import is_local
 from explorer.tabs.manifest import manifest_of
-from explorer.tabs.models import is_local
 from explorer.tabs.progress import told
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import language_of, say, words

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.events import Dependency
 
-from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
 from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.latest import BEGUN, LATEST, asker
+from explorer.tabs.local_request import is_local
 from explorer.tabs.text import language_of, say, words
 from explorer.tabs.uploads import WEIGHTS, uploaded_checkpoint
 from vit_model.errors import HubError, UnknownSourceError
@@ -21,7 +21,6 @@ from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
 if TYPE_CHECKING:  # it imports this module
     from explorer.tabs.train_checkpoints import RunCheckpoints
 
-FORWARDED = ("x-forwarded-for", "x-forwarded-host", "forwarded")
 _FOR_VISITORS = {f"hub_{key}": key for key in ("missing", "gated", "revision", "too_large", "no_weights")} | {
     "hub_disk_full": "full",
     "hub_no_room": "full",
@@ -205,11 +204,6 @@ def public_source(name: str | None) -> str:
     """What `load_model` takes for a name that a visitor typed: the bundled model or a Hub id, never a path."""
     name = (name or "").strip()
     return name if name == BUNDLED else HUB_PREFIX + name.removeprefix(HUB_PREFIX)
-
-
-def is_local(request: gr.Request | None) -> bool:
-    """Whether a request came to this computer directly: not on a Space, and through no proxy."""
-    return request is not None and not on_space() and not any(header in request.headers for header in FORWARDED)
 
 
 def hub_reason(error: HubError, request: gr.Request | None, local_paths: bool) -> str:

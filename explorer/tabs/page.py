@@ -28,6 +28,7 @@ from explorer.tabs import (
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files, name_examples
 from explorer.tabs.latest import BEGUN, LATEST, asker, stopping
+from explorer.tabs.local_request import is_local
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture, kept_over_reload, told_once
@@ -37,6 +38,7 @@ from explorer.tabs.text import TEXT, language_of, say, words
 from explorer.tabs.train_checkpoints import RunCheckpoints
 from explorer.tabs.train_owner import Door
 from explorer.tabs.train_results import Explorer
+from explorer.tabs.visitor_files import GuardedBlocks
 from explorer.viewer.scene_bar import SceneBar
 from training.runs import Runs
 
@@ -46,7 +48,7 @@ CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
     """The whole page. `local_paths`: whether visitors may name files of this computer (loopback only)."""
-    with gr.Blocks(
+    with GuardedBlocks(
         title="ViT Explorer",
         analytics_enabled=False,
         fill_width=True,
@@ -61,6 +63,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             text={code: {key: TEXT[code][key] for key in ("tagline", "other_language")} for code in TEXT},
             elem_id="header",
         )
+        others = gr.Markdown(visible=False, elem_id="open-to-others", elem_classes="subdued")
         bar = SceneBar(elem_id="scene-bar")
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300, elem_id="side"):
@@ -131,6 +134,8 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         }
         opening = demo.load(fill, **event)
         in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        if local_paths:
+            demo.load(_open_to_others, None, others, **in_place)
         failed = {"js": "() => { document.body.dataset.vitFill = 'failed'; }", **in_place}
         opening.failure(None, **failed)
         given = told_once(picture)
@@ -198,6 +203,11 @@ def theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_600",
         button_primary_background_fill_hover="*primary_700",
     )
+
+
+def _open_to_others(request: gr.Request) -> gr.Markdown:
+    """What a page of this computer says to who comes to it by another name or through a proxy."""
+    return gr.Markdown(say(request, "open_to_others"), visible=not is_local(request))
 
 
 def _fill(

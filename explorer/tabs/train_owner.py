@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from explorer.device import on_space
-from explorer.tabs.models import is_local
+from explorer.tabs.local_request import is_local
 from explorer.tabs.text import say
 from training.runs import Run, RunError, Runs
 

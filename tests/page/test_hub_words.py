@@ -50,7 +50,8 @@ def fails(tmp_path, monkeypatch):
 
 def asking(language):
     request = gr.Request()
-    request.request = SimpleNamespace(headers={"accept-language": language}, cookies={})
+    headers = {"host": "127.0.0.1:7860", "accept-language": language}
+    request.request = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers=headers, cookies={})
     return request
 
 

@@ -10,13 +10,12 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from gradio.i18n import I18nData
 
 import app
-from explorer.tabs.models import is_local, public_source
+from explorer.tabs.models import public_source
 from explorer.tabs.page import build_page
 from vit_model import SIZES, VisionTransformer, save_model
 
@@ -256,20 +255,6 @@ def test_zero_gpu_runs_forwards_in_its_forked_worker(tmp_path):
     )
     run = subprocess.run([sys.executable, "-c", LOOK], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
-
-
-def request(**headers: str) -> SimpleNamespace:
-    return SimpleNamespace(headers={name.replace("_", "-"): value for name, value in headers.items()})
-
-
-def test_local_paths_only_for_requests_that_came_directly(monkeypatch):
-    monkeypatch.delenv("SPACE_ID", raising=False)
-    assert is_local(request())
-    assert not is_local(request(x_forwarded_for="10.0.0.1"))
-    assert not is_local(request(forwarded="for=10.0.0.1"))
-    assert not is_local(None)
-    monkeypatch.setenv("SPACE_ID", "a/b")
-    assert not is_local(request())
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])

@@ -23,7 +23,8 @@ TINY = recipe_named("scratch-tiny").config()
 
 def visitor(secret="", **headers):
     cookies = {OWNER_COOKIE: secret} if secret else {}
-    return SimpleNamespace(request=SimpleNamespace(scope={}), headers=headers, cookies=cookies)
+    client, headers = SimpleNamespace(host="127.0.0.1"), {"host": "127.0.0.1:7860"} | headers
+    return SimpleNamespace(request=SimpleNamespace(scope={}), client=client, headers=headers, cookies=cookies)
 
 
 ANNA, BEN = visitor("a" * 64), visitor("b" * 64)

@@ -370,7 +370,7 @@ def test_broken_bytes_inside(tmp_path):
         (b"7z\xbc\xaf'\x1c", "a 7z archive"),
         (b"Rar!\x1a\x07", "a RAR archive"),
         (picture(), "a single picture"),
-        (b"\x00\x01", "a file that begins with bytes 00 01"),
+        (b"\x00\x01", "a file of unknown kind"),
     ],
 )
 def test_something_else(tmp_path, data, kind):
