@@ -135,7 +135,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         opening = demo.load(fill, **event)
         in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         if local_paths:
-            demo.load(_open_to_others, None, others, **in_place)
+            demo.load(open_to_others, None, others, **in_place)
         failed = {"js": "() => { document.body.dataset.vitFill = 'failed'; }", **in_place}
         opening.failure(None, **failed)
         given = told_once(picture)
@@ -205,7 +205,7 @@ def theme() -> gr.themes.Base:
     )
 
 
-def _open_to_others(request: gr.Request) -> gr.Markdown:
+def open_to_others(request: gr.Request) -> gr.Markdown:
     """What a page of this computer says to who comes to it by another name or through a proxy."""
     return gr.Markdown(say(request, "open_to_others"), visible=not is_local(request))
 

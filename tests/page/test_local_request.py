@@ -4,11 +4,13 @@ import asyncio
 import json
 from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 from starlette.datastructures import Headers
 
 from explorer.tabs import request_guard
 from explorer.tabs.local_request import from_elsewhere, is_local
+from explorer.tabs.page import open_to_others
 from explorer.tabs.request_guard import MOST_BYTES, RequestGuard
 
 
@@ -203,3 +205,16 @@ def test_what_gradio_offers_and_the_page_does_not_use_is_closed(path):
     for method in ("GET", "POST", "HEAD"):
         assert answer(method, path, Host="127.0.0.1:7860")[0] == 404
     assert answer("GET", "/gradio_api/file=/tmp/gradio/a/b.png", (b"",))[0] == 200
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "open to others"), ("zh", "按对他人开放处理")])
+def test_a_page_reached_by_another_name_says_what_it_is_taken_for(language, words):
+    def asking(host):
+        asked = gr.Request()
+        headers = {"host": host, "accept-language": language}
+        asked.request = SimpleNamespace(client=SimpleNamespace(host="127.0.0.1"), headers=headers, cookies={})
+        return open_to_others(asked)
+
+    assert words in asking("vit.example:7860").value
+    assert asking("vit.example:7860").visible
+    assert not asking("127.0.0.1:7860").visible
