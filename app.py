@@ -28,6 +28,7 @@ from explorer.tabs.page import CSS, build_page, theme
 from explorer.tabs.request_guard import RequestGuard
 from explorer.tabs.text import TRANSLATIONS
 from explorer.tabs.train import dispatcher
+from explorer.viewer.served import ROUTES
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -89,7 +90,7 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
         css=CSS,
         i18n=TRANSLATIONS,
         footer_links=["api"],
-        app_kwargs={"middleware": [guard, Middleware(EarlyHead)]},
+        app_kwargs={"middleware": [guard, Middleware(EarlyHead)], "routes": ROUTES},
         **choices,
     )
 

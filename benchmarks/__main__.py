@@ -11,6 +11,7 @@ NAMES = {
     "faithfulness": "which method's maps are true: deletion and insertion over a folder of pictures",
     "hover": "the viewer in a real browser: packing, hovering, waiting times",
     "train": "a training step against timm in a plain loop and transformers' Trainer",
+    "visits": "what visitors leave behind: the page's bytes, memory after many pictures, a session's time",
     "watch": "what it costs to watch a run: the server's time, a browser's memory",
 }
 """Each is a module of this package with `main(words: list[str]) -> None`."""

@@ -23,6 +23,7 @@ from starlette.middleware import Middleware
 
 from explorer.tabs.head import EarlyHead
 from explorer.viewer import AttentionViewer, StackSource, ViewerStore, viewer_value
+from explorer.viewer.served import ROUTES
 from explorer.viewer.pack import compress, pack, unpack
 from vit_model import load_model
 from vit_model.config import SIZES
@@ -106,8 +107,8 @@ def measure_browser(moves: int) -> dict[str, dict[str, float]]:
                     value = viewer_value(source, store, picture=picture)
                     viewers[side] = AttentionViewer(value, store=store, elem_id=f"v{side}")
         again.click(lambda: viewer_value(sources[14], store, picture=picture), outputs=viewers[14])
-        head = {"middleware": [Middleware(EarlyHead)]}  # as the page has it
-        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, app_kwargs=head)
+        kept = {"middleware": [Middleware(EarlyHead)], "routes": ROUTES}  # as the page has it
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, app_kwargs=kept)
     path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)

@@ -100,6 +100,13 @@ def until_answer(command: list[str], port: int) -> float:
 @contextmanager
 def running(command: list[str], port: int) -> Iterator[float]:
     """`command` as a process that has answered GET / with 200; when it was started. The process is ended after."""
+    with started(command, port) as (_, start):
+        yield start
+
+
+@contextmanager
+def started(command: list[str], port: int) -> Iterator[tuple[subprocess.Popen, float]]:
+    """As `running`, with the process itself."""
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -114,7 +121,7 @@ def running(command: list[str], port: int) -> Iterator[float]:
             if time.perf_counter() - start > PATIENCE_SECONDS:
                 raise TimeoutError(f"{' '.join(command[:2])} did not answer within {PATIENCE_SECONDS:.0f} s")
             time.sleep(0.02)
-        yield start
+        yield process, start
     finally:
         process.terminate()
         try:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from explorer.viewer.served import ROUTES
+
 # Where tests run side by side, each process has its share of the cores, and a range of ports for its servers.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # not set where the processes are started from: they would inherit
     os.environ["GRADIO_SERVER_PORT"] = str(7860 + 100 * int(worker.removeprefix("gw")))
@@ -126,7 +128,8 @@ def serve(tmp_path_factory):
 
         def launch(demo):
             demos.append(demo)
-            return demo.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_name="127.0.0.1")[1]
+            choices = {"quiet": True, "ssr_mode": False, "server_name": "127.0.0.1", "app_kwargs": {"routes": ROUTES}}
+            return demo.launch(prevent_thread_lock=True, **choices)[1]
 
         yield launch
         for demo in demos:

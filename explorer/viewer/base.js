@@ -1,5 +1,5 @@
-// What every canvas component of this project shares. Python pastes this file in front of each component's own script, so
-// the page gets no global name. Usage: vit.colours("viridis"), vit.readBlock(...), ...
+// What every canvas component of this project shares, an ES module that Python ends by its exports. Usage in a component's
+// own script: vit.colours("viridis"), vit.readBlock(...), ...
 const vit = (() => {
   // ---- colour maps: 256 packed RGBA pixels, from evenly spaced stops -------------------------------------------------
   const STOPS = {
@@ -325,3 +325,17 @@ const vit = (() => {
   return { colours, faded, apart, readBlock, readRow, fetchBytes, gunzip, fromBase64, HeatMap, drawBar, language, nameOf, localise, translator,
     fillText, number, ends, setText, element, parts, showState, sayEmpty, loadPicture, placePicture, placeCell, cellAt, arrowStep, fadeEnd, painter, listen, savePng, offerPng };
 })();
+
+const styled = new Set(); // names of components whose style sheet the page has
+
+/** Puts a component, the module `own` that Python made of its files, into Gradio's element, and starts its script. Its
+ *  rules hold in its elements only, with the weight of an id. */
+function mount(own, element, ...given) {
+  if (!styled.has(own.name)) {
+    styled.add(own.name);
+    document.head.append(vit.element("style", {}, `:is(#vit, [data-vit="${own.name}"]) {\n${own.style}\n}`));
+  }
+  element.dataset.vit = own.name; // not a class: those are Gradio's
+  element.innerHTML = own.markup;
+  own.default(vit, element, ...given);
+}
