@@ -24,6 +24,7 @@ from explorer.allocator import keep_freed_memory
 from explorer.device import on_space
 from explorer.session import ModelChoice, get_model
 from explorer.tabs.head import EarlyHead
+from explorer.tabs.lighter_gradio import MOST_SESSIONS, keep_sessions_light
 from explorer.tabs.page import CSS, build_page, theme
 from explorer.tabs.request_guard import RequestGuard
 from explorer.tabs.text import TRANSLATIONS
@@ -79,12 +80,14 @@ demo = build_page(options.model, local_paths=options.host in LOOPBACK and not sh
 def launch(page: gr.Blocks, **choices: object) -> tuple:
     """`page.launch` with everything that this page needs of it, and the thread that starts its runs."""
     dispatcher().start()
+    keep_sessions_light()
     most_upload = os.environ.get("VIT_EXPLORER_MAX_UPLOAD", "4gb")
     guard = Middleware(RequestGuard, most_upload=_parse_file_size(most_upload))
     return page.queue(default_concurrency_limit=4, max_size=64).launch(
         ssr_mode=False,
         enable_monitoring=False,
         run_history=False,
+        state_session_capacity=MOST_SESSIONS,
         max_file_size=most_upload,
         theme=theme(),
         css=CSS,

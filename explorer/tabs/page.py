@@ -29,6 +29,7 @@ from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files, name_examples
 from explorer.tabs.latest import BEGUN, LATEST, asker, stopping
 from explorer.tabs.local_request import is_local
+from explorer.tabs.lighter_gradio import LightPage
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture, kept_over_reload, told_once
@@ -38,7 +39,6 @@ from explorer.tabs.text import TEXT, language_of, say, words
 from explorer.tabs.train_checkpoints import RunCheckpoints
 from explorer.tabs.train_owner import Door
 from explorer.tabs.train_results import Explorer
-from explorer.tabs.visitor_files import GuardedBlocks
 from explorer.viewer.scene_bar import SceneBar
 from training.runs import Runs
 
@@ -48,7 +48,7 @@ CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
     """The whole page. `local_paths`: whether visitors may name files of this computer (loopback only)."""
-    with GuardedBlocks(
+    with LightPage(
         title="ViT Explorer",
         analytics_enabled=False,
         fill_width=True,

@@ -36,14 +36,15 @@ TEXT = {language: words | _method_names()[language] for language, words in _read
 LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
 
 _PREFIX = "vit_"  # Gradio translates any string of the page that equals a key, the value of a dropdown too
-TRANSLATIONS = gr.I18n(
-    **{code: {_PREFIX + key: words for key, words in TEXT[code[:2]].items()} for code in ("en", "zh", "zh-CN", "zh-TW")}
-)
-"""Passed to `launch`."""
+TRANSLATIONS = gr.I18n(**{code: {} for code in ("en", "zh-CN", "zh-TW")})
+"""Passed to `launch`: what the page has asked for by `words`. Gradio shows Chinese to these two locales alone."""
 
 
 def words(key: str) -> I18nData:
-    """One text that the browser fills in, in the visitor's language."""
+    """One text that the browser fills in, in the visitor's language. While the page is built, which carries the texts;
+    what the server writes later it `say`s."""
+    for code, texts in TRANSLATIONS.translations_dict.items():
+        texts[_PREFIX + key] = TEXT[code[:2]][key]
     return TRANSLATIONS(_PREFIX + key)
 
 

@@ -1,0 +1,123 @@
+"""Gradio 6.31.0 without what this page never uses: what it keeps for each visitor, and what it sends to each browser.
+
+- Each session holds the settings and values of all components, for links to a page as it looks now ("deep links"): 0.1 to
+  0.3 s of the server's event loop and 0.8 MB for whoever sends a new session hash. This page offers no such links.
+- A session is kept until as many newer ones have come as `launch(state_session_capacity=...)` says, however old it is.
+  Messages that nobody fetched outlive it.
+- The page's settings hold the documentation of every component, also of those that no public endpoint takes.
+
+Whose session was dropped gets what a fresh page gets, with the next click.
+"""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from collections import ChainMap
+from typing import Any
+
+import gradio as gr
+from gradio import blocks, caching, route_utils, routes
+from gradio.state_holder import SessionState, StateHolder
+
+from explorer.tabs.visitor_files import GuardedBlocks
+
+MADE_FOR = "6.31.0"
+MOST_SESSIONS = 1000
+MOST_HOURS = 6  # since its last use; as long as its files are kept
+
+
+class LightSession(SessionState):
+    """A session that holds what was changed in it: its states, and the components that were set anew."""
+
+    def __init__(self, page: gr.Blocks):
+        shared = page.default_config
+        assert not shared.renderables, "gr.render writes into a session's events, which are shared here"
+        self.blocks_config = blocks.BlocksConfig(page)
+        self.blocks_config.blocks = ChainMap({}, shared.blocks)
+        self.blocks_config.fns, self.blocks_config.fn_id = shared.fns, shared.fn_id
+        self.config_values: dict[int, dict] = {}
+        self.state_data: dict[int, Any] = {}
+        self._state_ttl: dict[int, tuple[float, datetime.datetime]] = {}
+        self.is_closed = False
+
+    def __setitem__(self, key: int, value: Any) -> None:
+        if isinstance(self.blocks_config.blocks.get(key), gr.State):
+            self.state_data[key] = value
+        else:
+            self.blocks_config.blocks[key] = value
+
+    def _update_config(self, key: int) -> None:
+        """Nothing: there are no links to a page as it looks now."""
+
+    def _update_value_in_config(self, key: int, value: Any) -> None:
+        """Nothing, likewise."""
+
+
+class BoundedSessions(StateHolder):
+    """As many sessions as the page's capacity, none unused for `MOST_HOURS`; the least recently used go first."""
+
+    def __getitem__(self, session_hash: str) -> SessionState:
+        if session_hash not in self.session_data:
+            self.session_data[session_hash] = LightSession(self.blocks)
+        self.time_last_used[session_hash] = datetime.datetime.now()
+        self.update(session_hash)
+        return self.session_data[session_hash]
+
+    def update(self, session_hash: str) -> None:
+        with self.lock:
+            if session_hash in self.session_data:
+                self.session_data.move_to_end(session_hash)
+            while len(self.session_data) > self.capacity:
+                self._forget(next(iter(self.session_data)))
+
+    def delete_all_expired_state(self) -> None:
+        """Gradio calls this every second."""
+        oldest = datetime.datetime.now() - datetime.timedelta(hours=MOST_HOURS)
+        with self.lock:
+            while self.session_data:
+                session_hash = next(iter(self.session_data))
+                if self.time_last_used[session_hash] > oldest:
+                    return
+                self._forget(session_hash)
+
+    def _forget(self, session_hash: str) -> None:
+        """The session, and answers that wait for it: none of an event that is still to come or at work."""
+        del self.session_data[session_hash]
+        self.time_last_used.pop(session_hash, None)
+        queue = self.blocks._queue
+        asked = queue.pending_event_ids_session.get(session_hash, ())
+        if not any(event in queue.event_ids_to_events for event in asked):
+            queue.pending_event_ids_session.pop(session_hash, None)
+            queue.pending_messages_per_session.pop(session_hash, None)
+        caching.clear_session_caches(session_hash)
+
+
+class LightPage(GuardedBlocks):
+    """`GuardedBlocks` whose settings describe to programs only what a public endpoint takes or returns, and name components
+    by their type alone: their classes' hashes are for custom components, which have files of their own."""
+
+    def get_config_file(self) -> dict:
+        config = super().get_config_file()
+        public = [fn for fn in self.fns.values() if fn.api_visibility != "private"]
+        documented = {part._id for fn in public for part in (*fn.inputs, *fn.outputs)}
+        for component in config["components"]:
+            component.pop("component_class_id", None)
+            if component["id"] not in documented:
+                for key in ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs"):
+                    component.pop(key, None)
+        return config
+
+
+def keep_sessions_light() -> None:
+    """Have every page that is launched from now on keep its sessions so. Another version of Gradio is left as it is,
+    with a warning."""
+    if gr.__version__ != MADE_FOR:
+        warnings.warn(
+            f"sessions are as large as Gradio {gr.__version__} makes them: {__name__} was made for {MADE_FOR}; "
+            "read it beside that version, or install the one that requirements.txt names",
+            stacklevel=2,
+        )
+        return
+    routes.StateHolder = BoundedSessions
+    route_utils.SessionState = blocks.SessionState = LightSession
