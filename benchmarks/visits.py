@@ -47,7 +47,9 @@ class Visitors:
         """A picture that nobody has sent before, uploaded."""
         pixels, file = self.pictures.integers(0, 256, (48, 64, 3), np.uint8), io.BytesIO()
         Image.fromarray(pixels).resize((640, 480)).save(file, "JPEG")
-        head = b'--v\r\nContent-Disposition: form-data; name="files"; filename="p.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+        head = (
+            b'--v\r\nContent-Disposition: form-data; name="files"; filename="p.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
+        )
         kind = "multipart/form-data; boundary=v"
         (path,) = self.post("/gradio_api/upload", head + file.getvalue() + b"\r\n--v--\r\n", kind)
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
@@ -63,9 +65,7 @@ class Visitors:
         """What the page asks for when a tab is opened: everything that it shows of a picture."""
         item = next(part["id"] for part in self.config["components"] if part["props"].get("elem_id") == f"tab-{name}")
         fill = next(
-            one
-            for one in self.config["dependencies"]
-            if [item, "select"] in one["targets"] and len(one["inputs"]) > 10
+            one for one in self.config["dependencies"] if [item, "select"] in one["targets"] and len(one["inputs"]) > 10
         )
         values = {part["id"]: part["props"].get("value") for part in self.config["components"]}
         page = next(part["id"] for part in self.config["components"] if part["props"].get("elem_id") == "picture")

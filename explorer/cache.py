@@ -12,7 +12,8 @@ Value = TypeVar("Value")
 
 
 class ByteCache(Generic[Value]):
-    """Least-recently-used values, at most `max_bytes` of them as `size(value)` counts, none unused for `max_seconds`.
+    """Least-recently-used values, at most `max_bytes` of them as `size(value)` counts, none unused for `max_seconds`,
+    and not more than `most`.
 
     Keys are made from content (checksums), so a value found here tells a visitor nothing that they did not bring. Two
     threads asking for the same missing key wait for one making of it. A value larger than the whole cache is handed out
@@ -24,9 +25,10 @@ class ByteCache(Generic[Value]):
         max_bytes: int,
         max_seconds: float,
         size: Callable[[Value], int],
+        most: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        self.max_bytes, self.max_seconds = max_bytes, max_seconds
+        self.max_bytes, self.max_seconds, self.most = max_bytes, max_seconds, most
         self._size, self._clock = size, clock
         self._entries: OrderedDict[Hashable, tuple[Value, int, float]] = OrderedDict()  # value, bytes, last use
         self._making: dict[Hashable, threading.Lock] = {}
@@ -69,7 +71,7 @@ class ByteCache(Generic[Value]):
         size = self._size(value)
         if size > self.max_bytes:
             return
-        while self._entries and self.bytes + size > self.max_bytes:
+        while self._entries and (self.bytes + size > self.max_bytes or len(self._entries) == self.most):
             self._drop(next(iter(self._entries)))
         self._entries[key] = (value, size, self._clock())
         self.bytes += size

@@ -10,7 +10,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,10 @@ from vit_model.files import open_regular
 from vit_model.picture import MAX_BYTES, picture_hash, read_picture
 
 GIB = 1024**3
+KEPT = 8
+"""How many pictures' numbers are kept where their bound in bytes is not set: enough for what a few visitors look at
+now, and however many come, memory stays as it is. To make one again takes a forward pass."""
+
 MAX_PATCHES = int(os.environ.get("VIT_EXPLORER_MAX_PATCHES", 4096))
 Progress = Callable[[int, int, str], None]
 
@@ -47,7 +51,8 @@ class ModelChoice:
 class Scene:
     """One picture seen by one model: the original (RGB, upright), its hash, the pixels [1, C, h, w] made from it, the
     box of the original that they show, and the trace of one forward pass. `resizing`: (size, interpolation) where
-    `model` is the chosen one at another size."""
+    `model` is the chosen one at another size. `again` makes the same scene from the visitor's file, and holds nothing
+    of this one; None for a picture that is no file."""
 
     model: VisionTransformer
     choice: ModelChoice
@@ -57,6 +62,7 @@ class Scene:
     box: CropBox
     trace: Trace
     resizing: tuple[tuple[int, int], str | None] | None = None
+    again: Callable[[], Scene] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -78,7 +84,7 @@ class Scene:
 
     @property
     def nbytes(self) -> int:
-        return self.trace.nbytes + 3 * self.picture.width * self.picture.height
+        return self.trace.nbytes + self.pixels.nbytes + 4 * self.picture.width * self.picture.height  # Pillow pads RGB
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most probable labels with their softmax probabilities; empty for a model without a head."""
@@ -92,12 +98,17 @@ class Scene:
 _MODELS: ByteCache[VisionTransformer] = ByteCache(
     int(os.environ.get("VIT_EXPLORER_MODEL_BYTES", 4 * GIB)), 6 * 3600, lambda model: _model_bytes(model)
 )
-_SCENES: ByteCache[Scene] = ByteCache(
-    int(os.environ.get("VIT_EXPLORER_TRACE_BYTES", int(1.5 * GIB))), 3600, lambda scene: scene.nbytes
-)
-_GRADIENTS: ByteCache[Gradients] = ByteCache(
-    int(os.environ.get("VIT_EXPLORER_GRADIENT_BYTES", GIB // 2)), 3600, lambda gradients: gradients.nbytes
-)
+
+
+def _of_pictures(setting: str, max_bytes: int) -> ByteCache:
+    """A cache of what a forward pass leaves, of as many bytes as the host has set, else of `KEPT` pictures within
+    `max_bytes`."""
+    given = os.environ.get(setting)
+    return ByteCache(int(given or max_bytes), 3600, lambda value: value.nbytes, most=None if given else KEPT)
+
+
+_SCENES: ByteCache[Scene] = _of_pictures("VIT_EXPLORER_TRACE_BYTES", int(1.5 * GIB))
+_GRADIENTS: ByteCache[Gradients] = _of_pictures("VIT_EXPLORER_GRADIENT_BYTES", GIB // 2)
 
 
 def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
@@ -154,7 +165,7 @@ def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | Non
         def make() -> Scene:
             file.seek(0)
             picture = read_picture(file)
-            return _seen(model, choice, picture, picture_hash(picture))
+            return _seen(model, choice, picture, picture_hash(picture), again=lambda: look(choice, picture_file))
 
         return _SCENES.get(key, make)
 
@@ -167,14 +178,16 @@ def look_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None 
         return scene
     resizing = (size, interpolation or model.origin.interpolation)
     key = (scene.name, scene.key, *resizing)
-    return _SCENES.get(key, lambda: _seen(model, scene.choice, scene.picture, scene.picture_hash, resizing))
+    again = scene.again and _again(scene.again, lambda seen: look_at_size(seen, size, interpolation))
+    return _SCENES.get(key, lambda: _seen(model, scene.choice, scene.picture, scene.picture_hash, resizing, again))
 
 
 def seen_by(scene: Scene, choice: ModelChoice) -> Scene:
     """The scene's picture through another model, run once, as in `look`."""
     model = get_model(choice)
     key = (choice.name, _identity(model), model.config.image_size, scene.picture_hash)
-    return _SCENES.get(key, lambda: _seen(model, choice, scene.picture, scene.picture_hash))
+    again = scene.again and _again(scene.again, lambda seen: seen_by(seen, choice))
+    return _SCENES.get(key, lambda: _seen(model, choice, scene.picture, scene.picture_hash, again=again))
 
 
 def look_at(scene: Scene, picture: Image.Image) -> Scene:
@@ -182,6 +195,11 @@ def look_at(scene: Scene, picture: Image.Image) -> Scene:
     hashed = picture_hash(picture)
     key = (scene.name, scene.model_key, hashed)
     return _SCENES.get(key, lambda: _seen(scene.model, scene.choice, picture, hashed, scene.resizing))
+
+
+def _again(before: Callable[[], Scene], then: Callable[[Scene], Scene]) -> Callable[[], Scene]:
+    """For a scene made from another. A function of its own, so that it holds neither."""
+    return lambda: then(before())
 
 
 def gradients_of(scene: Scene, target: int, against: int | None = None) -> Gradients:
@@ -198,7 +216,12 @@ def gradients_of(scene: Scene, target: int, against: int | None = None) -> Gradi
 
 
 def _seen(
-    model: VisionTransformer, choice: ModelChoice, picture: Image.Image, hashed: str, resizing: tuple | None = None
+    model: VisionTransformer,
+    choice: ModelChoice,
+    picture: Image.Image,
+    hashed: str,
+    resizing: tuple | None = None,
+    again: Callable[[], Scene] | None = None,
 ) -> Scene:
     """The picture's scene, by one forward pass."""
     pixels, box = model.preprocess(picture)
@@ -207,7 +230,7 @@ def _seen(
         trace = Trace(**{name: _map_tensors(torch.from_numpy, value) for name, value in parts.items()})
     else:
         trace = model.trace(pixels.to(resting_device()))
-    return Scene(model, choice, picture, hashed, pixels, box, trace, resizing)
+    return Scene(model, choice, picture, hashed, pixels, box, trace, resizing, again)
 
 
 # These two run in ZeroGPU's forked worker, which may be gone before a tensor in shared memory is read: numbers go in

@@ -11,7 +11,7 @@ from explorer.figures import distance_figure, entropy_figure
 from explorer.session import Scene
 from explorer.statistics import attention_distance, attention_entropy
 from explorer.tabs.manifest import manifest_of
-from explorer.tabs.store import STORE, both, chosen_layer
+from explorer.tabs.store import STORE, both, chosen_layer, remade
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import language_of, words
 from explorer.viewer.plot import PlotlyView, plot_value
@@ -39,8 +39,9 @@ def build() -> Tab:
 
 def _show(scene: Scene, request: gr.Request) -> list:
     viewer = viewer_value(
-        AttentionSource(scene.trace),
+        _source(scene),
         STORE,
+        again=remade(scene, _source),
         picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
         shown_layer=2 * scene.trace.layers // 3,  # where heads look at things; the last layers gather from few tokens
         prefix_names=token_names(scene.model.config),
@@ -48,6 +49,10 @@ def _show(scene: Scene, request: gr.Request) -> list:
         caption=scene.name,
     )
     return [viewer | {"manifest": manifest_of(scene, "attention", **_choices(scene))}]
+
+
+def _source(scene: Scene) -> AttentionSource:
+    return AttentionSource(scene.trace)
 
 
 def _plots(scene: Scene, request: gr.Request) -> Iterator[list[dict]]:

@@ -23,7 +23,7 @@ from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture
 from explorer.tabs.progress import told
-from explorer.tabs.store import STORE, both
+from explorer.tabs.store import STORE, both, remade
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, say, words
 from explorer.viewer.compare import CompareViewer, compare_value
@@ -141,9 +141,11 @@ class Side:
         return explained(self.scene, self.map, self.target, progress)
 
     def value(self, progress: Progress | None = None) -> dict:
+        asked = self.map, self.target
         return viewer_value(
             self.source(progress),
             STORE,
+            again=remade(self.scene, lambda seen: Side(seen, *asked).source()),
             picture=self.scene.model.preprocessing.pixels_to_picture(self.scene.pixels),
             prefix_names=token_names(self.scene.model.config),
             percent=self.by_query,

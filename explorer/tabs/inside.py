@@ -7,11 +7,11 @@ import gradio as gr
 from explorer.lens import layer_logits, read_tokens
 from explorer.session import Scene
 from explorer.tabs.manifest import manifest_of
-from explorer.tabs.store import STORE
+from explorer.tabs.store import STORE, remade
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import words
 from explorer.tokens import artefact_share, artefacts, token_components, token_entropy, token_norms, token_similarity
-from explorer.viewer.inside import InsideView, inside_value
+from explorer.viewer.inside import InsideSource, InsideView, inside_value
 
 
 def build() -> Tab:
@@ -24,7 +24,8 @@ def build() -> Tab:
 
 def _show(scene: Scene, request: gr.Request) -> list:
     picture = scene.model.preprocessing.pixels_to_picture(scene.pixels)
-    value = inside_value(scene.model, scene.trace, STORE, picture, caption=scene.name)
+    again = remade(scene, lambda seen: InsideSource(seen.trace))
+    value = inside_value(scene.model, scene.trace, STORE, picture, caption=scene.name, again=again)
     return [value | {"manifest": manifest_of(scene, "inside", **_choices(scene))}]
 
 

@@ -1,7 +1,7 @@
 """Gradio 6.31.0 without what this page never uses: what it keeps for each visitor, and what it sends to each browser.
 
-- Each session holds the settings and values of all components, for links to a page as it looks now ("deep links"): 0.1 to
-  0.3 s of the server's event loop and 0.8 MB for whoever sends a new session hash. This page offers no such links.
+- Each session holds the settings and values of all components, for links to a page as it looks now ("deep links"): 0.1
+  to 0.3 s of the server's event loop and 0.8 MB for whoever sends a new session hash. This page offers no such links.
 - A session is kept until as many newer ones have come as `launch(state_session_capacity=...)` says, however old it is.
   Messages that nobody fetched outlive it.
 - The page's settings hold the documentation of every component, also of those that no public endpoint takes.

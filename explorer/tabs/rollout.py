@@ -15,7 +15,7 @@ from explorer.gradients import Gradients
 from explorer.rollout import rollout_matrices, rollout_rows
 from explorer.session import Scene, gradients_of
 from explorer.tabs.manifest import manifest_of
-from explorer.tabs.store import STORE, both, chosen_layer
+from explorer.tabs.store import STORE, both, chosen_layer, remade
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, words
 from explorer.viewer.source import Direction, StackSource
@@ -135,25 +135,28 @@ def variants(scene: Scene, formula_a, discard_a, formula_b, discard_b, scope, st
 
 def _show(scene: Scene, request: gr.Request, *controls) -> list:
     a, b = variants(scene, *controls)
-    whole = scene.trace.tokens <= WHOLE_LAYER_TOKENS
-    if whole:
-        pairs = zip(a.layers.cpu().numpy(), b.layers.cpu().numpy(), strict=True)
-        layers = [np.stack([x, y, x - y]) for x, y in pairs]
-        source = StackSource(layers, scene.trace.grid, scene.trace.prefix, (False, False, True))
-    else:
-        source = RolloutSource(a, b)
     value = viewer_value(
-        source,
+        _source(scene, *controls),
         STORE,
+        again=remade(scene, lambda seen: _source(seen, *controls)),
         picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
         panel_names=[a.name("A"), b.name("B"), both("difference")],
         prefix_names=token_names(scene.model.config),
         mean=False,
-        direction=whole,
+        direction=scene.trace.tokens <= WHOLE_LAYER_TOKENS,
         title=both("tab_rollout"),
         caption=_caption(a, b),
     )
     return [value | {"manifest": manifest_of(scene, "rollout", **_choices(a, b))}]
+
+
+def _source(scene: Scene, *controls) -> StackSource | RolloutSource:
+    a, b = variants(scene, *controls)
+    if scene.trace.tokens > WHOLE_LAYER_TOKENS:
+        return RolloutSource(a, b)
+    pairs = zip(a.layers.cpu().numpy(), b.layers.cpu().numpy(), strict=True)
+    layers = [np.stack([x, y, x - y]) for x, y in pairs]
+    return StackSource(layers, scene.trace.grid, scene.trace.prefix, (False, False, True))
 
 
 def _caption(a: Variant, b: Variant) -> dict[str, str]:

@@ -34,7 +34,7 @@ class Shown:
         return (
             self.key == key
             and all(Path(file).exists() for file in self.files)
-            and all(STORE.get(token) is not None for token in self.tokens)
+            and all(token in STORE for token in self.tokens)
         )
 
 

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+from explorer.session import KEPT, Scene
 from explorer.tabs.text import TEXT
+from explorer.viewer.source import Source
 from explorer.viewer.store import ViewerStore
 
-STORE = ViewerStore(max_bytes=int(os.environ.get("VIT_EXPLORER_VIEWER_BYTES", 2 << 30)), max_age_seconds=6 * 3600)
+_BYTES = os.environ.get("VIT_EXPLORER_VIEWER_BYTES")
+STORE = ViewerStore(int(_BYTES or 2 << 30), max_age_seconds=6 * 3600, most=None if _BYTES else KEPT)
+
+
+def remade(scene: Scene, source_of: Callable[[Scene], Source]) -> Callable[[], Source] | None:
+    """For the store: makes `source_of(scene)` again from the visitor's own picture. It keeps nothing of the scene."""
+    again = scene.again
+    return again and (lambda: source_of(again()))
 
 
 def both(key: str, **values: object) -> dict[str, str]:

@@ -6,6 +6,7 @@ or a token's rows for long sequences. What has a number for each token comes at 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -70,9 +71,14 @@ class InsideSource:
 
 
 def inside_value(
-    model: VisionTransformer, trace: Trace, store: ViewerStore, picture: Image.Image, caption: Caption = ""
+    model: VisionTransformer,
+    trace: Trace,
+    store: ViewerStore,
+    picture: Image.Image,
+    caption: Caption = "",
+    again: Callable[[], InsideSource] | None = None,
 ) -> dict[str, Any]:
-    """A value for `InsideView`. `trace`: of `picture`, which is what the model saw of it.
+    """A value for `InsideView`. `trace`: of `picture`, which is what the model saw of it; `again`: see `ViewerStore`.
 
     The file `numbers`, S = L+1 states of N tokens and n patches, little-endian: float32 norms [S, N], entropy [L, N] in
     nats, certainty [S, N] of the lens, scores [S, n, 3] of the joint components, scores [S, n, 3] of each state's own;
@@ -99,6 +105,7 @@ def inside_value(
     base = viewer_value(
         InsideSource(trace),
         store,
+        again=again,
         picture=picture,
         shown_layer=trace.layers - 1,
         query=0 if trace.prefix else trace.tokens // 2,

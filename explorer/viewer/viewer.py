@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradio.components.base import server
@@ -101,6 +101,7 @@ def viewer_value(
     source: Source,
     store: ViewerStore,
     *,
+    again: Callable[[], Source] | None = None,
     picture: Image.Image | None = None,
     shown_layer: int | None = None,
     shown_panel: int | str = 0,
@@ -117,6 +118,7 @@ def viewer_value(
 ) -> dict[str, Any]:
     """What a viewer needs first: the shown layer packed into a file of the app's cache, the picture, and names.
 
+    - `again`: makes `source` again, see `ViewerStore`
     - `picture`: what the model sees, already cropped to its pixels; None where there is no picture
     - `shown_layer`: default the last; `shown_panel`: an index or "mean"; `query`: a token. A viewer that a person has
       already used keeps their choices where they are still valid.
@@ -136,7 +138,7 @@ def viewer_value(
         raise ValueError(f"shown_layer {shown_layer} is out of range: the source has layers 0 to {source.layers - 1}")
     whole = _tokens(source) <= WHOLE_LAYER_TOKENS
     return {
-        "token": store.put(source),
+        "token": store.put(source, again),
         "layers": source.layers,
         "grid": list(source.grid),
         "prefix": prefix_names,

@@ -114,7 +114,7 @@ def app(serve):
 
     def expired():
         made = value()
-        store._sources.pop(made["token"])
+        store._kept.pop(made["token"])
         return made
 
     def difference(other):
