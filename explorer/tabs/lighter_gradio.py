@@ -23,7 +23,9 @@ from gradio.state_holder import SessionState, StateHolder
 from explorer.tabs.visitor_files import GuardedBlocks
 
 MADE_FOR = "6.31.0"
-MOST_SESSIONS = 1000
+MOST_SESSIONS = 2000
+"""A visitor who has opened every tab leaves 40 kB, so all together stay below 100 MB, and below 300 MB were each to
+leave three times as much. A program's calls leave 1 kB."""
 MOST_HOURS = 6  # since its last use; as long as its files are kept
 
 
@@ -42,9 +44,17 @@ class LightSession(SessionState):
         self.is_closed = False
 
     def __setitem__(self, key: int, value: Any) -> None:
-        if isinstance(self.blocks_config.blocks.get(key), gr.State):
+        """A state's value, or the component of that number as an event has set it anew. Gradio makes one for each
+        `gr.skip()` too, which changes nothing, and with a number of its own, by which the next event would keep it once
+        more."""
+        present = self.blocks_config.blocks.get(key)
+        if isinstance(present, gr.State):
             self.state_data[key] = value
-        else:
+        elif present is None or _settings(present) != _settings(value):
+            value._id = key
+            choices = value.constructor_args.get("choices")
+            if choices and value.choices == choices:  # of one list for all visitors, not a copy each
+                value.choices = choices
             self.blocks_config.blocks[key] = value
 
     def _update_config(self, key: int) -> None:
@@ -53,9 +63,19 @@ class LightSession(SessionState):
     def _update_value_in_config(self, key: int, value: Any) -> None:
         """Nothing, likewise."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether a new one would be the same: what programs call leaves nothing."""
+        return not self.state_data and not self.blocks_config.blocks.maps[0]
+
+
+def _settings(component: blocks.Block) -> dict[str, Any]:
+    return {name: given for name, given in component.constructor_args.items() if name not in ("render", "value")}
+
 
 class BoundedSessions(StateHolder):
-    """As many sessions as the page's capacity, none unused for `MOST_HOURS`; the least recently used go first."""
+    """As many sessions as the page's capacity, none unused for `MOST_HOURS`. Empty ones go first, then the least
+    recently used."""
 
     def __getitem__(self, session_hash: str) -> SessionState:
         if session_hash not in self.session_data:
@@ -69,7 +89,9 @@ class BoundedSessions(StateHolder):
             if session_hash in self.session_data:
                 self.session_data.move_to_end(session_hash)
             while len(self.session_data) > self.capacity:
-                self._forget(next(iter(self.session_data)))
+                *others, _ = self.session_data
+                empty = (other for other in others if self.session_data[other].is_empty)
+                self._forget(next(empty, others[0]))
 
     def delete_all_expired_state(self) -> None:
         """Gradio calls this every second."""

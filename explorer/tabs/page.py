@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import gradio as gr
@@ -274,8 +275,9 @@ def _shares(tabs: Sequence[Tab], controls: Sequence) -> list[list]:
     return [[next(values) for _ in tab.inputs] for tab in tabs]
 
 
-def _listed(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """(label, what `named_class` reads) of every class."""
+@lru_cache(8)
+def _listed(labels: tuple[str, ...]) -> list[tuple[str, str]]:
+    """(label, what `named_class` reads) of every class; one list for all visitors."""
     return [(label.replace("_", " "), f"#{index}") for index, label in enumerate(labels)]
 
 

@@ -45,34 +45,20 @@ class Component(gr.HTML):
         super().__init__(
             value,
             html_template="",
-            js_on_load=self.stub(),
+            js_on_load=_stub(type(self), self.constants()),
             apply_default_css=False,
             lang=lang,
             **kwargs,
         )
 
-    def stub(self) -> str:
-        script = self.script()
-        events = ", ".join(f'"{name}"' for name in sorted(set(re.findall(r'trigger\("(\w+)"', script))))
-        return STUB.format(base=base(), own=served(type(self).__name__, self.module(script)), events=events)
+    def constants(self) -> str:
+        """What its script is to know of this one of its kind, as JavaScript."""
+        return ""
 
-    def module(self, script: str) -> str:
-        """The file that the browser fetches, an ES module; base.js's `mount` puts it into the page."""
-        style = "".join(map(read, ("base.css", *self.css)))
-        return (
-            f"export const name = {json.dumps(type(self).__name__)};\n"
-            f"export const style = {json.dumps(style, ensure_ascii=False)};\n"
-            f"export const markup = {json.dumps(read(self.html), ensure_ascii=False)};\n"
-            f"export default (vit, element, trigger, props, server, upload, watch) => {{\n{script}\n}};\n"
-        )
-
-    def script(self) -> str:
-        """Its files one after another, with its visible strings as `TEXT`."""
-        return "\n".join([f"const TEXT = {self.strings()};", *map(read, self.scripts)])
-
-    def strings(self) -> str:
+    @classmethod
+    def strings(cls) -> str:
         """Its visible strings as JSON: {language: {key: string}}."""
-        return read(self.words)
+        return read(cls.words)
 
     def postprocess(self, value: dict | None) -> dict | None:
         return value
@@ -84,9 +70,24 @@ class Component(gr.HTML):
         return {"type": "object"}
 
 
-def base() -> str:
-    """Address of base.js, which all components share."""
-    return served("base", read("base.js") + "\nexport { vit, mount };\n")
+def module(kind: type[Component], constants: str = "") -> str:
+    """The ES module that the browser fetches: a component's files, which base.js's `mount` puts into the page."""
+    style = "".join(map(read, ("base.css", *kind.css)))
+    script = "\n".join([constants, f"const TEXT = {kind.strings()};", *map(read, kind.scripts)])
+    return (
+        f"export const name = {json.dumps(kind.__name__)};\n"
+        f"export const style = {json.dumps(style, ensure_ascii=False)};\n"
+        f"export const markup = {json.dumps(read(kind.html), ensure_ascii=False)};\n"
+        f"export default (vit, element, trigger, props, server, upload, watch) => {{\n{script}\n}};\n"
+    )
+
+
+@cache  # Gradio makes a component for every event that sets it
+def _stub(kind: type[Component], constants: str) -> str:
+    text = module(kind, constants)
+    events = ", ".join(f'"{name}"' for name in sorted(set(re.findall(r'trigger\("(\w+)"', text))))
+    base = served("base", read("base.js") + "\nexport { vit, mount };\n")
+    return STUB.format(base=base, own=served(kind.__name__, text), events=events)
 
 
 @cache

@@ -26,13 +26,14 @@ class ExplainViewer(Component):
     scripts = ("explain_png.js", "explain.js")
 
     def __init__(self, value: dict | None = None, *, elem_id: str, choices_prefix: str, **kwargs: Any):
-        self._constants = f"const VIEWER = {json.dumps(elem_id)}, GROUPS = {json.dumps(choices_prefix)};\n"
+        self._constants = f"const VIEWER = {json.dumps(elem_id)}, GROUPS = {json.dumps(choices_prefix)};"
         super().__init__(value, elem_id=elem_id, **kwargs)
 
-    def script(self) -> str:
-        return self._constants + super().script()
+    def constants(self) -> str:
+        return self._constants
 
-    def strings(self) -> str:
+    @classmethod
+    def strings(cls) -> str:
         return json.dumps(method_words(), ensure_ascii=False)
 
 

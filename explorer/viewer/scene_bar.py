@@ -10,6 +10,7 @@ class SceneBar(Component):
 
     html, css, scripts = "scene_bar.html", ("scene_bar.css",), ("scene_bar.js",)
 
-    def strings(self) -> str:
+    @classmethod
+    def strings(cls) -> str:
         """None: Python sends its sentences in the visitor's language."""
         return "{}"
