@@ -116,8 +116,8 @@ class BoundedSessions(StateHolder):
 
 
 class LightPage(GuardedBlocks):
-    """`GuardedBlocks` whose settings describe to programs only what a public endpoint takes or returns, and name components
-    by their type alone: their classes' hashes are for custom components, which have files of their own."""
+    """`GuardedBlocks` whose settings describe to programs only what a public endpoint takes or returns, and name
+    components by their type alone: their classes' hashes are for custom components, which have files of their own."""
 
     def get_config_file(self) -> dict:
         config = super().get_config_file()
