@@ -20,9 +20,13 @@ Caption = str | Mapping[str, str]
 STUB = """const file = (name) => import(`${{window.gradio_config?.root ?? "."}}/${{name}}`);
 const files = Promise.all([file("{base}"), file("{own}")]); // {events}
 window.vitMounted = Promise.resolve(window.vitMounted).then(() => files).then(
-  ([{{ mount }}, own]) => mount(own, element, trigger, props, server, upload, watch)).catch(reportError);"""
+  ([{{ mount }}, own]) => mount(own, element, trigger, props, server, upload, watch)).catch((error) => {{
+  element.innerHTML ||= '<a href="">↻ Reload / 重新加载</a>';
+  reportError(error);
+}});"""
 """What stands in the page for each component: fetch its files, and start it when those before it have started. Gradio
-looks here for the names of events in quotes."""
+looks here for the names of events in quotes. Where a file cannot be had, since the server has another version by now or
+the connection is lost, a link to load the page again stands in its place."""
 
 
 class Component(gr.HTML):
