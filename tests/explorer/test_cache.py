@@ -30,6 +30,13 @@ def test_keeps_within_bytes_and_drops_the_least_recently_used():
     assert cache.bytes == 80
 
 
+def test_keeps_no_more_values_than_it_is_told():
+    cache = ByteCache(100, 60.0, size=len, most=2)
+    for key in "abc":
+        cache.get(key, lambda: b"x")
+    assert "a" not in cache and len(cache) == cache.bytes == 2
+
+
 def test_a_value_larger_than_the_cache_is_handed_out_and_not_kept():
     cache, _ = make_cache()
     cache.get("small", lambda: b"x")

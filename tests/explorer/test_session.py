@@ -1,6 +1,8 @@
 """Scenes: what is found again, and what must not be."""
 
+import gc
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -9,7 +11,9 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from explorer.session import ModelChoice, could_be_other_than_square, get_model, look, look_at
+from explorer import session
+from explorer.cache import ByteCache
+from explorer.session import ModelChoice, could_be_other_than_square, get_model, look, look_at, look_at_size
 from vit_model import VisionTransformer, ViTConfig, save_model
 from vit_model.picture import read_picture
 
@@ -39,6 +43,30 @@ def change(path, **values):
 def test_the_same_model_and_picture_are_traced_once(folders, picture):
     choice = ModelChoice(str(folders / "saved"), "saved")
     assert look(choice, picture) is look(choice, picture)
+
+
+def test_a_scene_is_made_again_from_the_visitors_file_and_until_then_kept_by_nobody(folders, picture, monkeypatch):
+    monkeypatch.setattr(session, "_SCENES", ByteCache(10**9, 60, lambda scene: scene.nbytes, most=2))
+    choice = ModelChoice(str(folders / "saved"), "saved")
+    scene = look(choice, picture)
+    larger = look_at_size(scene, (32, 32))
+    kept = [(one.again, one.trace.logits, weakref.ref(one)) for one in (scene, larger)]
+    one = scene
+    del scene, larger, one
+    session._SCENES = ByteCache(10**9, 60, lambda scene: scene.nbytes, most=2)
+    gc.collect()
+    for again, logits, reference in kept:
+        assert reference() is None
+        assert torch.equal(again().trace.logits, logits)
+    assert len(session._SCENES) == 2
+
+
+def test_as_many_scenes_are_kept_as_the_host_says(monkeypatch):
+    """1.5 GiB of them came together, 300 of the bundled model's."""
+    assert session._of_pictures("VIT_EXPLORER_TRACE_BYTES", 10**9).most == session.KEPT
+    monkeypatch.setenv("VIT_EXPLORER_TRACE_BYTES", "123")
+    cache = session._of_pictures("VIT_EXPLORER_TRACE_BYTES", 10**9)
+    assert (cache.max_bytes, cache.most) == (123, None)
 
 
 def test_another_picture_of_the_same_model_is_seen_as_if_it_had_been_opened(folders, picture, tmp_path):

@@ -69,6 +69,32 @@ def test_sources_expire_by_age_even_when_used():
     assert store.nbytes == 0
 
 
+def test_a_source_that_left_is_made_again():
+    """Numbers of every picture were kept for hours, up to 2 GiB, in case that an open page asks for another layer."""
+    store, made = ViewerStore(most=2), []
+
+    def again():
+        made.append(stack())
+        return made[-1]
+
+    token = store.put(stack(), again)
+    lost = store.put(stack())
+    others = [store.put(stack(), stack) for _ in range(10)]
+    assert len(store) == 2
+    assert token in store and all(other in store for other in others)
+    assert lost not in store and store.get(lost) is None
+    assert not made
+    assert store.get(token) is made[0] is store.get(token)
+    assert len(store) == 2 and len(made) == 1
+
+
+def test_a_source_whose_picture_is_gone_has_expired():
+    store = ViewerStore(most=1)
+    token = store.put(stack(), lambda: Path("/nowhere/picture.png").read_bytes())
+    store.put(stack())
+    assert store.get(token) is None and token not in store
+
+
 def test_many_threads_stay_within_bounds():
     one = stack().nbytes
     store, faults = ViewerStore(max_bytes=3 * one), []
