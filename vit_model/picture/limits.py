@@ -1,0 +1,83 @@
+"""What reading a picture may take, and the error that says where it would take more."""
+
+from __future__ import annotations
+
+from vit_model.errors import CodedError
+
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
+"""What is read. Pillow's decoders for EPS, PDF, fonts, films and the like never run."""
+
+MAX_PIXELS = 64_000_000
+"""Pictures with more pixels are shrunk while they are decoded ..."""
+REFUSED_PIXELS = 200_000_000
+"""... and above this they are refused, before anything is decoded."""
+MAX_BYTES = 128 * 2**20
+MEMORY = 570_000_000
+"""Bytes that decoding one picture may take, besides the file's own."""
+MAX_SCANS = 100
+"""Passes over the whole picture that a JPEG may be made of; encoders make about ten ..."""
+MAX_SCANNED = 3_000_000_000
+"""... and scans times pixels: each scan costs time for every pixel, also where it holds a few bytes."""
+SECONDS = 10
+"""Of a processor, for a picture that is decoded in a worker; such a picture takes no longer than six times as much."""
+
+
+class PictureError(CodedError):
+    """A file that is no usable picture; the message says what came and what to do."""
+
+
+def check_pixels(format_: str, size: tuple[int, int]) -> None:
+    """PictureError for more than REFUSED_PIXELS."""
+    width, height = size
+    if width * height > REFUSED_PIXELS:
+        raise PictureError(
+            f"this {format_} picture has {width:,} x {height:,} = {width * height:,} pixels, at most "
+            f"{REFUSED_PIXELS:,} are read; save it smaller",
+            "picture_pixels",
+            format=format_,
+            width=f"{width:,}",
+            height=f"{height:,}",
+            most=f"{REFUSED_PIXELS:,}",
+        )
+
+
+def too_much_memory(format_: str, size: tuple[int, int] | None = None) -> PictureError:
+    most = f"{MEMORY // 10**6:,} MB"
+    pixels = f" of {size[0]:,} x {size[1]:,} pixels" if size else ""
+    return PictureError(
+        f"this {format_} picture{pixels} would take more than {most} of memory to decode, the most that is used; save "
+        "it smaller, or as a plain JPEG or PNG",
+        "picture_memory",
+        format=format_,
+        most=most,
+    )
+
+
+def damaged(format_: str, reason: str) -> PictureError:
+    return PictureError(
+        f"this {format_} picture cannot be decoded ({reason}); it may be cut short or damaged: download or save it "
+        "again",
+        "picture_damaged",
+        format=format_,
+        reason=reason,
+    )
+
+
+def too_slow(format_: str) -> PictureError:
+    return PictureError(
+        f"this {format_} picture takes more than {SECONDS} s of a processor to decode, the most that is used; save it "
+        "again as a plain JPEG or PNG",
+        "picture_slow",
+        format=format_,
+        seconds=SECONDS,
+    )
+
+
+def too_many_scans(scans: int, most: int) -> PictureError:
+    return PictureError(
+        f"this JPEG picture is made of {scans:,} or more scans, each a pass over the whole picture; at most {most:,} "
+        "are read: save it again",
+        "picture_scans",
+        scans=f"{scans:,}",
+        most=f"{most:,}",
+    )
