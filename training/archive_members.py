@@ -6,7 +6,6 @@ import bz2
 import gzip
 import lzma
 import stat
-import struct
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -15,11 +14,14 @@ from typing import BinaryIO
 
 from training.picture_set import DataError
 from vit_model.picture import unknown_kind
+from vit_model.zips import listing, unbounded_method
 
 PIECE = 2**20
 HEADER_BYTES = 2**20  # what the headers between two files of a tar may take: long names, not a hidden gigabyte
 MAX_NAME = 1000
 DIRECTORY_BYTES = 64 * 2**20  # of a zip's list of members, which is read at once
+XZ_MEMORY = 256 * 2**20  # xz -9 takes 65 MiB
+MAX_PAX_HEADERS = 100  # that hold for a whole tar: tarfile copies them for each member
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def members(file: BinaryIO, limits: Limits) -> Iterator[Member]:
     if head[:2] == b"\x1f\x8b":
         return _tar_members(gzip.GzipFile(fileobj=file), limits, allowed)
     if head[:6] == b"\xfd7zXZ\x00":
-        return _tar_members(lzma.LZMAFile(file), limits, allowed)
+        return _tar_members(_Xz(file), limits, allowed)
     if head[:3] == b"BZh":
         return _tar_members(bz2.BZ2File(file), limits, allowed)
     file.seek(257)
@@ -97,6 +99,42 @@ class _Counted:
         return piece
 
 
+class _Xz:
+    """The stream inside an .xz file, by a decoder that may take XZ_MEMORY; lzma.LZMAFile gives it what the file's
+    header asks for, up to 4 GB."""
+
+    def __init__(self, file: BinaryIO):
+        self._file, self._decoder = file, None
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; b"" at the end."""
+        while True:
+            packed = b""
+            if self._decoder is None or self._decoder.eof:
+                packed = (self._decoder.unused_data if self._decoder else b"") or self._file.read(PIECE)
+                while packed and not packed.strip(b"\0"):  # padding between two streams
+                    packed = self._file.read(PIECE)
+                if not packed:
+                    return b""
+                packed = packed.lstrip(b"\0") if self._decoder else packed
+                self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
+            elif self._decoder.needs_input:
+                packed = self._file.read(PIECE)
+                if not packed:
+                    raise EOFError("the .xz ends in the middle")
+            try:
+                piece = self._decoder.decompress(packed, size)
+            except lzma.LZMAError as error:
+                if "memory" not in str(error).lower():
+                    raise
+                raise DataError(
+                    f"to unpack this .xz takes more than {XZ_MEMORY >> 20} MiB of memory, the most that is used; pack "
+                    "it again with xz -6, or as a .zip"
+                ) from error
+            if piece:
+                return piece
+
+
 def _tar_members(stream: BinaryIO, limits: Limits, allowed: int) -> Iterator[Member]:
     counted = _Counted(stream, limits, allowed)
     count = end = 0
@@ -105,6 +143,10 @@ def _tar_members(stream: BinaryIO, limits: Limits, allowed: int) -> Iterator[Mem
             tar.members.clear()  # else a tar keeps every header it has seen
             count += 1
             _check_count(count, limits)
+            if len(tar.pax_headers) > MAX_PAX_HEADERS:
+                raise DataError(
+                    f"this tar has more than {MAX_PAX_HEADERS} global headers, which no honest one has; pack it again"
+                )
             name = checked_name(_tar_name(info.name))
             if info.issym() or info.islnk():
                 raise DataError(_link(name, info.linkname))
@@ -137,6 +179,11 @@ def _zip_members(file: BinaryIO, limits: Limits, allowed: int) -> Iterator[Membe
                 raise DataError(f"the archive holds {name!r}, a device or pipe; pack the pictures and folders alone")
             if info.flag_bits & 1:
                 raise DataError(f"{name!r} in the archive is encrypted; pack it again without a password")
+            if (method := unbounded_method(info)) and not info.is_dir():
+                raise DataError(
+                    f"{name!r} in the archive is packed with {method}, whose memory cannot be bounded; pack it again "
+                    "as a .zip with deflate"
+                )
 
             def pieces(info: zipfile.ZipInfo = info) -> Iterator[bytes]:
                 with archive.open(info) as packed:
@@ -152,19 +199,10 @@ def _zip_members(file: BinaryIO, limits: Limits, allowed: int) -> Iterator[Membe
 
 def _check_directory(file: BinaryIO, limits: Limits) -> None:
     """zipfile reads a zip's whole list of members, and makes objects of them, before it can be asked how many."""
-    size = file.seek(0, 2)
-    end_size = min(size, 22 + 2**16)
-    file.seek(size - end_size)
-    end = file.read(end_size)
-    at = len(end) - 22 if end[-22:-18] == b"PK\x05\x06" and end[-2:] == b"\0\0" else end.rfind(b"PK\x05\x06")
-    if at >= 0 and len(end) - at >= 22:
-        listing = struct.unpack_from("<L", end, at + 12)[0]
-        if at >= 20 and end[at - 20 : at - 16] == b"PK\x06\x07":  # zip64: the real size stands further ahead
-            file.seek(struct.unpack_from("<Q", end, at - 12)[0])
-            far = file.read(56)
-            listing = struct.unpack_from("<Q", far, 40)[0] if len(far) == 56 else listing
-        if listing > DIRECTORY_BYTES:
-            raise DataError(f"the archive's list of members takes {listing:,} bytes; {_fewer(limits)}")
+    size, count = listing(file, DIRECTORY_BYTES)
+    if size > DIRECTORY_BYTES:
+        raise DataError(f"the archive's list of members takes {size:,} bytes; {_fewer(limits)}")
+    _check_count(count, limits)
     file.seek(0)
 
 

@@ -37,6 +37,7 @@ from vit_model.picture import MAX_BYTES as MAX_PICTURE_BYTES
 Progress = Callable[[int, int, str], None]
 PIECE = 2**20
 VERSION = 1  # of what `unpack` leaves behind
+MAX_LETTERS = 16_000_000  # of all names: 200,000 of 80
 HALF = ".unpacking-"
 LOCK = ".lock-"
 DAY = 24 * 3600
@@ -133,10 +134,17 @@ def _unpack(archive: Path, folder: Path, limits: Limits, progress: Progress | No
     total = archive.stat().st_size
     names: dict[str, tuple[int, int]] = {}
     folders: set[str] = set()
+    letters = 0
     with _plainly(archive), open(archive, "rb") as file, open(folder / "pictures.bin", "wb") as out:
         for member in members(file, limits):
             if is_junk(member.name):
                 continue
+            letters += len(member.name)
+            if letters > MAX_LETTERS:
+                raise DataError(
+                    f"the names in the archive have more than {MAX_LETTERS:,} letters together, the most that is "
+                    "taken; give folders and files shorter names, or pack fewer"
+                )
             if member.is_folder:
                 folders.add(member.name)
                 continue
@@ -150,7 +158,7 @@ def _unpack(archive: Path, folder: Path, limits: Limits, progress: Progress | No
         os.fsync(out.fileno())
     np.save(folder / "spans.npy", np.array(list(names.values()), np.int64).reshape(-1, 2))
     index = {"names": list(names), "folders": sorted(folders)}
-    (folder / "names.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "names.json").write_text(json.dumps(index, ensure_ascii=False), encoding="utf-8")
 
 
 def _copy(member: Member, out: BinaryIO) -> None:

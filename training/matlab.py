@@ -14,6 +14,7 @@ import numpy as np
 
 _KINDS = {1: "i1", 2: "u1", 3: "<i2", 4: "<u2", 5: "<i4", 6: "<u4", 7: "<f4", 9: "<f8", 12: "<i8", 13: "<u8"}
 _MATRIX, _COMPRESSED = 14, 15
+MAX_BYTES = 64 * 2**20  # Flowers-102 has 8,189 labels
 
 
 def read_matrices(data: bytes) -> dict[str, np.ndarray]:
@@ -24,13 +25,21 @@ def read_matrices(data: bytes) -> dict[str, np.ndarray]:
     try:
         for kind, content in _elements(data[128:]):
             if kind == _COMPRESSED:
-                ((kind, content),) = _elements(zlib.decompress(content))
+                ((kind, content),) = _elements(_inflated(content))
             if kind == _MATRIX:
                 name, matrix = _matrix(content)
                 matrices[name] = matrix
     except (struct.error, zlib.error, KeyError, UnicodeDecodeError) as error:
         raise ValueError(f"a damaged MATLAB 5 file: {error!r}") from error
     return matrices
+
+
+def _inflated(content: bytes) -> bytes:
+    inflater = zlib.decompressobj()
+    inflated = inflater.decompress(content, MAX_BYTES)
+    if inflater.unconsumed_tail:
+        raise ValueError(f"a matrix of more than {MAX_BYTES:,} bytes, the most that is read")
+    return inflated + inflater.flush()
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:

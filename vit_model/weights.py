@@ -22,11 +22,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from vit_model.errors import CheckpointError
+from vit_model.zips import listing, unbounded_method
 
 MAX_PARAMETERS = 3_000_000_000  # 12 GB in fp32; the largest published ViT that fits this model has 1.9 billion
 MAX_NAMES = 100_000
-MAX_JSON_BYTES = 32 * 2**20
-MAX_RATIO = 100  # weights hardly compress: a denser archive than this is not one
+MAX_JSON_BYTES = 8 * 2**20  # as Python objects up to 25 times as much
+MAX_HEADER_BYTES = 16 * 2**20  # of a .safetensors, a .npz's list of members, a .pth's pickle: all before any number
+MAX_RATIO = 20  # weights hardly compress: a denser archive than this is not one
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", ".npz", *PICKLES)
 
@@ -157,9 +159,15 @@ def _read(path: Path, notes: list[str]) -> Iterator[tuple[str, Tensor]]:
 
 
 def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    with open(path, "rb") as opened:
+        header = int.from_bytes(opened.read(8), "little")
+    if MAX_HEADER_BYTES < header < path.stat().st_size:
+        raise CheckpointError(f"{path.name} has a header of {header:,} bytes; at most {MAX_HEADER_BYTES:,} are read")
     try:
         with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - it is no dict
+            keys = file.keys()
+            _check_count(len(keys), path.name)
+            for key in keys:
                 yield key, file.get_tensor(key)
     except SafetensorError as error:
         message = f"{path.name} is not a whole safetensors file ({error}); fetch it again"
@@ -168,6 +176,7 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
     try:
+        _check_listing(path)
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             _check_archive(path, members)
@@ -182,6 +191,17 @@ def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
         raise CheckpointError(message, "weights_damaged", file=path.name, kind=".npz", reason=error) from error
 
 
+def _check_listing(path: Path) -> None:
+    """Refuse an archive whose list of members alone would take much memory, before it is read."""
+    with open(path, "rb") as file:
+        size, count = listing(file, MAX_HEADER_BYTES)
+    if size > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            f"{path.name} has a list of members of {size:,} bytes; at most {MAX_HEADER_BYTES:,} are read"
+        )
+    _check_count(count, path.name)
+
+
 def _check_archive(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Refuse an archive that unpacks to absurdly much, by its directory, before anything is unpacked."""
     unpacked, packed = sum(member.file_size for member in members), path.stat().st_size
@@ -189,6 +209,17 @@ def _check_archive(path: Path, members: list[zipfile.ZipInfo]) -> None:
         raise CheckpointError(
             f"{path.name} has {packed:,} bytes and would unpack to {unpacked:,}: not a model's weights"
         )
+    for member in members:
+        if method := unbounded_method(member):
+            raise CheckpointError(
+                f"{member.filename!r} in {path.name} is packed with {method}, whose memory cannot be bounded; save it "
+                "again with numpy.savez or torch.save"
+            )
+        if member.filename.endswith("data.pkl") and member.file_size > MAX_HEADER_BYTES:
+            raise CheckpointError(
+                f"{path.name} holds a pickle of {member.file_size:,} bytes besides its tensors; at most "
+                f"{MAX_HEADER_BYTES:,} are read: save model.state_dict() alone"
+            )
 
 
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
@@ -199,8 +230,9 @@ def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     with archive.open(member) as file:
         try:
             version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
+            if version != (1, 0):  # the others have headers of up to 4 GB, for records with names
+                raise ValueError(f"its format is version {version}, expected (1, 0); save it with numpy.savez")
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         except ValueError as error:
             raise CheckpointError(f"the array {name!r} cannot be read: {error}") from error
         body = member.file_size - file.tell()
@@ -223,6 +255,7 @@ def _read_pickle(path: Path, notes: list[str]) -> Iterator[tuple[str, Tensor]]:
     zipped = zipfile.is_zipfile(path)
     try:
         if zipped:
+            _check_listing(path)
             with zipfile.ZipFile(path) as archive:
                 _check_archive(path, archive.infolist())
         # argparse.Namespace (DINO's and MAE's checkpoints carry their arguments) only holds values.
@@ -261,8 +294,7 @@ def _unwrap(loaded: object, name: str, notes: list[str]) -> dict[str, Tensor]:
 def _check_sizes(tensors: Mapping[str, Tensor], name: str) -> None:
     if not tensors:
         raise CheckpointError(f"{name} holds no tensors")
-    if len(tensors) > MAX_NAMES:
-        raise CheckpointError(f"{name} holds {len(tensors):,} tensors; a Vision Transformer has a few hundred")
+    _check_count(len(tensors), name)
     total = sum(tensor.numel() for tensor in tensors.values())
     if total > MAX_PARAMETERS:
         raise CheckpointError(f"{name} holds {total:,} numbers; at most {MAX_PARAMETERS:,} are loaded")
@@ -271,6 +303,11 @@ def _check_sizes(tensors: Mapping[str, Tensor], name: str) -> None:
         stored = tensor.layout == torch.strided and tensor.device.type == "cpu"
         if not stored or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
             raise CheckpointError(f"{name}: the tensor {key!r} of shape {list(tensor.shape)} is not stored in full")
+
+
+def _check_count(count: int, name: str) -> None:
+    if count > MAX_NAMES:
+        raise CheckpointError(f"{name} holds {count:,} tensors; a Vision Transformer has a few hundred")
 
 
 def _few(names: list[str]) -> str:

@@ -2,8 +2,8 @@
 TIFF, and those that are written in Python) of which no header says what they take.
 
 The process is this file, run by its path: it loads Pillow and NumPy, and never torch. One is kept for the next picture,
-unless an error left it larger than before. Both limits are the system's (`resource`, and SIGALRM for the time on the clock); where they are
-missing, as on Windows, decoding stays in the caller's process, bounded by what the header says of the size.
+unless an error left it larger than before. Both limits are the system's (`resource`, and SIGALRM for the time on the
+clock); where they are missing, as on Windows, decoding stays in the caller's process, bounded by what the header says.
 """
 
 from __future__ import annotations
