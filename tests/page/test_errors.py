@@ -31,7 +31,7 @@ def codes() -> dict[str, set[str]]:
     """code -> names of details ("*" where they are passed as a dict), of every error that is raised with one."""
     found = {}
     pages = Path(explorer.__file__).parent
-    files = [*Path(vit_model.__file__).parent.glob("*.py"), *pages.glob("*.py"), *pages.glob("tabs/*.py")]
+    files = [*Path(vit_model.__file__).parent.glob("**/*.py"), *pages.glob("*.py"), *pages.glob("tabs/*.py")]
     for call in (
         node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
     ):

@@ -8,10 +8,11 @@ torch: the worker starts without it.
 
 from vit_model.picture.colours import as_rgb, picture_hash
 from vit_model.picture.limits import FORMATS, MAX_BYTES, MAX_PIXELS, MEMORY, REFUSED_PIXELS, PictureError
-from vit_model.picture.reading import read_picture, unknown_kind
+from vit_model.picture.reading import KINDS, read_picture, unknown_kind
 
 __all__ = [
     "FORMATS",
+    "KINDS",
     "MAX_BYTES",
     "MAX_PIXELS",
     "MEMORY",

@@ -50,10 +50,10 @@ def decode(
             raise Unbounded
         if beside is None:
             beside = BESIDE.get(format_, 0) * picture.width * picture.height
-        size, factor = picture.size, _draft(picture, max_pixels)
+        factor = _draft(picture, max_pixels)
         need = _memory(picture, factor, beside)
         if need > MEMORY:
-            raise too_much_memory(format_, size)
+            raise too_much_memory(format_)
         with taken(need):
             picture.load()
             turn = TURNS.get(_orientation(picture))

@@ -18,7 +18,7 @@ MAX_EXIF = 2**16
 FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 ENTROPY_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-NETPBM = re.compile(rb"P[456f]\s+(?:#[^\n]{0,1000}\n)*\s*\d{1,9}\s+\d{1,9}\s+[-+.\dA-Fa-f\s]")
+NETPBM = re.compile(rb"P(?:4|[56f](?=%s\s*[-+\d]))%s" % ((rb"\s+(?:#[^\n]{0,1000}\n\s*)*\d{1,9}\s+\d{1,9}\s",) * 2))
 
 
 def beside_pixels(data: bytes, format_: str) -> int | None:
@@ -51,7 +51,7 @@ def _webp(data: bytes) -> int | None:
     check_pixels("WEBP", size)
     beside = 12 * size[0] * size[1]
     if beside > MEMORY:
-        raise too_much_memory("WEBP", size)
+        raise too_much_memory("WEBP")
     return beside if name == b"VP8 " else None
 
 

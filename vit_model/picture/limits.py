@@ -41,12 +41,11 @@ def check_pixels(format_: str, size: tuple[int, int]) -> None:
         )
 
 
-def too_much_memory(format_: str, size: tuple[int, int] | None = None) -> PictureError:
+def too_much_memory(format_: str) -> PictureError:
     most = f"{MEMORY // 10**6:,} MB"
-    pixels = f" of {size[0]:,} x {size[1]:,} pixels" if size else ""
     return PictureError(
-        f"this {format_} picture{pixels} would take more than {most} of memory to decode, the most that is used; save "
-        "it smaller, or as a plain JPEG or PNG",
+        f"this {format_} picture would take more than {most} of memory to decode, the most that is used; save it "
+        "smaller, or as a plain JPEG or PNG",
         "picture_memory",
         format=format_,
         most=most,
