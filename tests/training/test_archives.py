@@ -252,8 +252,8 @@ def test_methods_that_unpack_a_whole_block_at_once(tmp_path, method, name):
         struct.pack_into("<H", data, data.index(mark) + at, method)
     path.write_bytes(data)
     assert refusal(path, tmp_path) == (
-        f"'cat/0.jpg' in the archive is packed with {name}, whose memory cannot be bounded; pack it again as a .zip with "
-        "deflate"
+        f"'cat/0.jpg' in the archive is packed with {name}, whose memory cannot be bounded; pack it again as a .zip "
+        "with deflate"
     )
 
 
