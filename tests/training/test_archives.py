@@ -285,9 +285,9 @@ def bombs(path):
     def global_headers():
         info = tarfile.TarInfo("cat/0.jpg")
         with tarfile.open(
-            path, "w:gz", format=tarfile.PAX_FORMAT, pax_headers={f"a{n}": "" for n in range(60_000)}
+            path, "w:gz", format=tarfile.PAX_FORMAT, pax_headers={f"a{n}": "" for n in range(5000)}
         ) as out:
-            for _ in range(2000):
+            for _ in range(3):
                 out.addfile(info)
         return path
 
