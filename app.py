@@ -26,6 +26,7 @@ from explorer.session import ModelChoice, get_model
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.lighter_gradio import MOST_SESSIONS, keep_sessions_light
 from explorer.tabs.page import CSS, build_page, theme
+from explorer.tabs.refusals import HANDLERS
 from explorer.tabs.request_guard import RequestGuard
 from explorer.tabs.text import TRANSLATIONS
 from explorer.tabs.train import dispatcher
@@ -93,7 +94,11 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
         css=CSS,
         i18n=TRANSLATIONS,
         footer_links=["api"],
-        app_kwargs={"middleware": [guard, Middleware(EarlyHead)], "routes": ROUTES},
+        app_kwargs={
+            "middleware": [guard, Middleware(EarlyHead)],
+            "routes": ROUTES,
+            "exception_handlers": HANDLERS,
+        },
         **choices,
     )
 

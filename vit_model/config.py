@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Literal
 
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 
 Pool = Literal["class", "mean-patches", "mean-all", "class+mean", "class-distilled"]
 POOLS: tuple[str, ...] = ("class", "mean-patches", "mean-all", "class+mean", "class-distilled")
@@ -77,15 +77,17 @@ class ViTConfig:
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
         if self.pool not in POOLS:
-            raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {self.pool!r}")
+            raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {quoted(self.pool)}")
         if self.mlp not in MLPS:
-            raise ValueError(f"mlp must be one of {', '.join(MLPS)}, got {self.mlp!r}")
+            raise ValueError(f"mlp must be one of {', '.join(MLPS)}, got {quoted(self.mlp)}")
         if self.pool in ("class", "class+mean", "class-distilled") and not self.class_token:
-            raise ValueError(f"pool {self.pool!r} needs the class token; use 'mean-patches' or 'mean-all' without one")
+            raise ValueError(
+                f"pool {quoted(self.pool)} needs the class token; use 'mean-patches' or 'mean-all' without one"
+            )
         if self.pool == "class-distilled" and not self.distillation_token:
             raise ValueError("pool 'class-distilled' needs distillation_token=True")
         if self.norm_after_pool and self.pool not in ("mean-patches", "mean-all"):
-            raise ValueError(f"norm_after_pool goes with a mean pool, got pool {self.pool!r}")
+            raise ValueError(f"norm_after_pool goes with a mean pool, got pool {quoted(self.pool)}")
         check_size(self.image_size, self.patch_size)
 
     @property
@@ -160,7 +162,7 @@ def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
         return value, value
     pair = tuple(int(side) for side in value)
     if len(pair) != 2:
-        raise ValueError(f"{name} is one int or (height, width), got {value!r}")
+        raise ValueError(f"{name} is one int or (height, width), got {quoted(value)}")
     return pair
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from vit_model import formats
 from vit_model.conversion import few
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 from vit_model.formats import Format
 
 
@@ -47,7 +47,7 @@ _HF_FIELDS = {
 def _hugging_face(format: Format, config: Mapping) -> Declared:
     for name, expected in (("hidden_act", "gelu"), ("pooler_act", "tanh")):
         if config.get(name, expected) != expected:
-            raise CheckpointError(f"config.json says {name} {config[name]!r}; only {expected!r} is supported")
+            raise CheckpointError(f"config.json says {name} {quoted(config[name])}; only {expected!r} is supported")
     stated = {ours: _number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None}
     size = _size(config, "image_size") if config.get("image_size") is not None else None
     if config.get("model_type") is not None:  # transformers' defaults for every one of these families
@@ -142,7 +142,7 @@ def _timm(config: Mapping) -> Declared:
     if not isinstance(args, Mapping) or not isinstance(cfg, Mapping):
         raise CheckpointError("config.json: 'model_args' and 'pretrained_cfg' should be objects")
     strange = [
-        f"{key}={value!r}"
+        f"{key}={quoted(value)}"
         for key, value in args.items()
         if value not in _TIMM_ONLY.get(key, ()) and key not in _TIMM_FIELDS and not _TIMM_IGNORED.fullmatch(key)
         if value not in (None, False, "")
@@ -162,7 +162,7 @@ def _timm(config: Mapping) -> Declared:
         stated["patch_size"] = _size(args, "patch_size")
     pool = args.get("global_pool", config.get("global_pool"))
     if pool not in (None, "token", "avg"):
-        raise CheckpointError(f"config.json says global_pool {pool!r}; supported are 'token' and 'avg'")
+        raise CheckpointError(f"config.json says global_pool {quoted(pool)}; supported are 'token' and 'avg'")
     if pool is not None:
         pool = "class" if pool == "token" else "mean-all" if args.get("pool_include_prefix") else "mean-patches"
     shape = cfg.get("input_size")
@@ -207,6 +207,6 @@ def _size(config: Mapping, name: str) -> tuple[int, int]:
     if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(s) is int and 0 < s < 2**16 for s in pair):
         got = str(value)[:80]
         raise CheckpointError(
-            f"config.json says {name} {got!r}; expected a number from 1 to 65535 or two, [height, width]"
+            f"config.json says {name} {quoted(got)}; expected a number from 1 to 65535 or two, [height, width]"
         )
     return pair[0], pair[1]

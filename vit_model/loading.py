@@ -17,7 +17,7 @@ from vit_model.config import ViTConfig
 from vit_model.conversion import Converted, convert, missing_error
 from vit_model.declared import Declared, class_names, declare
 from vit_model.detect import detect
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 from vit_model.formats import Format
 from vit_model.model import Origin, VisionTransformer
 from vit_model.positions import METHODS
@@ -76,7 +76,7 @@ def inspect_model(
     """What `load_model` does, with an account of every tensor."""
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size) if image_size else None
     if interpolation is not None and interpolation not in METHODS:
-        raise ValueError(f"interpolation must be one of {', '.join(METHODS)}, got {interpolation!r}")
+        raise ValueError(f"interpolation must be one of {', '.join(METHODS)}, got {quoted(interpolation)}")
     path = zoo.fetch(source, progress, local_paths)
     checkpoint = read_checkpoint(path)
     format = detect(checkpoint.tensors, checkpoint.config, checkpoint.files[0].name)
@@ -128,7 +128,7 @@ def _scheme(remembered: dict, format: Format) -> str:
     """The position scheme: the one that our own saving wrote down, else the format's."""
     scheme = remembered.get("interpolation", format.interpolation) if isinstance(remembered, dict) else None
     if scheme not in METHODS:
-        raise CheckpointError(f"config.json says interpolation {scheme!r}; expected one of {', '.join(METHODS)}")
+        raise CheckpointError(f"config.json says interpolation {quoted(scheme)}; expected one of {', '.join(METHODS)}")
     return scheme
 
 

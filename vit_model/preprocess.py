@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vit_model.errors import quoted
 from vit_model.picture import as_rgb
 
 RESAMPLES: dict[str, Image.Resampling] = {
@@ -279,7 +280,7 @@ PROCESSORS: dict[str, dict] = {
 
 def _choice(name: str, value: str, choices: Collection[str] | Mapping[str, str]) -> str:
     if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {quoted(value)}")
     return choices[value] if isinstance(choices, Mapping) else value
 
 

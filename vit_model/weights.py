@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 
 MAX_PARAMETERS = 3_000_000_000  # 12 GB in fp32; the largest published ViT that fits this model has 1.9 billion
 MAX_NAMES = 100_000
@@ -82,7 +82,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         for file in files:
             for key, tensor in _read(file, notes):
                 if key in tensors:
-                    raise CheckpointError(f"{file.name} holds {key!r}, and so does another shard")
+                    raise CheckpointError(f"{file.name} holds {quoted(key)}, and so does another shard")
                 tensors[key] = tensor
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -138,7 +138,9 @@ def _shards(index: Path) -> tuple[Path, ...]:
     shards = sorted(set(names.values()))
     for name in shards:
         if Path(name).name != name or "\\" in name or not name.endswith(suffix):
-            raise CheckpointError(f"{index.name} names the shard {name!r}; expected a {suffix} file in the same folder")
+            raise CheckpointError(
+                f"{index.name} names the shard {quoted(name)}; expected a {suffix} file in the same folder"
+            )
         if not (index.parent / name).is_file():
             raise CheckpointError(f"{index.name} names the shard {name}, which is not there; {len(shards)} are needed")
     return tuple(index.parent / name for name in shards)
@@ -194,7 +196,7 @@ def _check_archive(path: Path, members: list[zipfile.ZipInfo]) -> None:
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     """Refuse an array of objects, and one whose header promises other than its size in the archive."""
     if not member.filename.endswith(".npy"):
-        raise CheckpointError(f"an .npz holds .npy arrays only, this one holds {member.filename!r}")
+        raise CheckpointError(f"an .npz holds .npy arrays only, this one holds {quoted(member.filename)}")
     name = member.filename.removesuffix(".npy")
     with archive.open(member) as file:
         try:
@@ -202,18 +204,20 @@ def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)
         except ValueError as error:
-            raise CheckpointError(f"the array {name!r} cannot be read: {error}") from error
+            raise CheckpointError(f"the array {quoted(name)} cannot be read: {error}") from error
         body = member.file_size - file.tell()
     if dtype.hasobject:
-        message = f"the array {name!r} holds Python objects, which are never loaded; expected numbers"
+        message = f"the array {quoted(name)} holds Python objects, which are never loaded; expected numbers"
         raise CheckpointError(message, "objects_refused", name=repr(name))
     if dtype.kind not in "fiub":
-        raise CheckpointError(f"the array {name!r} has the type {dtype}; expected floating-point numbers")
+        raise CheckpointError(f"the array {quoted(name)} has the type {dtype}; expected floating-point numbers")
     count = 1
     for side in shape:
         count *= side
     if count * dtype.itemsize != body:
-        raise CheckpointError(f"the array {name!r} says its shape is {list(shape)} ({dtype}), but has {body:,} bytes")
+        raise CheckpointError(
+            f"the array {quoted(name)} says its shape is {quoted(list(shape))} ({dtype}), but has {body:,} bytes"
+        )
 
 
 _UNPICKLING = threading.Lock()  # the list of allowed classes is global to torch
@@ -270,7 +274,9 @@ def _check_sizes(tensors: Mapping[str, Tensor], name: str) -> None:
         # A pickle may say that few bytes are a huge tensor (stride 0); copying it would take all memory.
         stored = tensor.layout == torch.strided and tensor.device.type == "cpu"
         if not stored or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise CheckpointError(f"{name}: the tensor {key!r} of shape {list(tensor.shape)} is not stored in full")
+            raise CheckpointError(
+                f"{name}: the tensor {quoted(key)} of shape {quoted(list(tensor.shape))} is not stored in full"
+            )
 
 
 def _few(names: list[str]) -> str:

@@ -34,6 +34,7 @@ from explorer.tabs.local_request import is_local
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture, kept_over_reload, told_once
+from explorer.tabs.refusals import Page
 from explorer.tabs.shown import Shown
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, language_of, say, words
@@ -49,7 +50,8 @@ CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
     """The whole page. `local_paths`: whether visitors may name files of this computer (loopback only)."""
-    with LightPage(
+    with Page(
+        local_paths=local_paths,
         title="ViT Explorer",
         analytics_enabled=False,
         fill_width=True,

@@ -23,7 +23,7 @@ from explorer.tabs.store import both
 from explorer.tabs.text import TEXT
 from explorer.viewer.plot import plot_value
 from explorer.viewer.scores import cell, scores_value
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 
 SEED = 0
 SHOWN_AT_FIRST = 5  # methods, the best; the others wait in the legend
@@ -63,9 +63,9 @@ class Asked:
         target = class_index(scene.model, named) if named else predicted_class(scene.model, scene.trace)
         chosen = tuple(name for name in METHODS if not methods or name in methods)
         if not isinstance(steps, int | float) or not 1 <= steps <= MAX_STEPS:
-            raise ValueError(f"steps must be from 1 to {MAX_STEPS}, got {steps!r}")
+            raise ValueError(f"steps must be from 1 to {MAX_STEPS}, got {quoted(steps)}")
         if value not in VALUES:
-            raise ValueError(f"value must be one of {', '.join(VALUES)}, got {value!r}")
+            raise ValueError(f"value must be one of {', '.join(VALUES)}, got {quoted(value)}")
         return cls(scene, target, chosen, int(steps), value)
 
     @property

@@ -1,0 +1,154 @@
+"""Page: a `gr.Blocks` whose every refusal has words, and HANDLERS, the same for what is refused before it is asked.
+
+Gradio (6.31.0) answers errors that are no `gr.Error` with `{"error": null}`, tells with `show_error` whatever they say,
+host paths and values of any length included, and sends a traceback's status without words for calls that fit no
+function. So every error becomes a `gr.Error` here, in words, without folders of the host and of bounded length.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from fastapi.exceptions import RequestValidationError
+from gradio.exceptions import Error
+from gradio.route_utils import FnIndexInferError
+from gradio.utils import get_upload_folder
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+
+from explorer.tabs.errors import plain_error
+from explorer.tabs.local_request import is_local
+from explorer.tabs.text import say
+from explorer.tabs.visitor_files import GuardedBlocks
+
+MOST = 2000  # characters of a refusal
+MOST_OF_GRADIO = 300  # of one that Gradio worded, as it repeats what was sent
+CLIENT_CLOSED = 499  # nginx's status; nobody reads it
+_LOG = logging.getLogger("vit_explorer")
+
+
+class Page(GuardedBlocks):
+    """`local_paths`: whether visitors may name files of this computer, and so may read their names."""
+
+    def __init__(self, *, local_paths: bool = False, **choices: Any):
+        self.local_paths = local_paths
+        super().__init__(**choices)
+
+    async def process_api(self, block_fn: Any, inputs: list, *args: Any, request: Any = None, **choices: Any) -> dict:
+        asked = request[0] if isinstance(request, list) and request else request
+        try:
+            return await super().process_api(block_fn, inputs, *args, request=request, **choices)
+        except _MisfitError as error:
+            raise self._refusal(say(asked, error.key, **error.details), asked) from error
+        except Error as error:
+            error.message = self._for(asked, str(error.message or say(asked, "our_fault")))
+            raise
+        except Exception as error:
+            refusal = self._refusal(say(asked, "our_fault"), asked)
+            refusal.print_exception = True  # Gradio writes the traceback into the server's log
+            raise refusal from error
+
+    async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **choices: Any) -> list:
+        """What was sent, as the function takes it; what does not fit is the sender's fault, in words."""
+        try:
+            return await super().preprocess_data(block_fn, inputs, *args, **choices)
+        except Error as error:
+            error.message = shortened(str(error.message), MOST_OF_GRADIO)
+            error.print_exception = False
+            raise
+        except Exception as error:
+            raise _MisfitError(block_fn, inputs) from error
+
+    def _refusal(self, message: str, request: gr.Request | None) -> Error:
+        return plain_error(message, say(request, "toast_error"), as_html=False)
+
+    def _for(self, request: gr.Request | None, message: str) -> str:
+        if not (self.local_paths and is_local(request)):
+            message = without_folders(message)
+        return shortened(message)
+
+
+class _MisfitError(Exception):
+    """What was sent fits no function's inputs."""
+
+    def __init__(self, block_fn: Any, inputs: Any):
+        super().__init__()
+        self.key = "misfit" if block_fn.api_visibility == "public" else "misfit_page"
+        names = ", ".join(str(getattr(block, "label", None)) for block in block_fn.inputs)
+        self.details = {"count": len(block_fn.inputs), "names": shortened(names, 200), "got": len(inputs)}
+
+
+def shortened(text: str, most: int = MOST) -> str:
+    return text if len(text) <= most else f"{text[: most - 2]} …"
+
+
+def without_folders(text: str) -> str:
+    """A message without the folders of this host: of a path in one of them only its name is left."""
+    return _host_path().sub(lambda found: Path(found.group()).name, text)
+
+
+def _host_path() -> re.Pattern[str]:
+    """Any path below a folder that is this host's: where it works, keeps its files, and its programs are."""
+    folders = {Path.cwd(), Path.home(), Path(tempfile.gettempdir()), Path(get_upload_folder()), Path(sys.prefix)}
+    names = {str(named) for folder in folders if folder.name for named in (folder, folder.resolve())}
+    roots = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
+    return re.compile(rf"(?:{roots})(?:[/\\][^\s'\",;:]*)?")
+
+
+def _answer(request: Request, status: int, key: str, **values: object) -> JSONResponse:
+    """`detail` is where FastAPI's clients look for words, `error` where Gradio's do."""
+    said = say(gr.Request(request), key, **values)
+    return JSONResponse({"detail": said, "error": said}, status)
+
+
+async def _unreadable(request: Request, error: RequestValidationError) -> Response:
+    """A body of another form. FastAPI would send it back whole."""
+    wrong = [".".join(map(str, one.get("loc", ()))) + ": " + str(one.get("msg", "")) for one in error.errors()[:3]]
+    return _answer(request, 422, "unreadable", reason=shortened("; ".join(wrong), 200))
+
+
+async def _refused(request: Request, error: HTTPException) -> Response:
+    """Gradio's and Starlette's own refusals, which may repeat an address of any length."""
+    detail = error.detail if isinstance(error.detail, list | dict) else shortened(str(error.detail or error), 300)
+    detail = without_folders(detail) if isinstance(detail, str) else detail
+    return JSONResponse({"detail": detail, "error": detail}, error.status_code, headers=error.headers)
+
+
+async def _unknown(request: Request, error: Exception) -> Response:
+    return _answer(request, 404, "no_endpoint")
+
+
+async def _gone(request: Request, error: ClientDisconnect) -> Response:
+    """Whoever sent this left before it was complete."""
+    _LOG.warning("%s %s: the sender left before it was complete", request.method, request.url.path)
+    return Response(status_code=CLIENT_CLOSED)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """What is raised outside of `Page.process_api`. On the way to one of its functions only Gradio looks at a call, and
+    stumbles over one that fits none; elsewhere it is a fault of ours."""
+    if any(f"/gradio_api/{way}/" in request.url.path for way in ("call", "run", "api", "queue")):
+        _LOG.warning("%s %s fits no function: %s", request.method, request.url.path[:200], type(error).__name__)
+        return _answer(request, 400, "no_endpoint")
+    _LOG.error("%s %s", request.method, request.url.path[:200], exc_info=error)
+    return _answer(request, 500, "our_fault")
+
+
+HANDLERS = {
+    RequestValidationError: _unreadable,
+    HTTPException: _refused,
+    FnIndexInferError: _unknown,
+    ClientDisconnect: _gone,
+    LookupError: _unexpected,
+    TypeError: _unexpected,
+    ValueError: _unexpected,
+    Exception: _unexpected,  # for any other; Starlette logs its traceback once more
+}
+"""For `launch(app_kwargs={"exception_handlers": HANDLERS})`."""
