@@ -270,6 +270,8 @@ def _judged(asked: Asked) -> dict:
 def _about(seen: Scene) -> dict:
     origin = seen.model.origin
     known = {"model": seen.name, "format": origin.format, "checksum": origin.checksum}
+    if seen.choice.size is None and origin.own_size:  # opened smaller: `grid` is not the one that its files ask for
+        known["own_size"] = list(origin.own_size)
     return known | {"picture_hash": seen.picture_hash, "grid": list(seen.trace.grid)}
 
 

@@ -317,6 +317,9 @@ def _card(scene: Scene, request: gr.Request) -> dict:
         note = say(request, "square_assumed", gh=config.grid[0], gw=config.grid[1])
     elif scene.name == "bundled":
         note = say(request, "bundled_note", labels=", ".join(label.replace("_", " ") for label in model.labels))
+    if scene.choice.size is None and model.origin.own_size:
+        own, most = ("x".join(map(str, size)) for size in (model.origin.own_size, config.image_size))
+        note = f"{say(request, 'size_bounded', own=own, most=most)} {note}".strip()
     return {"seq": f"{scene.key}-{language_of(request)}", "top": [], "card": card, "note": note}
 
 

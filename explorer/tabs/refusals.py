@@ -27,6 +27,7 @@ from explorer.tabs.errors import plain_error
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import say
 from explorer.tabs.visitor_files import GuardedBlocks
+from explorer.viewer.component import Component
 
 MOST = 2000  # characters of a refusal
 MOST_OF_GRADIO = 300  # of one that Gradio worded, as it repeats what was sent
@@ -58,13 +59,16 @@ class Page(GuardedBlocks):
     async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **choices: Any) -> list:
         """What was sent, as the function takes it; what does not fit is the sender's fault, in words."""
         try:
-            return await super().preprocess_data(block_fn, inputs, *args, **choices)
+            values = await super().preprocess_data(block_fn, inputs, *args, **choices)
         except Error as error:
             error.message = shortened(str(error.message), MOST_OF_GRADIO)
             error.print_exception = False
             raise
         except Exception as error:
             raise _MisfitError(block_fn, inputs) from error
+        if not all(map(_of_its_kind, block_fn.inputs, values)):
+            raise _MisfitError(block_fn, inputs)
+        return values
 
     def _refusal(self, message: str, request: gr.Request | None) -> Error:
         return plain_error(message, say(request, "toast_error"), as_html=False)
@@ -73,6 +77,20 @@ class Page(GuardedBlocks):
         if not (self.local_paths and is_local(request)):
             message = without_folders(message)
         return shortened(message)
+
+
+def _of_its_kind(block: Any, value: Any) -> bool:
+    """Whether a value is of the type that the component gives in a browser. Gradio hands on whatever comes, where a
+    list takes other values than its own and where the value is a script's."""
+    if value is None:
+        return True
+    if isinstance(block, Component):
+        return isinstance(value, dict)
+    if isinstance(block, gr.Dropdown):
+        kinds = (str, *{type(value) for _, value in block.choices})
+        several = value if isinstance(value, list) and block.multiselect else [value]
+        return all(isinstance(one, kinds) and not isinstance(one, bool) for one in several)
+    return True
 
 
 class _MisfitError(Exception):

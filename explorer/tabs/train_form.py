@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
-from explorer.tabs.errors import reason_of
+from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.text import TEXT, language_of, say
 from explorer.tabs.train_command import command_line
 from explorer.tabs.train_owner import Door
@@ -120,15 +120,18 @@ class Filled:
 def wire_form(form: Form, demo: gr.Blocks) -> None:
     """A recipe fills the boxes; whatever is typed is read at once, and nothing that is typed is ever replaced."""
 
+    @said_plainly
     def check(request: gr.Request, *values):
         return checked(form, request, values)
 
+    @said_plainly
     def choose(request: gr.Request, name: str):
         recipe = recipe_named(name)
         data, model = recipe.fields["data"], recipe.fields["model"]
         usual = recipe_values(recipe, data)
         return [about_recipe(request, recipe), data, model, *(usual[key] for key in FILLED)]
 
+    @said_plainly
     def follow(request: gr.Request, *values):
         given = Filled.of(values)
         moved = moved_along(given.chosen, given.data, given.model, given.boxes)
@@ -179,6 +182,7 @@ def about_recipe(request: gr.Request | None, recipe: Recipe) -> str:
     return say(request, "train_recipe_text", source=source, expected=expected)
 
 
+@said_plainly
 def _about_first(request: gr.Request, name: str) -> str:
     return about_recipe(request, recipe_named(name))
 
