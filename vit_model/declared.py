@@ -11,6 +11,10 @@ from vit_model.conversion import few
 from vit_model.errors import CheckpointError, quoted
 from vit_model.formats import Format
 
+MAX_NUMBER = 2**31
+MAX_LABEL = 1000  # characters of one class's name
+MAX_LABELS = 8_000_000  # of all together; ImageNet-21k has some 600,000
+
 
 @dataclass(frozen=True)
 class Declared:
@@ -84,12 +88,33 @@ def class_names(config: Mapping) -> dict[int, str]:
     """`id2label`, by class number."""
     labels = config.get("id2label") or {}
     try:
-        found = {int(index): str(label) for index, label in labels.items()}
+        found = {int(index): label for index, label in labels.items()}
     except (AttributeError, ValueError) as error:
         raise CheckpointError("config.json: 'id2label' should map class numbers to names") from error
     if found and (min(found) < 0 or max(found) >= 1_000_000):
-        raise CheckpointError(f"config.json: 'id2label' has the class number {min(found)}, {max(found)} at most")
-    return found
+        least, most = quoted(min(found)), quoted(max(found))
+        raise CheckpointError(f"config.json: 'id2label' has the class number {least}, {most} at most")
+    return _labels(found, "id2label")
+
+
+def _labels(named: Mapping[int, object], field: str) -> dict[int, str]:
+    """Names of classes as texts of a length that a list can show."""
+    total = 0
+    for index, label in named.items():
+        if not isinstance(label, str | int | float):
+            raise CheckpointError(f"config.json: {field!r} should name class {index} by a text, got {quoted(label)}")
+        total += len(str(label))
+        if len(str(label)) > MAX_LABEL:
+            raise CheckpointError(
+                f"config.json: {field!r} gives class {index} a name of {len(str(label)):,} characters, "
+                f"{quoted(label)}; expected at most {MAX_LABEL:,}: shorten it"
+            )
+    if total > MAX_LABELS:
+        raise CheckpointError(
+            f"config.json: the names of {field!r} have {total:,} characters together; expected at most {MAX_LABELS:,}: "
+            "shorten them"
+        )
+    return {index: str(label) for index, label in named.items()}
 
 
 _TIMM_FIELDS = {
@@ -182,13 +207,16 @@ def _timm_labels(config: Mapping, cfg: Mapping) -> dict[int, str]:
         return {}
     words = config.get("label_descriptions") or cfg.get("label_descriptions") or {}
     words = words if isinstance(words, Mapping) else {}
-    return {index: str(words.get(name, name)) for index, name in enumerate(names)}
+    shown = [words.get(name, name) if isinstance(name, str) else name for name in names]
+    return _labels(dict(enumerate(shown)), "label_names")
 
 
 def _number(config: Mapping, name: str, least: int = 1) -> int:
     value = config[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise CheckpointError(f"config.json says {name} {str(value)[:80]!r}; expected a whole number from {least}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < MAX_NUMBER:
+        raise CheckpointError(
+            f"config.json says {name} {quoted(value)}; expected a whole number from {least} to {MAX_NUMBER - 1:,}"
+        )
     return value
 
 
@@ -197,7 +225,7 @@ def _rate(config: Mapping, name: str, default: float) -> float:
     if value is None:
         return default
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e6:
-        raise CheckpointError(f"config.json says {name} {str(value)[:80]!r}; expected a number from 0")
+        raise CheckpointError(f"config.json says {name} {quoted(value)}; expected a number from 0, below a million")
     return float(value)
 
 
@@ -205,7 +233,7 @@ def _size(config: Mapping, name: str) -> tuple[int, int]:
     value = config[name]
     pair = [value, value] if isinstance(value, int) else value
     if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(s) is int and 0 < s < 2**16 for s in pair):
-        got = str(value)[:80]
+        got = value if isinstance(value, str) else quoted(value)
         raise CheckpointError(
             f"config.json says {name} {quoted(got)}; expected a number from 1 to 65535 or two, [height, width]"
         )

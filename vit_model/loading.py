@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vit_model import formats, zoo
 from vit_model.architecture import architecture, check_shapes
@@ -93,7 +94,7 @@ def inspect_model(
     declared = Declared(labels=class_names(own)) if own else declare(format, checkpoint.config)
     state, notes = converted.state, checkpoint.notes
     if own:
-        config = _own_config(own)
+        config = _own_config(own, state)
     else:
         config, state, more = architecture(format, converted, declared, heads, size)
         notes += more
@@ -139,13 +140,19 @@ def size_within(size: tuple[int, int], patch: tuple[int, int], most: int) -> tup
     return rows * patch[0], columns * patch[1]
 
 
-def _own_config(config: dict) -> ViTConfig:
+def _own_config(config: dict, state: dict[str, Tensor]) -> ViTConfig:
+    """The config that our own saving wrote. Blocks are made before their shapes are compared, so that there must not be
+    more of them than the weights have."""
     try:
-        return ViTConfig.from_dict(config["vit_config"])
-    except (KeyError, TypeError, ValueError) as error:
+        found = ViTConfig.from_dict(config["vit_config"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = str(error) if isinstance(error, ValueError) else quoted(error)
         raise CheckpointError(
-            f"config.json says model_type 'vit_explorer', but its 'vit_config' is odd: {error}"
+            f"config.json says model_type 'vit_explorer', but its 'vit_config' is odd: {reason}"
         ) from error
+    if found.depth > len(state):
+        raise CheckpointError(f"config.json says depth {quoted(found.depth)}, the weights have {len(state)} tensors")
+    return found
 
 
 def _scheme(remembered: dict, format: Format) -> str:

@@ -149,7 +149,12 @@ class Preprocessing:
         """
         values = {key: value for key, value in pretrained_cfg.items() if value}
         shape = values.get("input_size", (3, 224, 224))
-        if not isinstance(shape, Sequence) or len(shape) != 3 or not all(map(_is_edge, shape)):
+        if (
+            not isinstance(shape, Sequence)
+            or len(shape) != 3
+            or not all(map(_is_edge, shape))
+            or max(shape) > MOST_RESIZED
+        ):
             raise ValueError(f"input_size must be (channels, height, width), got {quoted(shape)}")
         channels, *input_size = shape
         size = tuple(input_size) if image_size is None else _pair(image_size)
@@ -336,7 +341,7 @@ def _switch(values: Mapping[str, object], name: str) -> bool:
 
 def _resampling(value: object) -> str:
     known = {int(number): name for name, number in RESAMPLES.items()}
-    if not isinstance(value, int) or value not in known:
+    if not isinstance(value, int) or isinstance(value, bool) or value not in known:
         named = ", ".join(f"{number} ({name})" for number, name in sorted(known.items()))
         raise ValueError(f"resample must be one of {named}; got {quoted(value)}")
     return known[value]

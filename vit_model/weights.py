@@ -26,6 +26,7 @@ from vit_model.errors import CheckpointError, quoted
 MAX_PARAMETERS = 3_000_000_000  # 12 GB in fp32; the largest published ViT that fits this model has 1.9 billion
 MAX_NAMES = 100_000
 MAX_JSON_BYTES = 32 * 2**20
+MAX_JSON_DEPTH = 64
 MAX_RATIO = 100  # weights hardly compress: a denser archive than this is not one
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
 SUFFIXES = (".safetensors", ".npz", *PICKLES)
@@ -102,7 +103,23 @@ def read_json(path: Path) -> dict | None:
         raise CheckpointError(f"{path.name} is not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path.name} should hold a JSON object, got a {type(values).__name__}")
+    _check_depth(values, path.name)
     return values
+
+
+def _check_depth(values: dict, name: str) -> None:
+    """Refuse what is nested so deep that code which follows it, or only shows it, would run out of stack."""
+    inner: list = [values]
+    for _ in range(MAX_JSON_DEPTH):
+        inner = [
+            item
+            for outer in inner
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+        if not inner:
+            return
+    raise CheckpointError(f"{name} nests its values more than {MAX_JSON_DEPTH} deep; a configuration has a few levels")
 
 
 def _choose(folder: Path) -> Path:
