@@ -209,4 +209,4 @@ def _get(format: Format, state: dict[str, Tensor], name: str, dims: int) -> Tens
 
 
 def _words(value: object) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "x".join(map(quoted, value)) if isinstance(value, tuple) else quoted(value)

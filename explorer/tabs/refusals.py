@@ -8,21 +8,17 @@ function. So every error becomes a `gr.Error` here, in words, without folders of
 from __future__ import annotations
 
 import logging
-import re
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from gradio.exceptions import Error
 from gradio.route_utils import FnIndexInferError
-from gradio.utils import get_upload_folder
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from explorer.host import without_folders
 from explorer.tabs.errors import plain_error
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import say
@@ -105,19 +101,6 @@ class _MisfitError(Exception):
 
 def shortened(text: str, most: int = MOST) -> str:
     return text if len(text) <= most else f"{text[: most - 2]} …"
-
-
-def without_folders(text: str) -> str:
-    """A message without the folders of this host: of a path in one of them only its name is left."""
-    return _host_path().sub(lambda found: Path(found.group()).name, text)
-
-
-def _host_path() -> re.Pattern[str]:
-    """Any path below a folder that is this host's: where it works, keeps its files, and its programs are."""
-    folders = {Path.cwd(), Path.home(), Path(tempfile.gettempdir()), Path(get_upload_folder()), Path(sys.prefix)}
-    names = {str(named) for folder in folders if folder.name for named in (folder, folder.resolve())}
-    roots = "|".join(re.escape(name) for name in sorted(names, key=len, reverse=True))
-    return re.compile(rf"(?:{roots})(?:[/\\][^\s'\",;:]*)?")
 
 
 def _answer(request: Request, status: int, key: str, **values: object) -> JSONResponse:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.device import ZERO_GPU
+from explorer.host import without_folders
 from explorer.tabs.errors import answered_plainly
 from explorer.tabs.given import json_object
 from explorer.tabs.text import say
@@ -52,7 +53,8 @@ def endpoints(door: Door) -> None:
         found = _run(door, request, run, key)
         status = found.status()
         events, reached = found.events(_offset(offset))
-        about = {"run": found.id, "name": found.name, "state": status.state, "reason": status.reason}
+        reason = status.reason if door.is_open(request) else without_folders(status.reason)
+        about = {"run": found.id, "name": found.name, "state": status.state, "reason": reason}
         told = {"progress": found.progress, "facts": facts_of(found), "events": [row(event) for event in events]}
         return about | told | {"offset": reached}
 

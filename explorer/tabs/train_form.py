@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from explorer.host import without_folders
 from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.text import TEXT, language_of, say
 from explorer.tabs.train_command import command_line
@@ -159,7 +160,9 @@ def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:
         out = f"runs/{_folder_name(filled.name) or filled.recipe}"
         command = command_line(filled.config, _written(filled.data), _written(filled.model), out, filled.rates)
     except (ConfigError, ValueError) as error:
-        problem = {"field": getattr(error, "field", ""), "text": in_words(request, error)}
+        text = in_words(request, error)
+        text = text if form.door.is_open(request) else without_folders(text)
+        problem = {"field": getattr(error, "field", ""), "text": text}
     changed = changed_fields(filled.chosen, filled.data, filled.model, filled.boxes)
     groups = {group: list(names) for group, names in GROUPS.items()}
     return {"command": command, "changed": changed, "groups": groups, "problem": problem}
