@@ -8,6 +8,7 @@ function. So every error becomes a `gr.Error` here, in words, without folders of
 from __future__ import annotations
 
 import logging
+import traceback
 from typing import Any
 
 import gradio as gr
@@ -133,13 +134,19 @@ async def _gone(request: Request, error: ClientDisconnect) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """What is raised outside of `Page.process_api`. On the way to one of its functions only Gradio looks at a call, and
-    stumbles over one that fits none; elsewhere it is a fault of ours."""
-    if any(f"/gradio_api/{way}/" in request.url.path for way in ("call", "run", "api", "queue")):
-        _LOG.warning("%s %s fits no function: %s", request.method, request.url.path[:200], type(error).__name__)
+    """What is raised outside of `Page.process_api`: by Gradio itself, which stumbles over a call that fits no function or
+    component, or by us."""
+    if _last_module(error).startswith("gradio"):
+        _LOG.warning("%s %s fits nothing here: %s", request.method, request.url.path[:200], type(error).__name__)
         return _answer(request, 400, "no_endpoint")
     _LOG.error("%s %s", request.method, request.url.path[:200], exc_info=error)
     return _answer(request, 500, "our_fault")
+
+
+def _last_module(error: Exception) -> str:
+    """The module whose line raised it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "") if frames else ""
 
 
 HANDLERS = {

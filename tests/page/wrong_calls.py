@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,17 +58,31 @@ BODIES: dict[str, Raw] = {
 }
 
 
-def wrong(inputs: int, each: list[Any] | None = None) -> Iterator[tuple[str, list[Any]]]:
-    """(kind, data): too few and too many values, and each of VALUES in every place at once; with `each`, values that
-    would do, also in one place after the other."""
+FEW = (
+    "nothing",
+    "a long text",
+    "true",
+    "a number of 400 digits",
+    "not a number",
+    "lists in lists",
+    "an object",
+    "files",
+)
+"""Kinds for where there are many places: one for each way in which code stumbled."""
+
+
+def wrong(inputs: int, each: list[Any] | None = None, kinds: Iterable[str] = VALUES) -> Iterator[tuple[str, list[Any]]]:
+    """(kind, data): too few and too many values, and VALUES of these kinds in every place at once; with `each`, values
+    that would do, the FEW also in one place after the other."""
     if inputs:
         yield "none of the values", []
         yield "one value too few", [None] * (inputs - 1)
     yield "too many values", [None] * (inputs + 5)
-    for kind, value in VALUES.items():
+    for kind in kinds:
+        value = VALUES[kind]
         if inputs:
             yield f"{kind} everywhere", [value] * inputs
-        for place in range(inputs) if each else ():
+        for place in range(inputs) if each and kind in FEW else ():
             yield f"{kind} at {place}", [*each[:place], value, *each[place + 1 :]]
 
 
