@@ -134,8 +134,8 @@ async def _gone(request: Request, error: ClientDisconnect) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """What is raised outside of `Page.process_api`: by Gradio itself, which stumbles over a call that fits no function or
-    component, or by us."""
+    """What is raised outside of `Page.process_api`: by Gradio itself, which stumbles over a call that fits no function
+    or component, or by us."""
     if _last_module(error).startswith("gradio"):
         _LOG.warning("%s %s fits nothing here: %s", request.method, request.url.path[:200], type(error).__name__)
         return _answer(request, 400, "no_endpoint")

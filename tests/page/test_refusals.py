@@ -22,7 +22,7 @@ from explorer.tabs.examples import example_files
 from explorer.tabs.page import build_page
 from explorer.tabs.text import TEXT
 from tests.page import wrong_calls
-from tests.page.wrong_calls import BODIES, Answer, direct, queued, simple, wrong
+from tests.page.wrong_calls import BODIES, FEW, Answer, direct, queued, simple, wrong
 
 SECONDS = 60  # a bound that no busy machine needs; what is refused takes some milliseconds
 AT_ONCE = 20  # calls in the queue, which holds 64
@@ -100,7 +100,7 @@ def test_every_wrong_value_of_an_endpoint_is_answered_in_words(page, client, goo
         answers = in_batches(client, function, calls)
         refused += sum(answer.refused for _, answer in answers)
         found += [f"/{function.api_name} {fault}" for fault in faults(answers)]
-    assert refused > 500
+    assert refused > 300
     assert found == []
 
 
@@ -110,7 +110,7 @@ def test_a_program_that_calls_wrongly_is_answered_in_words(page, client, way):
     ask = {"run": direct, "call": simple}[way]
     for function in named(page):
         answers = []
-        for kind, data in wrong(len(function.inputs)):
+        for kind, data in wrong(len(function.inputs), kinds=FEW):
             begun = time.monotonic()
             answers.append((kind, ask(client, f"/gradio_api/{way}/{function.api_name}", {"data": data})))
             assert time.monotonic() - begun < SECONDS
@@ -124,7 +124,7 @@ def test_every_event_of_the_page_answers_wrong_values_in_words(page, client):
     for function in page.fns.values():
         if function.fn is None:
             continue
-        calls = list(wrong(len(function.inputs)))
+        calls = list(wrong(len(function.inputs), kinds=FEW))
         shared = (function.fn.__code__ if hasattr(function.fn, "__code__") else function.fn, len(function.inputs))
         known[shared] += 1
         if known[shared] > 1:
@@ -132,7 +132,7 @@ def test_every_event_of_the_page_answers_wrong_values_in_words(page, client):
         answers = in_batches(client, function, calls)
         asked += len(answers)
         found += [f"{function._id} {function.fn.__qualname__} {fault}" for fault in faults(answers)]
-    assert asked > 1000
+    assert asked > 700
     assert found == []
 
 
@@ -174,7 +174,7 @@ def test_a_viewers_server_function_answers_nonsense_in_words(page, client, fn_na
     components = [key for key, block in page.blocks.items() if getattr(block, "server_fns", None)]
     assert components
     for component in [*components, 10**9]:
-        for value in (None, "x", [1], {"a": 1}, {"token": "x" * 100_000, "layer": 10**30}):
+        for value in (None, [1], {"token": "x" * 100_000, "layer": 10**30}):
             body = {"component_id": component, "fn_name": fn_name, "data": value, "session_hash": "some"}
             answer = direct(client, "/gradio_api/component_server", body)
             assert faults([(f"{component} {fn_name}", answer)]) == []
@@ -214,10 +214,8 @@ def faulty():
 
 @pytest.mark.parametrize("name", ["read", "divide", "refuse", "silent"])
 def test_a_fault_of_ours_is_said_plainly_and_logged_whole(faulty, name, capsys):
-    answers = [
-        ask(faulty, f"/gradio_api/{way}/{name}", {"data": ["x"]}) for ask, way in ((direct, "run"), (simple, "call"))
-    ]
-    for answer in answers:
+    for way, ask in (("run", direct), ("call", simple)):
+        answer = ask(faulty, f"/gradio_api/{way}/{name}", {"data": ["x"]})
         assert answer.refused and answer.text and len(answer.text) <= refusals.MOST
         assert str(Path.home()) not in answer.body and str(Path.cwd()) not in answer.body
         assert (answer.text in OURS) == (name != "refuse")
