@@ -21,6 +21,7 @@ from training.archives import Unpacked, is_archive_path, unpack
 from training.jsonfile import read_json, write_json
 from training.layout import TEST, TRAIN, VAL, is_junk, is_picture, unwrapped
 from training.picture_set import DataError, FileStore, JoinedStore, Store
+from training.private import private_folder
 
 Progress = Callable[[int, int, str], None]
 MAX_FILES = 50_000
@@ -151,7 +152,7 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
     if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
         raise DataError(f"{constants.ENDPOINT} answered without a commit; check HF_ENDPOINT")
     if sum(map(len, sizes)) < LISTING_BYTES:
-        note.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(note.parent)
         write_json(note, {"commit": info.sha, "files": sizes}, durable=False)
     return info.sha, sizes
 
