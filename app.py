@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from training.private import fault_of, private_folder
+from training.private import fault_of
 
 if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for everything that is written
     if fault := fault_of(Path(cache, "tmp")):
@@ -86,7 +86,9 @@ def _port(word: str) -> int:
 
 
 options = arguments(sys.argv[1:] if __name__ == "__main__" else [])
-if __name__ == "__main__" and (fault := address_fault(options.host, options.port) or upload_fault()):
+if __name__ == "__main__" and (fault := address_fault(options.host, options.port)):
+    sys.exit(f"app.py: error: {fault}")
+if fault := upload_fault():  # before Gradio makes the folder, which all users of this computer could read then
     sys.exit(f"app.py: error: {fault}")
 shared = options.share or os.environ.get("GRADIO_SHARE", "").lower() == "true"
 demo = build_page(options.model, local_paths=options.host in LOOPBACK and not shared and not on_space())
@@ -95,7 +97,6 @@ demo = build_page(options.model, local_paths=options.host in LOOPBACK and not sh
 def launch(page: gr.Blocks, **choices: object) -> tuple:
     """`page.launch` with everything that this page needs of it, and the thread that starts its runs."""
     dispatcher().start()
-    private_folder(Path(get_upload_folder()))  # Gradio would let everybody on this computer read it
     most_upload = os.environ.get("VIT_EXPLORER_MAX_UPLOAD", "4gb")
     guard = Middleware(RequestGuard, most_upload=_parse_file_size(most_upload))
     return page.queue(default_concurrency_limit=4, max_size=64).launch(

@@ -77,6 +77,7 @@ class Form:
     def recheck(self, event: Dependency) -> None:
         """Bring the command up to date after an event that has changed a box."""
 
+        @said_plainly
         def check(request: gr.Request, *values):
             return checked(self, request, values)
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -255,7 +256,7 @@ def csv_of(asked: Asked, manifest: dict) -> str:
         lowest = dict(zip(sanity.methods, sanity.lowest, strict=True))
     kinds = ("positive", "negative", "gap", "positive_first", "negative_first")
     file = io.StringIO()
-    file.write(f"# {json.dumps(manifest, ensure_ascii=False)}\n")
+    file.write(commented(manifest))
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["method", *kinds, "lowest_correlation_with_random_weights"])
     for row in board.ranking:
@@ -264,6 +265,13 @@ def csv_of(asked: Asked, manifest: dict) -> str:
         low = lowest.get(name, math.nan)
         writer.writerow([name, *areas, "" if math.isnan(low) else f"{low:.4f}"])
     return file.getvalue()
+
+
+def commented(manifest: dict) -> str:
+    """The manifest as a line that readers of CSV may pass over. A spreadsheet reads it as cells, of which a name such
+    as "a,=1+1" would make a formula: what parts cells inside of a text is written by its number."""
+    text = json.dumps(manifest, ensure_ascii=False).replace(";", "\\u003b")
+    return "# " + re.sub(r",(?=\S)", r"\\u002c", text) + "\n"  # the commas of JSON itself have a space after them
 
 
 def _checked(sanity: Sanity | None) -> dict[str, dict]:
