@@ -107,7 +107,12 @@ def _labels(named: Mapping[int, object], field: str) -> dict[int, str]:
         if len(str(label)) > MAX_LABEL:
             raise CheckpointError(
                 f"config.json: {field!r} gives class {index} a name of {len(str(label)):,} characters, "
-                f"{quoted(label)}; expected at most {MAX_LABEL:,}: shorten it"
+                f"{quoted(label)}; expected at most {MAX_LABEL:,}: shorten it",
+                "label_long",
+                field=field,
+                index=index,
+                length=f"{len(str(label)):,}",
+                most=f"{MAX_LABEL:,}",
             )
     if total > MAX_LABELS:
         raise CheckpointError(

@@ -214,7 +214,10 @@ def _preprocessing(
         file = "config.json's pretrained_cfg" if checkpoint.preprocessor is None else "preprocessor_config.json"
         raise CheckpointError(
             f"the preprocessing that comes with the checkpoint cannot be used: {reason}. Correct it in {file}, or "
-            "leave it out for the usual one of its format"
+            "leave it out for the usual one of its format",
+            "preprocessing_odd",
+            reason=reason,
+            file=file,
         ) from error
     if found is None:
         found = _usual(format, converted)

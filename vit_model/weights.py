@@ -119,7 +119,8 @@ def _check_depth(values: dict, name: str) -> None:
         ]
         if not inner:
             return
-    raise CheckpointError(f"{name} nests its values more than {MAX_JSON_DEPTH} deep; a configuration has a few levels")
+    message = f"{name} nests its values more than {MAX_JSON_DEPTH} deep; a configuration has a few levels"
+    raise CheckpointError(message, "json_deep", file=name, most=MAX_JSON_DEPTH)
 
 
 def _choose(folder: Path) -> Path:

@@ -49,6 +49,9 @@ class Page(GuardedBlocks):
             error.message = self._for(asked, str(error.message or say(asked, "our_fault")))
             raise
         except Exception as error:
+            if str(getattr(block_fn.fn, "__module__", "")).startswith("gradio."):  # its examples: a number of none
+                misfit = _MisfitError(block_fn, inputs)
+                raise self._refusal(say(asked, misfit.key, **misfit.details), asked) from error
             refusal = self._refusal(say(asked, "our_fault"), asked)
             refusal.print_exception = True  # Gradio writes the traceback into the server's log
             raise refusal from error
