@@ -97,6 +97,7 @@ demo = build_page(options.model, local_paths=options.host in LOOPBACK and not sh
 def launch(page: gr.Blocks, **choices: object) -> tuple:
     """`page.launch` with everything that this page needs of it, and the thread that starts its runs."""
     dispatcher().start()
+    keep_sessions_light()
     most_upload = os.environ.get("VIT_EXPLORER_MAX_UPLOAD", "4gb")
     guard = Middleware(RequestGuard, most_upload=_parse_file_size(most_upload))
     return page.queue(default_concurrency_limit=4, max_size=64).launch(

@@ -29,7 +29,6 @@ from explorer.tabs import (
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files, name_examples
 from explorer.tabs.latest import BEGUN, LATEST, asker, stopping
-from explorer.tabs.lighter_gradio import LightPage
 from explorer.tabs.local_request import is_local
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker

@@ -21,9 +21,9 @@ from starlette.responses import JSONResponse, Response
 
 from explorer.host import without_folders
 from explorer.tabs.errors import plain_error
+from explorer.tabs.lighter_gradio import LightPage
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import say
-from explorer.tabs.visitor_files import GuardedBlocks
 from explorer.viewer.component import Component
 
 MOST = 2000  # characters of a refusal
@@ -32,7 +32,7 @@ CLIENT_CLOSED = 499  # nginx's status; nobody reads it
 _LOG = logging.getLogger("vit_explorer")
 
 
-class Page(GuardedBlocks):
+class Page(LightPage):
     """`local_paths`: whether visitors may name files of this computer, and so may read their names."""
 
     def __init__(self, *, local_paths: bool = False, **choices: Any):
