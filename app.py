@@ -9,15 +9,18 @@ import sys
 import threading
 from pathlib import Path
 
+from training.private import fault_of
+
 if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for everything that is written
-    Path(cache, "tmp").mkdir(parents=True, exist_ok=True)
+    if fault := fault_of(Path(cache, "tmp")):
+        sys.exit(f"app.py: error: VIT_EXPLORER_CACHE: {fault}; set it to a folder that this user may write")
     os.environ.setdefault("TMPDIR", str(Path(cache) / "tmp"))
     os.environ.setdefault("GRADIO_TEMP_DIR", str(Path(cache) / "gradio"))
     os.environ.setdefault("HF_HOME", str(Path(cache) / "huggingface"))
     os.environ.setdefault("VIT_EXPLORER_RUNS", str(Path(cache) / "runs"))
 
 import gradio as gr
-from gradio.utils import _parse_file_size
+from gradio.utils import _parse_file_size, get_upload_folder
 from starlette.middleware import Middleware
 
 from explorer.allocator import keep_freed_memory
@@ -26,6 +29,7 @@ from explorer.session import ModelChoice, get_model
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.lighter_gradio import MOST_SESSIONS, keep_sessions_light
 from explorer.tabs.page import CSS, build_page, theme
+from explorer.tabs.refusals import HANDLERS
 from explorer.tabs.request_guard import RequestGuard
 from explorer.tabs.text import TRANSLATIONS
 from explorer.tabs.train import dispatcher
@@ -64,6 +68,17 @@ def address_fault(host: str, port: int | None) -> str:
     return ""
 
 
+def upload_fault() -> str:
+    """Why uploads cannot be kept, naming the setting to change; empty where they can. Gradio's folder is in the
+    system's temporary one, where another user's server may have made it."""
+    try:
+        fault = fault_of(Path(get_upload_folder()))
+    except OSError as error:  # there is no temporary folder at all
+        fault = error.strerror or str(error)
+    advice = "set GRADIO_TEMP_DIR, or VIT_EXPLORER_CACHE for all that is written, to a folder that this user may write"
+    return f"uploads cannot be kept: {fault}; {advice}" if fault else ""
+
+
 def _port(word: str) -> int:
     if not (word.isascii() and word.isdigit() and len(word) < 6 and 1 <= int(word) <= 65535):
         raise argparse.ArgumentTypeError(f"a port is a number from 1 to 65535, got {word!r}")
@@ -72,6 +87,8 @@ def _port(word: str) -> int:
 
 options = arguments(sys.argv[1:] if __name__ == "__main__" else [])
 if __name__ == "__main__" and (fault := address_fault(options.host, options.port)):
+    sys.exit(f"app.py: error: {fault}")
+if fault := upload_fault():  # before Gradio makes the folder, which all users of this computer could read then
     sys.exit(f"app.py: error: {fault}")
 shared = options.share or os.environ.get("GRADIO_SHARE", "").lower() == "true"
 demo = build_page(options.model, local_paths=options.host in LOOPBACK and not shared and not on_space())
@@ -93,7 +110,11 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
         css=CSS,
         i18n=TRANSLATIONS,
         footer_links=["api"],
-        app_kwargs={"middleware": [guard, Middleware(EarlyHead)], "routes": ROUTES},
+        app_kwargs={
+            "middleware": [guard, Middleware(EarlyHead)],
+            "routes": ROUTES,
+            "exception_handlers": HANDLERS,
+        },
         **choices,
     )
 

@@ -13,6 +13,7 @@ from numbers import Integral
 import torch
 from torch import Tensor
 
+from vit_model.errors import quoted
 from vit_model.linear import softmax_products
 from vit_model.trace import Trace
 
@@ -124,7 +125,7 @@ def check_layer(trace: Trace, layer: int) -> int:
     """The layer counted from 0; a negative one counts from the last."""
     if not isinstance(layer, Integral) or not -trace.layers <= layer < trace.layers:
         raise ValueError(
-            f"layer must be from 0 to {trace.layers - 1}, or negative to count from the last; got {layer!r}"
+            f"layer must be from 0 to {trace.layers - 1}, or negative to count from the last; got {quoted(layer)}"
         )
     return layer % trace.layers
 
@@ -134,6 +135,6 @@ def check_token(trace: Trace, token: int) -> int:
     if not isinstance(token, Integral) or not 0 <= token < trace.tokens:
         raise ValueError(
             f"token must be from 0 to {trace.tokens - 1} ({trace.prefix} before the patches, then "
-            f"{trace.grid[0]}x{trace.grid[1]} patches row by row), got {token!r}"
+            f"{trace.grid[0]}x{trace.grid[1]} patches row by row), got {quoted(token)}"
         )
     return token

@@ -7,7 +7,7 @@ from numbers import Integral
 
 from torch import Tensor
 
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -66,7 +66,7 @@ def class_index(model: VisionTransformer, named: Class, role: str = "target") ->
     if isinstance(named, str):
         asked, near = named.strip()[:60], _near(model.labels, named.strip())
         hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"its labels start with {model.labels[0]!r}"
-        message = f"this model has no class {asked!r}; give a number from 0 to {count - 1} or a label: {hint}"
+        message = f"this model has no class {quoted(asked)}; give a number from 0 to {count - 1} or a label: {hint}"
         details = {"asked": asked, "last": count - 1, "near": "、".join(near or model.labels[:1])}
         raise CodedError(message, "unknown_class", **details)
     if not isinstance(named, Integral) or not 0 <= named < count:
@@ -86,7 +86,9 @@ def _check_head(model: VisionTransformer) -> None:
 
 def _ambiguous(asked: str, classes: list[int]) -> CodedError:
     first = ", ".join(f"#{index}" for index in classes[:SUGGESTIONS]) + (", ..." if len(classes) > SUGGESTIONS else "")
-    message = f"{asked!r} names several classes: {first} ({len(classes)} in all); give the number, such as {classes[0]}"
+    message = (
+        f"{quoted(asked)} names several classes: {first} ({len(classes)} in all); give the number, such as {classes[0]}"
+    )
     return CodedError(message, "ambiguous_class", asked=asked, first=first, count=len(classes), one=classes[0])
 
 

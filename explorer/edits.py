@@ -19,7 +19,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -47,7 +47,7 @@ class PatchEdit:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {quoted(self.kind)}")
         if not self.patches or len(set(self.patches)) != len(self.patches):
             raise ValueError("a step names one or more patches, each once")
 
@@ -72,7 +72,7 @@ class Edits:
 
     def __post_init__(self) -> None:
         if self.positions not in POSITIONS:
-            raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {self.positions!r}")
+            raise ValueError(f"positions must be one of {', '.join(POSITIONS)}, got {quoted(self.positions)}")
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _check(model: VisionTransformer, pixels: Tensor, edits: Edits) -> None:
     ):
         for value in values:
             if not isinstance(value, Integral) or not 0 <= value < limit:
-                raise ValueError(f"{name} must be from 0 to {limit - 1}, got {value!r}")
+                raise ValueError(f"{name} must be from 0 to {limit - 1}, got {quoted(value)}")
 
 
 def _stepped(step: PatchEdit, patches: Tensor, present: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from explorer.classes import class_index
+from vit_model.errors import quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -169,7 +170,7 @@ def _check(model: VisionTransformer, target: int, steps: int, value: str) -> Non
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if value not in VALUES:
-        raise ValueError(f"value must be one of {', '.join(VALUES)}, got {value!r}")
+        raise ValueError(f"value must be one of {', '.join(VALUES)}, got {quoted(value)}")
 
 
 def _orders(maps: Mapping[str, Tensor], grid: tuple[int, int], seed: int) -> tuple[tuple, Tensor, list[slice]]:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from explorer.device import on_host
 from explorer.explanation import Explanation
+from vit_model.errors import quoted
 from vit_model.preprocess import CropBox
 
 _STOPS = {  # evenly spaced, the same as the viewer's in the browser
@@ -62,7 +63,7 @@ def scale_limit(values: ArrayLike) -> float:
 def colour_table(colours: str) -> np.ndarray:
     """A colour map as RGB uint8 [256, 3], from its low end."""
     if colours not in _STOPS:
-        raise ValueError(f"unknown colour map {colours!r}; there are {', '.join(COLOUR_MAPS)}")
+        raise ValueError(f"unknown colour map {quoted(colours)}; there are {', '.join(COLOUR_MAPS)}")
     stops = np.array([list(bytes.fromhex(code)) for code in _STOPS[colours].split()], np.float64)
     at, places = np.linspace(0, 1, 256), np.linspace(0, 1, len(stops))
     return np.stack([np.interp(at, places, channel) for channel in stops.T], axis=-1).round().astype(np.uint8)
@@ -195,7 +196,7 @@ def _by_layer(values: ArrayLike, quantity: str, language: str) -> dict:
     """{"data", "layout"} as plotly.js takes them; a point's `customdata` is [layer, head], so that a click can be
     followed."""
     if language not in WORDS:
-        raise ValueError(f"language must be one of {', '.join(WORDS)}, got {language!r}")
+        raise ValueError(f"language must be one of {', '.join(WORDS)}, got {quoted(language)}")
     values, words = on_host(values, np.float32), WORDS[language]
     if values.ndim != 2:
         raise ValueError(f"expected values [layers, heads], got {list(values.shape)}")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from explorer.attention import rows_of_layer
 from explorer.classes import Class, chosen_classes, class_score
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 from vit_model.linear import linear
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
@@ -147,7 +147,7 @@ def pictures_at_once(model: VisionTransformer, device: torch.device) -> int:
 
 def check_count(name: str, value: int, lowest: int = 1, highest: int = 4096) -> int:
     if not isinstance(value, Integral) or not lowest <= value <= highest:
-        raise ValueError(f"{name} must be a whole number from {lowest} to {highest}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number from {lowest} to {highest}, got {quoted(value)}")
     return int(value)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from explorer.classes import Class, chosen_classes
 from explorer.explanation import Explanation, over_patches
 from explorer.gradients import Progress, check_count, pictures_at_once, pixel_gradients
+from vit_model.errors import quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -45,7 +46,7 @@ def integrated_gradients(
     choice out of range.
     """
     if baseline not in tuple(BASELINES):
-        raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {baseline!r}")
+        raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {quoted(baseline)}")
     steps = check_count("steps", steps)
     target, against = chosen_classes(model, trace, target, against)
     pixels = pixels.detach()

@@ -15,6 +15,7 @@ from explorer.classes import class_index
 from explorer.faithfulness import Curves, faithfulness
 from explorer.gradients import Gradients, Progress, class_gradients
 from explorer.methods import METHODS, explain
+from vit_model.errors import quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -73,7 +74,7 @@ def leaderboard(
     target = class_index(model, target)
     names = tuple(METHODS) if methods is None else tuple(dict.fromkeys(methods))
     if unknown := [name for name in names if name not in METHODS]:
-        raise ValueError(f"unknown method {unknown[0]!r}; the methods are {', '.join(METHODS)}")
+        raise ValueError(f"unknown method {quoted(unknown[0])}; the methods are {', '.join(METHODS)}")
     trace = model.trace(pixels) if trace is None else trace
     now, gradients = Leaderboard(target, {}), shared_gradients(model, pixels, target)
     for index, name in enumerate(names):

@@ -20,6 +20,7 @@ from explorer.attention import check_layer, token_blocks
 from explorer.classes import Class, chosen_classes, class_score
 from explorer.explanation import Explanation, on_grid
 from explorer.gradients import check_finite
+from vit_model.errors import quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -46,7 +47,7 @@ def legrad(
     choice out of range.
     """
     if pooling not in POOLINGS:
-        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {pooling!r}")
+        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {quoted(pooling)}")
     target, against = chosen_classes(model, trace, target, against)
     layers = range(check_layer(trace, start_layer), trace.layers)
     row = sum(_of_layer(model, trace, layer, target, against, pooling) for layer in layers) / len(layers)

@@ -26,7 +26,7 @@ from explorer.occlusion import occlusion
 from explorer.relevance import relevance
 from explorer.rollout import rollout
 from explorer.smoothgrad import smoothgrad
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -54,7 +54,7 @@ def explain(
     for an unknown class, for a model without a head where the method looks at a class, and for a map not finite.
     """
     if method not in METHODS:
-        raise ValueError(f"unknown method {method!r}; the methods are {', '.join(METHODS)}")
+        raise ValueError(f"unknown method {quoted(method)}; the methods are {', '.join(METHODS)}")
     valid = choices_of(method)
     if unknown := [name for name in choices if name not in valid]:
         raise ValueError(f"{method} has no choice {', '.join(unknown)}; its choices are {', '.join(valid)}")
@@ -112,9 +112,11 @@ def _attention(
     """What `query` attends "to", or is attended "by", in one layer and head (None: the mean of all heads)."""
     directions = {"to": attention_rows, "by": attention_columns}
     if direction not in tuple(directions):
-        raise ValueError(f"direction must be 'to' or 'by', got {direction!r}")
+        raise ValueError(f"direction must be 'to' or 'by', got {quoted(direction)}")
     if head is not None and (not isinstance(head, Integral) or not 0 <= head < trace.heads):
-        raise ValueError(f"head must be from 0 to {trace.heads - 1}, or left out for the mean of all; got {head!r}")
+        raise ValueError(
+            f"head must be from 0 to {trace.heads - 1}, or left out for the mean of all; got {quoted(head)}"
+        )
     heads = directions[direction](trace, layer, query)
     return Explanation("attention", on_grid(heads.mean(0) if head is None else heads[head], trace))
 

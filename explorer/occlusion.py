@@ -15,6 +15,7 @@ from torch import Tensor
 from explorer.classes import Class, chosen_classes, class_score
 from explorer.explanation import Explanation
 from explorer.gradients import Progress, check_count, check_finite
+from vit_model.errors import quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -43,7 +44,7 @@ def occlusion(
     Raises CodedError for a class that the model does not have, ValueError for a choice out of range.
     """
     if unit not in UNITS:
-        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {unit!r}")
+        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {quoted(unit)}")
     (gh, gw), device = trace.grid, trace.logits.device
     window = check_count("window", window, 1, max(min(gh, gw) - 1, 1))
     target, against = chosen_classes(model, trace, target, against)

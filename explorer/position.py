@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vit_model.config import check_size
+from vit_model.errors import quoted
 from vit_model.model import VisionTransformer
 from vit_model.positions import resample_positions
 
@@ -26,7 +27,7 @@ def position_similarity(
     Raises ValueError for an unknown kind or method, and where patches do not tile the size.
     """
     if kind not in KINDS:
-        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {quoted(kind)}")
     config, grid = model.config, model.config.grid
     positions = model.positions.detach()
     if size is not None:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from explorer.attention import check_one_picture, check_token, fused_heads, rows_of_layer, token_blocks
+from vit_model.errors import quoted
 from vit_model.trace import Trace
 
 HEAD_FUSIONS = ("mean", "max", "min")
@@ -80,16 +81,16 @@ class Mixing:
     def of(cls, trace: Trace, **choices: object) -> Mixing:
         mixing = cls(**choices)
         if not isinstance(mixing.start_layer, Integral) or not 0 <= mixing.start_layer < trace.layers:
-            raise ValueError(f"start_layer must be from 0 to {trace.layers - 1}, got {mixing.start_layer!r}")
+            raise ValueError(f"start_layer must be from 0 to {trace.layers - 1}, got {quoted(mixing.start_layer)}")
         return mixing
 
     def __post_init__(self) -> None:
         if not isinstance(self.discard_ratio, Real) or not 0.0 <= self.discard_ratio < 1.0:
-            raise ValueError(f"discard_ratio must be at least 0 and below 1, got {self.discard_ratio!r}")
+            raise ValueError(f"discard_ratio must be at least 0 and below 1, got {quoted(self.discard_ratio)}")
         if self.discard not in DISCARDS:
-            raise ValueError(f"discard must be one of {', '.join(DISCARDS)}, got {self.discard!r}")
+            raise ValueError(f"discard must be one of {', '.join(DISCARDS)}, got {quoted(self.discard)}")
         if self.compat not in (None, "vit-explain"):
-            raise ValueError(f"compat must be 'vit-explain' or left out, got {self.compat!r}")
+            raise ValueError(f"compat must be 'vit-explain' or left out, got {quoted(self.compat)}")
         if self.compat and self.discard != "matrix":
             raise ValueError("vit-explain discards over the whole matrix; use discard='matrix', or compat=None")
 
@@ -102,7 +103,7 @@ class Mixing:
 def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     """F = mean, max or min over the heads of the attention."""
     if head_fusion not in HEAD_FUSIONS:
-        raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {head_fusion!r}")
+        raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {quoted(head_fusion)}")
 
     def fuse(layer: int) -> Callable[[slice], Tensor]:
         rows, heads = rows_of_layer(trace, layer), trace.queries[layer].shape[1]  # edits leave some out

@@ -22,7 +22,7 @@ from torch import Tensor
 from explorer.cache import ByteCache
 from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
 from explorer.gradients import Gradients, class_gradients
-from vit_model import CropBox, Trace, VisionTransformer, load_model
+from vit_model import CropBox, Trace, VisionTransformer, ViTConfig, load_model
 from vit_model.architecture import SQUARE_ASSUMED
 from vit_model.errors import CodedError
 from vit_model.files import open_regular
@@ -124,11 +124,13 @@ def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTr
         )
         raise CodedError(message, "files_gone", name=choice.name)
     native = _MODELS.get(
-        (choice.source, _fingerprint(choice.source)), lambda: load_model(choice.source, progress=progress)
+        (choice.source, _fingerprint(choice.source)),
+        lambda: load_model(choice.source, progress=progress, bound=most_patches),
     ).to(resting_device())
     if choice.size is None:
         return native
-    if could_be_other_than_square(native):  # the size says which grid the positions are on
+    # The size says which grid the positions are on, or they were resampled already
+    if could_be_other_than_square(native) or native.origin.own_size:
         _check_patches(native, choice.size)
         key = (choice.source, _fingerprint(choice.source), choice.size)
         return _MODELS.get(key, lambda: load_model(choice.source, image_size=choice.size)).to(resting_device())
@@ -148,11 +150,26 @@ def resized(model: VisionTransformer, size: tuple[int, int], interpolation: str 
     return model.at_size(size, interpolation)
 
 
+def most_patches(config: ViTConfig) -> int:
+    """How many patches this host allows a model: at most MAX_PATCHES, and a trace that the cache can keep. One that it
+    cannot would be made anew for every look at it."""
+    return max(min(MAX_PATCHES, _SCENES.max_bytes // token_bytes(config) - config.prefix), 1)
+
+
+def token_bytes(config: ViTConfig) -> int:
+    """Bytes of a trace for each token: the residual stream before each block and after the last, and queries, keys,
+    values and head outputs of each, in float32."""
+    return 4 * config.width * (5 * config.depth + 1)
+
+
 def _check_patches(model: VisionTransformer, size: tuple[int, int]) -> None:
     patches = (size[0] // model.config.patch_size[0]) * (size[1] // model.config.patch_size[1])
-    if patches > MAX_PATCHES:
-        message = f"{size[0]}x{size[1]} pixels would make {patches} patches; this host allows {MAX_PATCHES}"
-        details = {"height": size[0], "width": size[1], "patches": patches, "most": MAX_PATCHES}
+    most = most_patches(model.config)
+    if patches > most:
+        message = f"{size[0]}x{size[1]} pixels would make {patches} patches; this host allows {most}"
+        details = {"height": size[0], "width": size[1], "patches": patches, "most": most}
+        if most < MAX_PATCHES:
+            message += f" for a model of this depth and width, as {MAX_PATCHES} would need more memory than it gives"
         raise CodedError(message, "too_many_patches", **details)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from explorer.classes import Class, chosen_classes
 from explorer.explanation import Explanation, over_patches
 from explorer.gradients import Progress, check_count, pictures_at_once, pixel_gradients
+from vit_model.errors import quoted
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -41,7 +42,7 @@ def smoothgrad(
     choice out of range.
     """
     if not isinstance(noise, Real) or not 0 <= noise <= 1:
-        raise ValueError(f"noise must be from 0 to 1, a share of the input's range, got {noise!r}")
+        raise ValueError(f"noise must be from 0 to 1, a share of the input's range, got {quoted(noise)}")
     samples, seed = check_count("samples", samples), check_count("seed", seed, 0, 2**32 - 1)
     target, against = chosen_classes(model, trace, target, against)
     pixels, total = pixels.detach(), torch.zeros_like(pixels)

@@ -32,6 +32,7 @@ from training.archive_members import Limits, Member, members
 from training.jsonfile import locked
 from training.layout import is_junk, is_picture
 from training.picture_set import DataError, PackedStore
+from training.private import private_folder
 from vit_model.picture import MAX_BYTES as MAX_PICTURE_BYTES
 
 Progress = Callable[[int, int, str], None]
@@ -78,7 +79,7 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
     if found is not None:
         return found
     try:
-        cache.mkdir(parents=True, exist_ok=True)
+        private_folder(cache)
         with locked(cache / (LOCK + key[:2])):  # processes that need the same archive wait for one of them
             if _opened(folder, key) is None:
                 make_room(cache)

@@ -12,6 +12,7 @@ from torch import nn
 from training.config import ConfigError, RunConfig
 from training.randomness import seed_torch
 from vit_model import SIZES, Preprocessing, VisionTransformer, ViTConfig, load_model, resample_positions
+from vit_model.errors import quoted
 from vit_model.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 NEW, RESNET = "new:", "resnet18"
@@ -58,7 +59,7 @@ def new_config(config: RunConfig) -> ViTConfig:
     """The shape that "new:SIZE" and the fields over it describe."""
     name = config.model.removeprefix(NEW)
     if name not in SIZES:
-        raise ConfigError(f"no named size {name!r}; the sizes are {', '.join(SIZES)}")
+        raise ConfigError(f"no named size {quoted(name)}; the sizes are {', '.join(SIZES)}")
     base = SIZES[name]
     width, patch = config.width or base.width, config.patch_size or base.patch_size[0]
     return replace(

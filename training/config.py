@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
+from vit_model.errors import quoted
+
 Optimizer = Literal["sgd", "adam", "adamw", "muon"]
 Schedule = Literal["cosine", "linear", "constant"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -140,7 +142,7 @@ class RunConfig:
         if self.batch % self.accumulation:
             raise ConfigError(f"a batch of {self.batch} cannot be cut into {self.accumulation} equal parts")
         if self.trainable not in ("all", "head") and not (self.trainable.isdigit() and int(self.trainable) > 0):
-            raise ConfigError(f"trainable must be 'all', 'head' or a number of blocks, got {self.trainable!r}")
+            raise ConfigError(f"trainable must be 'all', 'head' or a number of blocks, got {quoted(self.trainable)}")
         shares = [share for _, share in self.stages]
         if shares and (min(shares) <= 0 or sum(shares) >= 1):
             raise ConfigError(f"the shares of stages must be above 0 and add up to less than 1, got {shares}")
@@ -176,7 +178,7 @@ def parse_field(name: str, text: str) -> Any:
     """A field's value as typed on the command line or on the page. Lists: "64:0.7,96:0.1" for stages, "10,20" for
     test_at; "none" or nothing for an optional field; true/false for switches. ConfigError says what is expected."""
     if name not in _HINTS:
-        raise ConfigError(f"unknown field {name!r}; the fields are {', '.join(_HINTS)}")
+        raise ConfigError(f"unknown field {quoted(name)}; the fields are {', '.join(_HINTS)}")
     kind, text = _HINTS[name], text.strip()
     kinds = get_args(kind) or (kind,)
     try:
@@ -200,11 +202,11 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
     kinds = get_args(kind) or (kind,)
     if isinstance(kinds[0], str):  # a Literal
         if value not in kinds:
-            raise ConfigError(f"{name} must be one of {', '.join(kinds)}; got {value!r}")
+            raise ConfigError(f"{name} must be one of {', '.join(kinds)}; got {quoted(value)}")
     elif name not in ("stages", "test_at"):
         allowed = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-            raise ConfigError(f"{name} expects {_described(name)}, got {value!r}")
+            raise ConfigError(f"{name} expects {_described(name)}, got {quoted(value)}")
 
 
 def _described(name: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from training.jsonfile import locked
 from training.picture_set import DataError
+from training.private import private_folder
 
 Progress = Callable[[int, int, str], None]
 PIECE = 2**18
@@ -28,7 +29,7 @@ def fetch(url: str, path: Path, md5: str, progress: Progress | None = None) -> P
     if _md5(path) == md5:
         return path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         with locked(path.with_name(path.name + ".lock")):  # two runs that need the same file
             if _md5(path) == md5:
                 return path

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from training.card import write_card
 from training.runs import CheckpointInfo, Run, RunError
+from vit_model.errors import quoted
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 
@@ -25,7 +26,7 @@ def chosen(run: Run, checkpoint: str | int | None = None) -> CheckpointInfo:
         if checkpoint in (one.step, str(one.step), one.best and "best", one.last and "last"):
             return one
     names = [*(["best"] if run.best else []), "last", *(str(one.step) for one in there)]
-    raise RunError(f"{run.id} has no checkpoint {checkpoint!r}; it has {', '.join(names)}")
+    raise RunError(f"{run.id} has no checkpoint {quoted(checkpoint)}; it has {', '.join(names)}")
 
 
 def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str], repo_id: str | None = None) -> Path:

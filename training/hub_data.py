@@ -21,6 +21,8 @@ from training.archives import Unpacked, is_archive_path, unpack
 from training.jsonfile import read_json, write_json
 from training.layout import TEST, TRAIN, VAL, is_junk, is_picture, unwrapped
 from training.picture_set import DataError, FileStore, JoinedStore, Store
+from training.private import private_folder
+from vit_model.zoo import MOST_LETTERS
 
 Progress = Callable[[int, int, str], None]
 MAX_FILES = 50_000
@@ -50,7 +52,7 @@ def hub_pictures(name: str, cache: Path, progress: Progress | None = None, use_t
     `progress(bytes done, bytes in all, file)`. At most MAX_FILES files and MAX_BYTES bytes. `use_token=False` leaves
     out the token of this machine, for visitors who may not see what its owner may. DataError says what is wrong.
     """
-    parsed = _NAME.fullmatch(name)
+    parsed = _NAME.fullmatch(name) if len(name) <= 2 * MOST_LETTERS else None
     if parsed is None:
         raise DataError(f"expected hf:owner/name, got {'hf:' + name[:120]!r}")
     repository, revision = parsed[1], parsed[2] or "main"
@@ -151,7 +153,7 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
     if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
         raise DataError(f"{constants.ENDPOINT} answered without a commit; check HF_ENDPOINT")
     if sum(map(len, sizes)) < LISTING_BYTES:
-        note.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(note.parent)
         write_json(note, {"commit": info.sha, "files": sizes}, durable=False)
     return info.sha, sizes
 

@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from training.private import private_opener
+
 LARGEST = 4 * 2**20  # bytes; what a run writes is far smaller, what somebody puts in its place may not be
 
 
-def write_json(path: Path, value: dict[str, Any], *, durable: bool = True) -> None:
+def write_json(path: Path, value: dict[str, Any], *, durable: bool = True, private: bool = False) -> None:
     """Put `value` in place of the file at once: readers see the old or the new one, never half. `durable`: it is on the
-    disk when this returns. Numbers that are not finite are written as null."""
+    disk when this returns. `private`: for its owner only. Numbers that are not finite are written as null."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
-        with open(beside, "w", encoding="utf-8") as file:
+        with open(beside, "w", encoding="utf-8", opener=private_opener if private else None) as file:
             json.dump(_finite(value), file, ensure_ascii=False, indent=1, allow_nan=False)
             if durable:
                 file.flush()

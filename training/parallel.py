@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.config import ConfigError
+from vit_model.errors import quoted
 
 
 def launched() -> bool:
@@ -53,7 +54,7 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device must be auto, cpu, cuda, cuda:1, ... or mps; got {name!r}") from error
+        raise ConfigError(f"device must be auto, cpu, cuda, cuda:1, ... or mps; got {quoted(name)}") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError("there is no CUDA GPU that torch can use here; choose device auto or cpu")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.config import ConfigError, RunConfig
+from vit_model.errors import quoted
 
 
 @dataclass(frozen=True)
@@ -314,5 +315,5 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 
 def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
-        raise ConfigError(f"no recipe {name!r}; the recipes are {', '.join(RECIPES)}")
+        raise ConfigError(f"no recipe {quoted(name)}; the recipes are {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -16,6 +16,7 @@ from typing import Any
 
 from training.config import RunConfig
 from training.jsonfile import locked, write_json
+from training.private import private_folder
 from training.processes import Process, spawn, without_token
 from training.record import ENDED, HEADER, NAME_LENGTH, Record, State, Status, is_number, printable, written
 
@@ -54,10 +55,15 @@ class Run(Record):
         for rate in sweep:
             config.having(lr=rate)  # ConfigError for one that cannot be
         try:
-            run.path.mkdir(parents=True, exist_ok=True)
+            private_folder(run.path)
             empty = not run.path.is_symlink() and not any(run.path.iterdir())
         except (FileExistsError, NotADirectoryError):
             empty = False
+        except OSError as error:
+            raise RunError(
+                f"the folder {run.path.parent} cannot be written ({error.strerror or error}); set VIT_EXPLORER_RUNS, "
+                "or --out, to one that this user may write"
+            ) from error
         if not empty:
             raise RunError(f"{path} is there already and not empty; choose another folder, or resume the run in it")
         about: dict[str, Any] = {"id": run.id, "name": _name(name or run.id), "owner": owner, "created": time.time()}
@@ -65,6 +71,7 @@ class Run(Record):
         write_json(
             run.path / "run.json",
             about | ({"sweep": list(sweep)} if sweep else {}) | ({"guest": True} if guest else {}),
+            private=True,
         )
         if queue:
             write_json(run.path / "queued.json", {"time": time.time()})
@@ -146,7 +153,7 @@ class Run(Record):
         with self._locked():
             if not (about := self.read("run.json")):
                 raise RunError(self.fault)
-            write_json(self.path / "run.json", about | {"name": _name(name)})
+            write_json(self.path / "run.json", about | {"name": _name(name)}, private=True)
 
     def delete(self) -> None:
         """Remove the folder and all in it. RunError while it runs, or if the folder is not that of a run."""

@@ -16,6 +16,7 @@ import numpy as np
 from training.jsonfile import locked
 from training.layout import listed
 from training.picture_set import DataError, PictureSet, Split, Store, Survey
+from training.private import private_folder
 from vit_model.picture import PictureError
 
 Progress = Callable[[int, int, str], None]
@@ -66,7 +67,7 @@ def remembered_survey(
         return found
     with contextlib.ExitStack() as held:
         with contextlib.suppress(OSError):  # a cache that cannot be written costs the work again, nothing else
-            folder.mkdir(parents=True, exist_ok=True)
+            private_folder(folder)
             held.enter_context(locked(folder / f".lock-{fingerprint[:2]}"))  # processes wait for one that looks
             found = _kept(path, len(rows))
         if found is None:

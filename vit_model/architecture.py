@@ -13,7 +13,7 @@ from vit_model import formats
 from vit_model.config import ViTConfig
 from vit_model.conversion import Converted
 from vit_model.declared import Declared
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 from vit_model.formats import Format
 
 SQUARE_ASSUMED = "if the model's pictures are not square"  # in the note of positions that could be on another grid
@@ -189,11 +189,11 @@ def check_shapes(format: Format, expected: dict[str, Tensor], state: dict[str, T
         theirs = next((key for key, part in format.source(name) if part is None), name)
         if name not in expected:
             raise CheckpointError(
-                f"{format.name}: {theirs!r} has no counterpart in the other blocks of this checkpoint"
+                f"{format.name}: {quoted(theirs)} has no counterpart in the other blocks of this checkpoint"
             )
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
-                f"{format.name}: {theirs!r} should have the shape {list(expected[name].shape)}, "
+                f"{format.name}: {quoted(theirs)} should have the shape {list(expected[name].shape)}, "
                 f"got {list(tensor.shape)} (in our order of axes)"
             )
     return [name for name in expected if name not in state]
@@ -202,11 +202,11 @@ def check_shapes(format: Format, expected: dict[str, Tensor], state: dict[str, T
 def _get(format: Format, state: dict[str, Tensor], name: str, dims: int) -> Tensor:
     theirs = next((key for key, part in format.source(name) if part is None), name)
     if name not in state:
-        raise CheckpointError(f"{format.name}: {theirs!r} is missing")
+        raise CheckpointError(f"{format.name}: {quoted(theirs)} is missing")
     if state[name].dim() != dims or 0 in state[name].shape:
-        raise CheckpointError(f"{format.name}: {theirs!r} should have {dims} axes, got {list(state[name].shape)}")
+        raise CheckpointError(f"{format.name}: {quoted(theirs)} should have {dims} axes, got {list(state[name].shape)}")
     return state[name]
 
 
 def _words(value: object) -> str:
-    return "x".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return "x".join(map(quoted, value)) if isinstance(value, tuple) else quoted(value)

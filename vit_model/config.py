@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Literal
 
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 
 Pool = Literal["class", "mean-patches", "mean-all", "class+mean", "class-distilled"]
 POOLS: tuple[str, ...] = ("class", "mean-patches", "mean-all", "class+mean", "class-distilled")
+MOST = 1e6  # of a side in pixels, and of what should be small
+MOST_COUNTED = 2**20  # of width, classes, ...: their products fit the sizes of tensors
 MLPS: tuple[str, ...] = ("gelu", "swiglu")
 
 
@@ -63,29 +66,40 @@ class ViTConfig:
     def __post_init__(self) -> None:
         for name in ("image_size", "patch_size"):
             object.__setattr__(self, name, _pair(name, getattr(self, name)))
+        for name in ("channels", "width", "depth", "heads", "mlp_width", "classes", "registers", "pre_logits"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value > MOST_COUNTED:
+                expected = f"a whole number of at most {MOST_COUNTED:,}"
+                raise ValueError(f"{name} must be {expected}, got {quoted(value)}")
+        for name in ("dropout", "attention_dropout", "embedding_dropout", "drop_path", "norm_eps", "layer_scale"):
+            value = getattr(self, name)
+            if not (value is None and name == "layer_scale") and not _is_finite(value):
+                raise ValueError(f"{name} must be a finite number, got {quoted(value)}")
         if self.norm_after_pool is None:
             object.__setattr__(self, "norm_after_pool", self.pool == "mean-patches")
         for name in ("channels", "width", "depth", "heads", "mlp_width"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+                raise ValueError(f"{name} must be at least 1, got {quoted(getattr(self, name))}")
         for name in ("classes", "registers", "pre_logits"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+                raise ValueError(f"{name} must not be negative, got {quoted(getattr(self, name))}")
         for name in ("dropout", "attention_dropout", "embedding_dropout", "drop_path"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
         if self.width % self.heads:
             raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
-        if self.pool not in POOLS:
-            raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {self.pool!r}")
-        if self.mlp not in MLPS:
-            raise ValueError(f"mlp must be one of {', '.join(MLPS)}, got {self.mlp!r}")
+        if not isinstance(self.pool, str) or self.pool not in POOLS:
+            raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {quoted(self.pool)}")
+        if not isinstance(self.mlp, str) or self.mlp not in MLPS:
+            raise ValueError(f"mlp must be one of {', '.join(MLPS)}, got {quoted(self.mlp)}")
         if self.pool in ("class", "class+mean", "class-distilled") and not self.class_token:
-            raise ValueError(f"pool {self.pool!r} needs the class token; use 'mean-patches' or 'mean-all' without one")
+            raise ValueError(
+                f"pool {quoted(self.pool)} needs the class token; use 'mean-patches' or 'mean-all' without one"
+            )
         if self.pool == "class-distilled" and not self.distillation_token:
             raise ValueError("pool 'class-distilled' needs distillation_token=True")
         if self.norm_after_pool and self.pool not in ("mean-patches", "mean-all"):
-            raise ValueError(f"norm_after_pool goes with a mean pool, got pool {self.pool!r}")
+            raise ValueError(f"norm_after_pool goes with a mean pool, got pool {quoted(self.pool)}")
         check_size(self.image_size, self.patch_size)
 
     @property
@@ -129,9 +143,11 @@ class ViTConfig:
     @classmethod
     def from_dict(cls, values: dict) -> ViTConfig:
         """The config that `to_dict` wrote. Unknown names are an error, so that no field is lost in silence."""
+        if not isinstance(values, Mapping):
+            raise ValueError(f"expected fields by name, got {quoted(values)}")
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
-            raise ValueError(f"unknown ViTConfig fields: {', '.join(sorted(unknown))}")
+            raise ValueError(f"unknown ViTConfig fields: {', '.join(sorted(map(str, unknown)))[:200]}")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
@@ -155,12 +171,14 @@ def check_size(image_size: Sequence[int], patch_size: Sequence[int]) -> None:
         )
 
 
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= MOST
+
+
 def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    pair = tuple(int(side) for side in value)
-    if len(pair) != 2:
-        raise ValueError(f"{name} is one int or (height, width), got {value!r}")
+    pair = (value, value) if isinstance(value, int) else tuple(int(side) for side in value)
+    if len(pair) != 2 or not all(abs(side) <= MOST for side in pair):
+        raise ValueError(f"{name} is one int or (height, width), got {quoted(value)}")
     return pair
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 from vit_model.formats import PARTS, Format, plain_names
 
 
@@ -52,7 +52,7 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
     by_target: dict[str, str] = {}
     for key, target in used.items():
         if target in by_target:
-            raise CheckpointError(f"{format.name}: {by_target[target]!r} and {key!r} both hold {target}")
+            raise CheckpointError(f"{format.name}: {quoted(by_target[target])} and {quoted(key)} both hold {target}")
         by_target[target] = key
 
     state, heads = {}, None
@@ -65,7 +65,9 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
             keys = [by_target.get(f"{parameter}[{kind}]") for kind in kinds]
             if None in keys:
                 absent = ", ".join(kind for kind, part in zip(kinds, keys, strict=True) if part is None)
-                raise CheckpointError(f"{format.name}: {key!r} is there, but its {absent} is missing ({parameter})")
+                raise CheckpointError(
+                    f"{format.name}: {quoted(key)} is there, but its {absent} is missing ({parameter})"
+                )
         else:
             keys = [key]
         if plain[keys[0]].endswith("query/kernel") and tensors[keys[0]].dim() == 3:
@@ -101,7 +103,7 @@ def few(names: list[str]) -> str:
 def _checked(key: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
         raise CheckpointError(
-            f"{key!r} holds {str(tensor.dtype).removeprefix('torch.')} numbers; expected floating-point weights "
+            f"{quoted(key)} holds {str(tensor.dtype).removeprefix('torch.')} numbers; expected floating-point weights "
             "(quantised models are not supported)"
         )
     return tensor

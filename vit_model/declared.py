@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 
 from vit_model import formats
 from vit_model.conversion import few
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 from vit_model.formats import Format
+
+MAX_NUMBER = 10**40  # beyond any model; floats end not far above
+MAX_LABEL = 1000  # characters of one class's name
+MAX_LABELS = 8_000_000  # of all together; ImageNet-21k has some 600,000
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ _HF_FIELDS = {
 def _hugging_face(format: Format, config: Mapping) -> Declared:
     for name, expected in (("hidden_act", "gelu"), ("pooler_act", "tanh")):
         if config.get(name, expected) != expected:
-            raise CheckpointError(f"config.json says {name} {config[name]!r}; only {expected!r} is supported")
+            raise CheckpointError(f"config.json says {name} {quoted(config[name])}; only {expected!r} is supported")
     stated = {ours: _number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None}
     size = _size(config, "image_size") if config.get("image_size") is not None else None
     if config.get("model_type") is not None:  # transformers' defaults for every one of these families
@@ -84,12 +88,38 @@ def class_names(config: Mapping) -> dict[int, str]:
     """`id2label`, by class number."""
     labels = config.get("id2label") or {}
     try:
-        found = {int(index): str(label) for index, label in labels.items()}
+        found = {int(index): label for index, label in labels.items()}
     except (AttributeError, ValueError) as error:
         raise CheckpointError("config.json: 'id2label' should map class numbers to names") from error
     if found and (min(found) < 0 or max(found) >= 1_000_000):
-        raise CheckpointError(f"config.json: 'id2label' has the class number {min(found)}, {max(found)} at most")
-    return found
+        least, most = quoted(min(found)), quoted(max(found))
+        raise CheckpointError(f"config.json: 'id2label' has the class number {least}, {most} at most")
+    return _labels(found, "id2label")
+
+
+def _labels(named: Mapping[int, object], field: str) -> dict[int, str]:
+    """Names of classes as texts of a length that a list can show."""
+    total = 0
+    for index, label in named.items():
+        if not isinstance(label, str | int | float):
+            raise CheckpointError(f"config.json: {field!r} should name class {index} by a text, got {quoted(label)}")
+        total += len(str(label))
+        if len(str(label)) > MAX_LABEL:
+            raise CheckpointError(
+                f"config.json: {field!r} gives class {index} a name of {len(str(label)):,} characters, "
+                f"{quoted(label)}; expected at most {MAX_LABEL:,}: shorten it",
+                "label_long",
+                field=field,
+                index=index,
+                length=f"{len(str(label)):,}",
+                most=f"{MAX_LABEL:,}",
+            )
+    if total > MAX_LABELS:
+        raise CheckpointError(
+            f"config.json: the names of {field!r} have {total:,} characters together; expected at most {MAX_LABELS:,}: "
+            "shorten them"
+        )
+    return {index: str(label) for index, label in named.items()}
 
 
 _TIMM_FIELDS = {
@@ -142,7 +172,7 @@ def _timm(config: Mapping) -> Declared:
     if not isinstance(args, Mapping) or not isinstance(cfg, Mapping):
         raise CheckpointError("config.json: 'model_args' and 'pretrained_cfg' should be objects")
     strange = [
-        f"{key}={value!r}"
+        f"{key}={quoted(value)}"
         for key, value in args.items()
         if value not in _TIMM_ONLY.get(key, ()) and key not in _TIMM_FIELDS and not _TIMM_IGNORED.fullmatch(key)
         if value not in (None, False, "")
@@ -162,7 +192,7 @@ def _timm(config: Mapping) -> Declared:
         stated["patch_size"] = _size(args, "patch_size")
     pool = args.get("global_pool", config.get("global_pool"))
     if pool not in (None, "token", "avg"):
-        raise CheckpointError(f"config.json says global_pool {pool!r}; supported are 'token' and 'avg'")
+        raise CheckpointError(f"config.json says global_pool {quoted(pool)}; supported are 'token' and 'avg'")
     if pool is not None:
         pool = "class" if pool == "token" else "mean-all" if args.get("pool_include_prefix") else "mean-patches"
     shape = cfg.get("input_size")
@@ -182,13 +212,14 @@ def _timm_labels(config: Mapping, cfg: Mapping) -> dict[int, str]:
         return {}
     words = config.get("label_descriptions") or cfg.get("label_descriptions") or {}
     words = words if isinstance(words, Mapping) else {}
-    return {index: str(words.get(name, name)) for index, name in enumerate(names)}
+    shown = [words.get(name, name) if isinstance(name, str) else name for name in names]
+    return _labels(dict(enumerate(shown)), "label_names")
 
 
 def _number(config: Mapping, name: str, least: int = 1) -> int:
     value = config[name]
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise CheckpointError(f"config.json says {name} {str(value)[:80]!r}; expected a whole number from {least}")
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < MAX_NUMBER:
+        raise CheckpointError(f"config.json says {name} {quoted(value)}; expected a whole number from {least}")
     return value
 
 
@@ -197,7 +228,7 @@ def _rate(config: Mapping, name: str, default: float) -> float:
     if value is None:
         return default
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e6:
-        raise CheckpointError(f"config.json says {name} {str(value)[:80]!r}; expected a number from 0")
+        raise CheckpointError(f"config.json says {name} {quoted(value)}; expected a number from 0, below a million")
     return float(value)
 
 
@@ -205,8 +236,8 @@ def _size(config: Mapping, name: str) -> tuple[int, int]:
     value = config[name]
     pair = [value, value] if isinstance(value, int) else value
     if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(s) is int and 0 < s < 2**16 for s in pair):
-        got = str(value)[:80]
+        got = value if isinstance(value, str) else quoted(value)
         raise CheckpointError(
-            f"config.json says {name} {got!r}; expected a number from 1 to 65535 or two, [height, width]"
+            f"config.json says {name} {quoted(got)}; expected a number from 1 to 65535 or two, [height, width]"
         )
     return pair[0], pair[1]

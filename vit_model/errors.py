@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+
 
 class CodedError(ValueError):
     """An error whose English message a program may want to say in another language: `code` names it (empty where it has
@@ -54,3 +56,24 @@ class DiskFullError(HubError):
 
 class HubServerError(HubError):
     """The Hub answered, but with a fault of its own, a refusal or an incomplete file."""
+
+
+class _Quoting(reprlib.Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxstring, self.maxlong, self.maxother = 3, MOST_QUOTED, 40, MOST_QUOTED
+
+    def repr_int(self, value: int, level: int) -> str:
+        if value.bit_length() > 1024:  # Python itself refuses to write out the longest
+            return f"a number of {int(value.bit_length() * 0.30103) + 1:,} digits"
+        return super().repr_int(value, level)
+
+
+MOST_QUOTED = 80
+_QUOTING = _Quoting()
+
+
+def quoted(value: object) -> str:
+    """`repr` of what somebody sent or a file says, for a message: some 80 characters, whatever it is."""
+    text = _QUOTING.repr(value)
+    return text if len(text) <= 2 * MOST_QUOTED else f"{text[:MOST_QUOTED]}..."

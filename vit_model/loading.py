@@ -5,11 +5,13 @@ find -> read -> detect -> convert -> configure -> check -> assign -> resample, e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vit_model import formats, zoo
 from vit_model.architecture import architecture, check_shapes
@@ -17,12 +19,14 @@ from vit_model.config import ViTConfig
 from vit_model.conversion import Converted, convert, missing_error
 from vit_model.declared import Declared, class_names, declare
 from vit_model.detect import detect
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 from vit_model.formats import Format
 from vit_model.model import Origin, VisionTransformer
 from vit_model.positions import METHODS
 from vit_model.preprocess import CLIP_MEAN, CLIP_STD, HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 from vit_model.weights import Checkpoint, read_checkpoint
+
+Bound = Callable[[ViTConfig], int]
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ def load_model(
     heads: int | None = None,
     progress: zoo.Progress | None = None,
     local_paths: bool = True,
+    bound: Bound | None = None,
 ) -> VisionTransformer:
     """A trained ViT, in eval mode with gradients off.
 
@@ -50,6 +55,8 @@ def load_model(
       are resampled by `interpolation`, None for the scheme of the library that the checkpoint comes from. For a file
       that does not tell the shape of its grid, it is also the size that its positions are for.
     - `heads`: for files without a config; inferred for the widths of the named sizes.
+    - `bound`: most patches that the caller allows a model of that shape. A checkpoint whose own size makes more is
+      opened at the largest size of its aspect that does not, and its `origin` says so.
 
     CheckpointError (a ValueError) says in words what is wrong with a checkpoint; ValueError what is wrong with a size
     or a scheme.
@@ -61,6 +68,7 @@ def load_model(
         heads=heads,
         progress=progress,
         local_paths=local_paths,
+        bound=bound,
     ).model
 
 
@@ -72,11 +80,12 @@ def inspect_model(
     heads: int | None = None,
     progress: zoo.Progress | None = None,
     local_paths: bool = True,
+    bound: Bound | None = None,
 ) -> Inspection:
     """What `load_model` does, with an account of every tensor."""
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size) if image_size else None
     if interpolation is not None and interpolation not in METHODS:
-        raise ValueError(f"interpolation must be one of {', '.join(METHODS)}, got {interpolation!r}")
+        raise ValueError(f"interpolation must be one of {', '.join(METHODS)}, got {quoted(interpolation)}")
     path = zoo.fetch(source, progress, local_paths)
     checkpoint = read_checkpoint(path)
     format = detect(checkpoint.tensors, checkpoint.config, checkpoint.files[0].name)
@@ -85,7 +94,7 @@ def inspect_model(
     declared = Declared(labels=class_names(own)) if own else declare(format, checkpoint.config)
     state, notes = converted.state, checkpoint.notes
     if own:
-        config = _own_config(own)
+        config = _own_config(own, state)
     else:
         config, state, more = architecture(format, converted, declared, heads, size)
         notes += more
@@ -93,6 +102,11 @@ def inspect_model(
     notes += more
     preprocessing, more = _preprocessing(format, checkpoint, converted, config)
     notes += more
+    wanted, own_size = size or preprocessing.size, None
+    if size is None and bound is not None and (largest := size_within(wanted, config.patch_size, bound(config))):
+        wanted, own_size = largest, wanted
+        made, asked = ("x".join(map(str, pair)) for pair in (wanted, own_size))
+        notes += (f"its own size, {asked}, makes more patches than are allowed here: opened at {made}",)
     remembered = (checkpoint.config or {}).get("vit_explorer") or {}
     origin = Origin(
         source=str(source),
@@ -101,6 +115,7 @@ def inspect_model(
         interpolation=_scheme(remembered, format),
         dropped=tuple(f"{key}: {reason}" for key, reason in converted.dropped.items()),
         notes=notes,
+        own_size=own_size,
     )
     with torch.device("meta"):  # shapes only: the checkpoint's tensors become the parameters
         model = VisionTransformer(config, labels, preprocessing, origin)
@@ -109,26 +124,42 @@ def inspect_model(
         raise missing_error(format, missing)
     model.load_state_dict(state, assign=True)
     model.eval().requires_grad_(False)
-    wanted = size or preprocessing.size
     if wanted != config.image_size:
         model = model.at_size(wanted, interpolation)
     return Inspection(model, {key: f"dropped: {why}" for key, why in converted.dropped.items()} | converted.used)
 
 
-def _own_config(config: dict) -> ViTConfig:
+def size_within(size: tuple[int, int], patch: tuple[int, int], most: int) -> tuple[int, int] | None:
+    """The largest size of about the same aspect that makes at most so many patches; None where `size` does."""
+    down, across = size[0] // patch[0], size[1] // patch[1]
+    if down * across <= most:
+        return None
+    shrink = math.sqrt(max(most, 1) / (down * across))
+    rows = max(min(math.floor(down * shrink), most), 1)
+    columns = max(min(math.floor(across * shrink), most // rows), 1)
+    return rows * patch[0], columns * patch[1]
+
+
+def _own_config(config: dict, state: dict[str, Tensor]) -> ViTConfig:
+    """The config that our own saving wrote. Blocks are made before their shapes are compared, so that there must not be
+    more of them than the weights have."""
     try:
-        return ViTConfig.from_dict(config["vit_config"])
-    except (KeyError, TypeError, ValueError) as error:
+        found = ViTConfig.from_dict(config["vit_config"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        reason = str(error) if isinstance(error, ValueError) else quoted(error)
         raise CheckpointError(
-            f"config.json says model_type 'vit_explorer', but its 'vit_config' is odd: {error}"
+            f"config.json says model_type 'vit_explorer', but its 'vit_config' is odd: {reason}"
         ) from error
+    if found.depth > len(state):
+        raise CheckpointError(f"config.json says depth {quoted(found.depth)}, the weights have {len(state)} tensors")
+    return found
 
 
 def _scheme(remembered: dict, format: Format) -> str:
     """The position scheme: the one that our own saving wrote down, else the format's."""
     scheme = remembered.get("interpolation", format.interpolation) if isinstance(remembered, dict) else None
     if scheme not in METHODS:
-        raise CheckpointError(f"config.json says interpolation {scheme!r}; expected one of {', '.join(METHODS)}")
+        raise CheckpointError(f"config.json says interpolation {quoted(scheme)}; expected one of {', '.join(METHODS)}")
     return scheme
 
 
@@ -180,7 +211,14 @@ def _preprocessing(
             found = None
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:  # a file can say anything
         reason = str(error) if type(error) is ValueError else repr(error)  # the others' texts say little
-        raise CheckpointError(f"the preprocessing that comes with the checkpoint cannot be used: {reason}") from error
+        file = "config.json's pretrained_cfg" if checkpoint.preprocessor is None else "preprocessor_config.json"
+        raise CheckpointError(
+            f"the preprocessing that comes with the checkpoint cannot be used: {reason}. Correct it in {file}, or "
+            "leave it out for the usual one of its format",
+            "preprocessing_odd",
+            reason=reason,
+            file=file,
+        ) from error
     if found is None:
         found = _usual(format, converted)
         size = (224, 224) if native == (518, 518) else native  # DINOv2: trained at 518 px, used at 224
@@ -189,7 +227,7 @@ def _preprocessing(
         note = "no preprocessing comes with the checkpoint: the usual one of its format is taken"
         return found.at_size(size), (note,)
     if not all(1 <= side <= MAX_SIDE for side in found.size):
-        raise CheckpointError(f"the preprocessing makes {found.size} pixels; expected 1 to {MAX_SIDE} a side")
+        raise CheckpointError(f"the preprocessing makes {quoted(found.size)} pixels; expected 1 to {MAX_SIDE} a side")
     if len(found.mean) not in (1, config.channels):
         raise CheckpointError(f"the preprocessing makes {len(found.mean)} channels, the model takes {config.channels}")
     if any(size % patch for size, patch in zip(found.size, config.patch_size, strict=True)):

@@ -33,6 +33,7 @@ class Origin:
     interpolation: str = "bilinear"  # the position scheme of the library it comes from
     dropped: tuple[str, ...] = ()  # checkpoint keys left out on purpose, each with its reason
     notes: tuple[str, ...] = ()
+    own_size: tuple[int, int] | None = None  # what its files ask for, where the caller's bound made it smaller
 
 
 class VisionTransformer(nn.Module):

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vit_model.errors import quoted
+
 
 class Scheme(NamedTuple):
     """How one library interpolates: the arguments that it gives to `torch.nn.functional.interpolate`."""
@@ -46,7 +48,7 @@ def resample_positions(
     Raises ValueError for an unknown method and for embeddings that are not on `old_grid`.
     """
     if method not in SCHEMES:
-        raise ValueError(f"unknown interpolation {method!r}; choose one of {', '.join(METHODS)}")
+        raise ValueError(f"unknown interpolation {quoted(method)}; choose one of {', '.join(METHODS)}")
     (gh, gw), (new_gh, new_gw) = old_grid, new_grid
     if min(gh, gw, new_gh, new_gw) < 1:
         raise ValueError(f"grids need at least 1x1 patches, got {gh}x{gw} and {new_gh}x{new_gw}")

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vit_model.errors import quoted
 from vit_model.picture import as_rgb
 
 RESAMPLES: dict[str, Image.Resampling] = {
@@ -84,12 +86,15 @@ class Preprocessing:
         _choice("fit", self.fit, FITS)
         _choice("crop_offset", self.crop_offset, ("floor", "round"))
         box = self.resize if isinstance(self.resize, tuple) else (1 if self.resize is None else self.resize, 1)
-        if len(self.size) != 2 or len(box) != 2 or min(*self.size, *box) < 1:
-            raise ValueError(f"sizes are (height, width), at least 1 pixel; got size {self.size}, resize {self.resize}")
-        if len(self.mean) != len(self.std) or len(self.mean) not in (1, 3) or 0 in self.std or not self.rescale:
+        sized = len(self.size) == len(box) == 2 and all(map(_is_edge, (*self.size, *box))) and max(box) <= MOST_RESIZED
+        if not sized:
+            got = f"size {quoted(self.size)}, resize {quoted(self.resize)}"
+            raise ValueError(f"sizes are (height, width), whole numbers, at least 1 pixel; got {got}")
+        meant = _fits(self.mean, -MOST) and _fits(self.std, LEAST) and _fits((self.rescale,), LEAST)
+        if not meant or len(self.mean) != len(self.std):
             raise ValueError(
-                "expected 1 or 3 channels of mean and of std, and neither std nor rescale 0; "
-                f"got mean {self.mean}, std {self.std}, rescale {self.rescale}"
+                "expected 1 or 3 channels of mean and of std, finite, none negative in std, and neither std nor "
+                f"rescale 0; got mean {quoted(self.mean)}, std {quoted(self.std)}, rescale {quoted(self.rescale)}"
             )
 
     @classmethod
@@ -101,12 +106,14 @@ class Preprocessing:
         squashed to it. Raises ValueError for processors that are none of PROCESSORS.
         """
         name = config.get("image_processor_type") or config.get("feature_extractor_type") or "ViTImageProcessor"
+        if not isinstance(name, str):
+            raise ValueError(f"image_processor_type must be a name, got {quoted(name)}")
         if name == "TimmWrapperImageProcessor":
             return cls.from_timm(config["pretrained_cfg"], image_size)
         family = re.sub("(ImageProcessor|FeatureExtractor)(Fast|Pil)?$", "", name)
         if family not in PROCESSORS:
             supported = ", ".join(f"{known}ImageProcessor" for known in PROCESSORS)
-            raise ValueError(f"expected one of {supported} or TimmWrapperImageProcessor, got {name}")
+            raise ValueError(f"expected one of {supported} or TimmWrapperImageProcessor, got {name[:80]}")
         values = PROCESSORS[family] | {key: value for key, value in config.items() if value is not None}
 
         resize = values["size"]
@@ -114,20 +121,24 @@ class Preprocessing:
             resize = resize.get("shortest_edge") if set(resize) == {"shortest_edge"} else _height_width("size", resize)
         elif family in ("ViT", "DeiT"):  # their plain int is a square, the others' is the shorter edge
             resize = _height_width("size", resize)
-        resizes, crops = values.get("do_resize", True), values["do_center_crop"]
+        resizes, crops = _switch(values, "do_resize"), _switch(values, "do_center_crop")
         square = (resize, resize) if isinstance(resize, int) else resize
         size = _height_width("crop_size", values["crop_size"]) if crops else square
-        normalises = values.get("do_normalize", True)
+        mean = _statistics("image_mean", values["image_mean"])
+        std = _statistics("image_std", values["image_std"], LEAST)
+        if not _switch(values, "do_normalize"):
+            mean, std = (0.0,) * len(mean), (1.0,) * len(std)
+        rescale = _factor("rescale_factor", values.get("rescale_factor", 1 / 255))
         found = cls(
             size=size,
             resize=resize if resizes and resize != size else None,
-            resample=Image.Resampling(values["resample"]).name.lower(),
-            mean=values["image_mean"] if normalises else (0.0,) * len(values["image_mean"]),
-            std=values["image_std"] if normalises else (1.0,) * len(values["image_std"]),
-            rescale=values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1.0,
+            resample=_resampling(values["resample"]),
+            mean=mean,
+            std=std,
+            rescale=rescale if _switch(values, "do_rescale") else 1.0,
             fit="crop" if crops and not resizes else "squash",
         )
-        found = replace(found, **values.get(OWN_KEY, {}))
+        found = replace(found, **_own(values.get(OWN_KEY, {})))
         return found if image_size is None else found.at_size(image_size)
 
     @classmethod
@@ -137,9 +148,20 @@ class Preprocessing:
         `crop_pct` becomes `resize`, an edge of floor(size / crop_pct). What is left out has timm's default.
         """
         values = {key: value for key, value in pretrained_cfg.items() if value}
-        channels, *input_size = values.get("input_size", (3, 224, 224))
+        shape = values.get("input_size", (3, 224, 224))
+        if (
+            not isinstance(shape, Sequence)
+            or len(shape) != 3
+            or not all(map(_is_edge, shape))
+            or max(shape) > MOST_RESIZED
+        ):
+            raise ValueError(f"input_size must be (channels, height, width), got {quoted(shape)}")
+        channels, *input_size = shape
         size = tuple(input_size) if image_size is None else _pair(image_size)
-        resize = tuple(math.floor(edge / values.get("crop_pct", 0.875)) for edge in size)
+        share = values.get("crop_pct", 0.875)
+        if not _is_number(share) or not LEAST_CROP <= share <= 1 / LEAST_CROP:
+            raise ValueError(f"crop_pct must be a number from {LEAST_CROP} to {1 / LEAST_CROP:g}, got {quoted(share)}")
+        resize = tuple(math.floor(edge / share) for edge in size)
         crop_mode, resample = values.get("crop_mode", "center"), values.get("interpolation", "bicubic")
         fit = _choice("timm's crop_mode", crop_mode, {"center": "cover", "squash": "squash", "border": "contain"})
         by_edge = fit == "cover" and resize[0] == resize[1]
@@ -147,8 +169,8 @@ class Preprocessing:
             size=size,
             resize=resize[0] if by_edge else resize,
             resample="bicubic" if resample == "random" else resample,  # random is for training
-            mean=_per_channel(values.get("mean", IMAGENET_MEAN), channels),
-            std=_per_channel(values.get("std", IMAGENET_STD), channels),
+            mean=_per_channel(_statistics("mean", values.get("mean", IMAGENET_MEAN)), channels),
+            std=_per_channel(_statistics("std", values.get("std", IMAGENET_STD), LEAST), channels),
             fit="squash" if by_edge else fit,
             crop_offset="round",
         )
@@ -277,23 +299,81 @@ PROCESSORS: dict[str, dict] = {
 """The image processors of transformers that are understood, and their defaults."""
 
 
+LEAST, MOST = 1e-6, 1e6  # of what is not zero: values may be scaled to 0 to 1, or not
+MOST_RESIZED = 2**20  # pixels
+LEAST_CROP = 0.05
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_edge(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+
+
+def _fits(values: object, least: float) -> bool:
+    """Whether these are a number for each of 1 or 3 channels, from `least` to MOST, and so finite."""
+    several = isinstance(values, Sequence) and not isinstance(values, str) and len(values) in (1, 3)
+    return several and all(_is_number(value) and least <= value <= MOST for value in values)
+
+
+def _statistics(name: str, values: object, least: float = -MOST) -> tuple[float, ...]:
+    """A file's mean or std."""
+    if not _fits(values, least):
+        raise ValueError(f"{name} must be 1 or 3 numbers from {least:g} to {MOST:g}, got {quoted(values)}")
+    return tuple(values)
+
+
+def _factor(name: str, value: object) -> float:
+    if not _fits((value,), LEAST):
+        expected = f"a number from {LEAST:g} to {MOST:g}, such as {1 / 255:.8f}"
+        raise ValueError(f"{name} must be {expected}; got {quoted(value)}")
+    return value
+
+
+def _switch(values: Mapping[str, object], name: str) -> bool:
+    value = values.get(name, True)
+    if value not in (True, False):
+        raise ValueError(f"{name} must be true or false, got {quoted(value)}")
+    return bool(value)
+
+
+def _resampling(value: object) -> str:
+    known = {int(number): name for name, number in RESAMPLES.items()}
+    if not isinstance(value, int) or isinstance(value, bool) or value not in known:
+        named = ", ".join(f"{number} ({name})" for number, name in sorted(known.items()))
+        raise ValueError(f"resample must be one of {named}; got {quoted(value)}")
+    return known[value]
+
+
+def _own(values: object) -> dict:
+    """What `to_hugging_face` kept under OWN_KEY."""
+    known = {field.name for field in fields(Preprocessing)}
+    if not isinstance(values, dict) or not values.keys() <= known:
+        raise ValueError(f"{OWN_KEY} must be an object of {', '.join(sorted(known))}; got {quoted(values)}")
+    return values
+
+
 def _choice(name: str, value: str, choices: Collection[str] | Mapping[str, str]) -> str:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {quoted(value)}")
     return choices[value] if isinstance(choices, Mapping) else value
 
 
-def _pair(size: int | Sequence[int]) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    return int(height), int(width)
+def _pair(size: int | Sequence[int], name: str = "a size") -> tuple[int, int]:
+    pair = (size, size) if isinstance(size, Integral) else size
+    if not isinstance(pair, Sequence) or len(pair) != 2 or not all(map(_is_edge, pair)):
+        raise ValueError(f"{name} must be one whole number or (height, width), from 1; got {quoted(size)}")
+    return int(pair[0]), int(pair[1])
 
 
 def _height_width(name: str, size: int | Sequence[int] | dict) -> tuple[int, int]:
     if isinstance(size, dict):
         if set(size) != {"height", "width"}:
-            raise ValueError(f"expected {name} with height and width, or with shortest_edge alone; got {size}")
-        return size["height"], size["width"]
-    return _pair(size)
+            raise ValueError(f"expected {name} with height and width, or with shortest_edge alone; got {quoted(size)}")
+        return _pair((size["height"], size["width"]), name)
+    return _pair(size, name)
 
 
 def _per_channel(values: Sequence[float], channels: int) -> tuple[float, ...]:

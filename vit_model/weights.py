@@ -21,12 +21,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vit_model.errors import CheckpointError
+from vit_model.errors import CheckpointError, quoted
 from vit_model.zips import listing, unbounded_method
 
 MAX_PARAMETERS = 3_000_000_000  # 12 GB in fp32; the largest published ViT that fits this model has 1.9 billion
 MAX_NAMES = 100_000
 MAX_JSON_BYTES = 8 * 2**20  # as Python objects up to 25 times as much
+MAX_JSON_DEPTH = 64
 MAX_HEADER_BYTES = 16 * 2**20  # of a .safetensors, a .npz's list of members, a .pth's pickle: all before any number
 MAX_RATIO = 20  # weights hardly compress: a denser archive than this is not one
 PICKLES = (".pth", ".pt", ".bin", ".ckpt")
@@ -84,7 +85,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         for file in files:
             for key, tensor in _read(file, notes):
                 if key in tensors:
-                    raise CheckpointError(f"{file.name} holds {key!r}, and so does another shard")
+                    raise CheckpointError(f"{file.name} holds {quoted(key)}, and so does another shard")
                 tensors[key] = tensor
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
@@ -104,7 +105,24 @@ def read_json(path: Path) -> dict | None:
         raise CheckpointError(f"{path.name} is not valid JSON: {error}") from error
     if not isinstance(values, dict):
         raise CheckpointError(f"{path.name} should hold a JSON object, got a {type(values).__name__}")
+    _check_depth(values, path.name)
     return values
+
+
+def _check_depth(values: dict, name: str) -> None:
+    """Refuse what is nested so deep that code which follows it, or only shows it, would run out of stack."""
+    inner: list = [values]
+    for _ in range(MAX_JSON_DEPTH):
+        inner = [
+            item
+            for outer in inner
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+        if not inner:
+            return
+    message = f"{name} nests its values more than {MAX_JSON_DEPTH} deep; a configuration has a few levels"
+    raise CheckpointError(message, "json_deep", file=name, most=MAX_JSON_DEPTH)
 
 
 def _choose(folder: Path) -> Path:
@@ -140,7 +158,9 @@ def _shards(index: Path) -> tuple[Path, ...]:
     shards = sorted(set(names.values()))
     for name in shards:
         if Path(name).name != name or "\\" in name or not name.endswith(suffix):
-            raise CheckpointError(f"{index.name} names the shard {name!r}; expected a {suffix} file in the same folder")
+            raise CheckpointError(
+                f"{index.name} names the shard {quoted(name)}; expected a {suffix} file in the same folder"
+            )
         if not (index.parent / name).is_file():
             raise CheckpointError(f"{index.name} names the shard {name}, which is not there; {len(shards)} are needed")
     return tuple(index.parent / name for name in shards)
@@ -225,7 +245,7 @@ def _check_archive(path: Path, members: list[zipfile.ZipInfo]) -> None:
 def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     """Refuse an array of objects, and one whose header promises other than its size in the archive."""
     if not member.filename.endswith(".npy"):
-        raise CheckpointError(f"an .npz holds .npy arrays only, this one holds {member.filename!r}")
+        raise CheckpointError(f"an .npz holds .npy arrays only, this one holds {quoted(member.filename)}")
     name = member.filename.removesuffix(".npy")
     with archive.open(member) as file:
         try:
@@ -234,18 +254,20 @@ def _check_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
                 raise ValueError(f"its format is version {version}, expected (1, 0); save it with numpy.savez")
             shape, _, dtype = np.lib.format.read_array_header_1_0(file)
         except ValueError as error:
-            raise CheckpointError(f"the array {name!r} cannot be read: {error}") from error
+            raise CheckpointError(f"the array {quoted(name)} cannot be read: {error}") from error
         body = member.file_size - file.tell()
     if dtype.hasobject:
-        message = f"the array {name!r} holds Python objects, which are never loaded; expected numbers"
+        message = f"the array {quoted(name)} holds Python objects, which are never loaded; expected numbers"
         raise CheckpointError(message, "objects_refused", name=repr(name))
     if dtype.kind not in "fiub":
-        raise CheckpointError(f"the array {name!r} has the type {dtype}; expected floating-point numbers")
+        raise CheckpointError(f"the array {quoted(name)} has the type {dtype}; expected floating-point numbers")
     count = 1
     for side in shape:
         count *= side
     if count * dtype.itemsize != body:
-        raise CheckpointError(f"the array {name!r} says its shape is {list(shape)} ({dtype}), but has {body:,} bytes")
+        raise CheckpointError(
+            f"the array {quoted(name)} says its shape is {quoted(list(shape))} ({dtype}), but has {body:,} bytes"
+        )
 
 
 _UNPICKLING = threading.Lock()  # the list of allowed classes is global to torch
@@ -302,7 +324,9 @@ def _check_sizes(tensors: Mapping[str, Tensor], name: str) -> None:
         # A pickle may say that few bytes are a huge tensor (stride 0); copying it would take all memory.
         stored = tensor.layout == torch.strided and tensor.device.type == "cpu"
         if not stored or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise CheckpointError(f"{name}: the tensor {key!r} of shape {list(tensor.shape)} is not stored in full")
+            raise CheckpointError(
+                f"{name}: the tensor {quoted(key)} of shape {quoted(list(tensor.shape))} is not stored in full"
+            )
 
 
 def _check_count(count: int, name: str) -> None:

@@ -149,6 +149,7 @@ def _existing(path: Path, source: str | Path) -> Path:
 
 
 # A git ref, less what git or a file system would choke on: no "..", no empty part, no leading dot or dash, no colon.
+MOST_LETTERS = 255  # of a revision; file systems keep no longer names
 _REVISION = re.compile(r"(?!.*\.\.)\w[\w.-]*(/\w[\w.-]*)*", re.ASCII)
 
 
@@ -158,7 +159,7 @@ def _hub_id(name: str) -> tuple[str, str] | None:
     from huggingface_hub.utils import validate_repo_id
 
     repository, at, revision = name.partition("@")
-    if repository.count("/") != 1 or (at and not _REVISION.fullmatch(revision)):
+    if repository.count("/") != 1 or (at and not _REVISION.fullmatch(revision)) or len(revision) > MOST_LETTERS:
         return None
     try:
         validate_repo_id(repository)

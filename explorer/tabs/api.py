@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from explorer.methods import METHODS, choices_of
 from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
 from explorer.tabs.errors import answered_plainly
+from explorer.tabs.given import json_object, whole
 from explorer.tabs.local_request import is_local
 from explorer.tabs.models import hub_reason, public_source
 from explorer.tabs.picture import Picture
@@ -30,7 +30,7 @@ from explorer.tabs.progress import followed
 from explorer.tabs.truth import AT_ONCE, measure
 from explorer.tabs.truth_values import MAX_STEPS, Asked, arrays_of
 from vit_model import VisionTransformer
-from vit_model.errors import HubError, UnknownSourceError
+from vit_model.errors import HubError, UnknownSourceError, quoted
 from vit_model.positions import METHODS as RESAMPLING
 from vit_model.zoo import BUNDLED
 
@@ -52,7 +52,7 @@ def endpoints(local_paths: bool) -> None:
             raise ValueError(hub_reason(error, request, local_paths)) from error
         except UnknownSourceError as error:
             expected = f'"{BUNDLED}" or a Hub id such as "google/vit-base-patch16-224" ("owner/name@revision")'
-            raise ValueError(f"model must be {expected}; got {str(model)[:200]!r}") from error
+            raise ValueError(f"model must be {expected}; got {quoted(model)}") from error
 
     def scene(model: str, picture: str | None, size: str, request: gr.Request) -> Scene:
         if not picture:
@@ -69,7 +69,7 @@ def endpoints(local_paths: bool) -> None:
         """
         seen = scene(model, picture, size, request)
         return _about(seen) | {
-            "top": [{"label": name, "probability": p} for name, p in seen.top(_whole("top", top, 1, 1000))]
+            "top": [{"label": name, "probability": p} for name, p in seen.top(whole("top", top, 1, 1000))]
         }
 
     @answered_plainly
@@ -85,9 +85,9 @@ def endpoints(local_paths: bool) -> None:
         seen = scene(model, picture, size, request)
         rows = {"to": attention_rows, "by": attention_columns}
         if direction not in rows:
-            raise ValueError(f"direction must be 'to' or 'by', got {direction!r}")
+            raise ValueError(f"direction must be 'to' or 'by', got {quoted(direction)}")
         depth = seen.trace.layers
-        layer, query = _whole("layer", layer, -depth, depth - 1), _whole("query", query, 0, seen.trace.tokens - 1)
+        layer, query = whole("layer", layer, -depth, depth - 1), whole("query", query, 0, seen.trace.tokens - 1)
         values = rows[direction](seen.trace, layer, query).cpu().tolist()
         chosen = {"layer": layer, "query": query, "direction": direction}
         return _about(seen) | chosen | {"prefix": seen.trace.prefix, "heads": values}
@@ -105,12 +105,7 @@ def endpoints(local_paths: bool) -> None:
         Returns {"method", "target", "against", "signed", "values": [rows][columns], ...}.
         """
         seen = scene(model, picture, size, request)
-        try:
-            options = json.loads(choices or "{}")
-        except json.JSONDecodeError as error:
-            raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}") from error
-        if not isinstance(options, dict):
-            raise ValueError(f"choices must be a JSON object, got {choices[:80]!r}")
+        options = json_object("choices", choices)
         try:
             if method in METHODS and (unknown := options.keys() - choices_of(method).keys()):
                 named, valid = ", ".join(sorted(unknown))[:80], ", ".join(choices_of(method))
@@ -149,7 +144,7 @@ def endpoints(local_paths: bool) -> None:
         "sobel". Until it is done it yields ({"done": share of the work}, null), and it can be cancelled.
         """
         seen = scene(model, picture, size, request)
-        asked = Asked.of(seen, target, _methods(methods), _whole("steps", steps, 1, MAX_STEPS), value)
+        asked = Asked.of(seen, target, _methods(methods), whole("steps", steps, 1, MAX_STEPS), value)
         for method in asked.methods:
             check_work(seen, method, {})
         if not asked.found.measured:
@@ -168,7 +163,9 @@ def endpoints(local_paths: bool) -> None:
         the scheme of the checkpoint's origin; kind: "cosine" or "dot".
         """
         if interpolation and interpolation not in RESAMPLING:
-            raise ValueError(f"interpolation must be one of {', '.join(RESAMPLING)}, or empty; got {interpolation!r}")
+            raise ValueError(
+                f"interpolation must be one of {', '.join(RESAMPLING)}, or empty; got {quoted(interpolation)}"
+            )
         _, native = choice_of(model, request)
         chosen = parse_size(size, native.config.patch_size)
         sized = native if chosen is None else resized(native, chosen, interpolation or None)
@@ -250,18 +247,11 @@ def saved_npz(name: str, arrays: dict, manifest: dict) -> str:
         return save_bytes_to_cache(path.read_bytes(), f"vit-explorer-{name}.npz", get_upload_folder())
 
 
-def _whole(name: str, value: float | None, low: int, high: int) -> int:
-    """A whole number within bounds; ValueError saying so for anything else that a client may send."""
-    if not isinstance(value, int | float) or value != value or not low <= value <= high or value != int(value):
-        raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
-    return int(value)
-
-
 def _methods(named: list[str] | None) -> list[str]:
     """Names of methods as a client sends them; ValueError for one that there is not."""
-    for name in named or []:
-        if not isinstance(name, str) or name not in METHODS:
-            raise ValueError(f"methods must be among {', '.join(METHODS)}, got {str(name)[:60]!r}")
+    for name in named if isinstance(named, list) else [] if named is None else [named]:
+        if not isinstance(named, list) or not isinstance(name, str) or name not in METHODS:
+            raise ValueError(f"methods must be among {', '.join(METHODS)}, in a list; got {quoted(name)}")
     return named or []
 
 
@@ -280,6 +270,8 @@ def _judged(asked: Asked) -> dict:
 def _about(seen: Scene) -> dict:
     origin = seen.model.origin
     known = {"model": seen.name, "format": origin.format, "checksum": origin.checksum}
+    if seen.choice.size is None and origin.own_size:  # opened smaller: `grid` is not the one that its files ask for
+        known["own_size"] = list(origin.own_size)
     return known | {"picture_hash": seen.picture_hash, "grid": list(seen.trace.grid)}
 
 

@@ -16,6 +16,7 @@ import torch
 from explorer.tabs.said import said
 from explorer.tabs.text import language_of, say
 
+MOST_OF_A_VALUE = 400  # letters; lists of names and folders are the longest
 _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("utf-8"))}
 """Language -> {"reasons": code of an error -> its text, "names": vit_model's names of files and models -> theirs}."""
 
@@ -68,10 +69,15 @@ def reason_of(error: Exception, language: str) -> str:
     known = _SAID.get(language)
     if known is None or getattr(error, "code", "") not in known["reasons"]:
         return said(str(error), language)
-    details = dict(error.details)
+    details = {name: _short(value) for name, value in error.details.items()}
     if "kind" in details:
         details["kind"] = known["names"].get(details["kind"]) or said(details["kind"], language)
     return known["reasons"][error.code].format(**details)
+
+
+def _short(value: object) -> object:
+    """A value of a message: some may be anybody's text."""
+    return f"{value[:MOST_OF_A_VALUE]}..." if isinstance(value, str) and len(value) > MOST_OF_A_VALUE else value
 
 
 def plain_error(message: str, title: str, as_html: bool = True) -> gr.Error:

@@ -108,8 +108,8 @@ def build(local_paths: bool) -> Tab:
                 gr.Markdown(words("figure_distance_reading"), elem_classes="subdued")
 
     @said_plainly
-    def choose(request: gr.Request, named: str) -> str:
-        if not named.strip():
+    def choose(request: gr.Request, named: str | None) -> str:
+        if not (named or "").strip():
             return ""
         if not (local_paths and is_local(request)):
             raise ValueError(say(request, "local_refused"))

@@ -29,11 +29,11 @@ from explorer.tabs import (
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.examples import example_files, name_examples
 from explorer.tabs.latest import BEGUN, LATEST, asker, stopping
-from explorer.tabs.lighter_gradio import LightPage
 from explorer.tabs.local_request import is_local
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.models import ModelPicker
 from explorer.tabs.picture import Picture, kept_over_reload, told_once
+from explorer.tabs.refusals import Page
 from explorer.tabs.shown import Shown
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import TEXT, language_of, say, words
@@ -49,7 +49,8 @@ CSS = (Path(__file__).parent / "page.css").read_text("utf-8")
 
 def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
     """The whole page. `local_paths`: whether visitors may name files of this computer (loopback only)."""
-    with LightPage(
+    with Page(
+        local_paths=local_paths,
         title="ViT Explorer",
         analytics_enabled=False,
         fill_width=True,
@@ -315,6 +316,9 @@ def _card(scene: Scene, request: gr.Request) -> dict:
         note = say(request, "square_assumed", gh=config.grid[0], gw=config.grid[1])
     elif scene.name == "bundled":
         note = say(request, "bundled_note", labels=", ".join(label.replace("_", " ") for label in model.labels))
+    if scene.choice.size is None and model.origin.own_size:
+        own, most = ("x".join(map(str, size)) for size in (model.origin.own_size, config.image_size))
+        note = f"{say(request, 'size_bounded', own=own, most=most)} {note}".strip()
     return {"seq": f"{scene.key}-{language_of(request)}", "top": [], "card": card, "note": note}
 
 

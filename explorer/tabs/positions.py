@@ -6,7 +6,7 @@ import gradio as gr
 import numpy as np
 
 from explorer.position import position_similarity
-from explorer.session import MAX_PATCHES, Scene, look_at_size, parse_size, resized
+from explorer.session import Scene, look_at_size, most_patches, parse_size, resized
 from explorer.tabs.manifest import manifest_of
 from explorer.tabs.store import both
 from explorer.tabs.tab import Tab
@@ -54,7 +54,7 @@ def _resizing(scene: Scene, size: str, method: str) -> tuple[tuple[int, int], st
     config = scene.model.config
     chosen = parse_size(size, config.patch_size)
     if chosen is None:
-        factor = 1.5 if 1.5**2 * config.grid[0] * config.grid[1] < MAX_PATCHES else 0.5
+        factor = 1.5 if 1.5**2 * config.grid[0] * config.grid[1] < most_patches(config) else 0.5
         chosen = tuple(round(factor * g) * p for g, p in zip(config.grid, config.patch_size, strict=True))
     return chosen, None if method == OWN else method
 

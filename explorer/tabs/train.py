@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 import gradio as gr
 from gradio.events import Dependency
@@ -110,6 +112,16 @@ class TrainTab:
         watch.go_on.click(go_on_in_slices, watch.selected, [*shown, watch.told], **told)
 
 
+def _login() -> None:
+    """The button; in its place words where the packages that Gradio's needs are not installed, for it would raise."""
+    if all(find_spec(package) for package in ("authlib", "itsdangerous")):
+        gr.LoginButton(words("train_login_button"), size="sm", elem_id="login")
+        return
+    advice = "add gradio[oauth] to this Space's requirements.txt"
+    print(f"app.py: nobody can log in here: {advice}", file=sys.stderr, flush=True)
+    gr.Markdown(words("train_login_missing"), elem_id="login")
+
+
 def build(loopback: bool, explorer: Explorer | None) -> TrainTab:
     """`loopback`: whether the server listens to this computer alone. `explorer`: where a picture of the results opens;
     None where nothing beside this tab shows pictures."""
@@ -117,7 +129,7 @@ def build(loopback: bool, explorer: Explorer | None) -> TrainTab:
     with gr.Tab(words("tab_train"), id="train", elem_id="tab-train") as item:
         selected = gr.State(None)  # the id of the run that all parts show; in here, as Gradio's tabs may hold only tabs
         if on_space() and "OAUTH_CLIENT_ID" in os.environ:  # set where the Space's README says hf_oauth: true
-            gr.LoginButton(words("train_login_button"), size="sm", elem_id="login")
+            _login()
         with gr.Tabs(selected="new", elem_id="train-tabs") as inner:
             with gr.Tab(words("train_new"), id="new", elem_id="tab-new"):
                 form = build_form(door)

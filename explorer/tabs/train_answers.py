@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from explorer.host import without_folders
 from explorer.tabs.said import said_in_both
 from explorer.tabs.store import both
 from explorer.tabs.text import say
@@ -42,7 +43,7 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
     try:
         found = read_evaluation(run.path, split)
     except ValueError as error:
-        message = both("results_damaged", name=name, reason=said_in_both(str(error)))
+        message = both("results_damaged", name=name, reason=said_in_both(without_folders(str(error))))
         return [{"stamp": now, "message": message}, *beside, None]
     if found is None:
         return [{"stamp": now, "message": both(_missing(run, split), name=name)}, *beside, None]
@@ -196,8 +197,8 @@ def _without_paths(reason: str, run: Run) -> str:
     try:
         source = run.config.data
     except ValueError:
-        return reason
-    return reason.replace(source, shown_source(source)).replace(str(cache_folder()), "~")
+        return without_folders(reason)
+    return without_folders(reason.replace(source, shown_source(source)).replace(str(cache_folder()), "~"))
 
 
 def _percent(share: float) -> str:

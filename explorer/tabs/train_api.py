@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import gradio as gr
 
 from explorer.device import ZERO_GPU
+from explorer.host import without_folders
 from explorer.tabs.errors import answered_plainly
+from explorer.tabs.given import json_object
 from explorer.tabs.text import say
 from explorer.tabs.train_owner import Door, owner_of, owner_of_secret
 from explorer.tabs.train_sources import data_source, model_source
@@ -17,6 +18,7 @@ from explorer.viewer.train_live import facts_of, row
 from training.config import RunConfig, parse_field
 from training.recipes import recipe_named
 from training.runs import Run
+from vit_model.errors import quoted
 
 
 def endpoints(door: Door) -> None:
@@ -51,7 +53,8 @@ def endpoints(door: Door) -> None:
         found = _run(door, request, run, key)
         status = found.status()
         events, reached = found.events(_offset(offset))
-        about = {"run": found.id, "name": found.name, "state": status.state, "reason": status.reason}
+        reason = status.reason if door.is_open(request) else without_folders(status.reason)
+        about = {"run": found.id, "name": found.name, "state": status.state, "reason": reason}
         told = {"progress": found.progress, "facts": facts_of(found), "events": [row(event) for event in events]}
         return about | told | {"offset": reached}
 
@@ -93,12 +96,7 @@ def _run(door: Door, request: gr.Request, run_id: str, key: str | None) -> Run:
 def _config(door: Door, request: gr.Request, recipe: str, fields: str) -> tuple[RunConfig, tuple[float, ...]]:
     """The run that a client describes. Data and model pass the same gate as those of the page's form."""
     chosen = recipe_named((recipe or "").strip())
-    try:
-        given = json.loads(fields or "{}")
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"fields must be a JSON object, got {fields[:80]!r}") from error
-    if not isinstance(given, dict):
-        raise ValueError(f"fields must be a JSON object, got {fields[:80]!r}")
+    given = json_object("fields", fields)
     local = door.is_open(request)
     rates = given.pop("rates", ())
     typed = {name: _typed(name, value) for name, value in given.items() if name not in ("data", "model", "recipe")}
@@ -116,5 +114,5 @@ def _typed(name: str, value: Any) -> Any:
 
 def _offset(value: float | None) -> int:
     if not isinstance(value, int | float) or value != value or not 0 <= value < 2**53 or value != int(value):
-        raise ValueError(f"offset must be a whole number of bytes, got {value!r}")
+        raise ValueError(f"offset must be a whole number of bytes, got {quoted(value)}")
     return int(value)

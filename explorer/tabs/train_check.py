@@ -76,7 +76,7 @@ def wire_check(check: Check, form: Form) -> None:
     check.look.click(look, form.inputs, answer, **at_once, **shown)
     check.attempt.click(attempt, form.inputs, answer, **at_once, **shown)
     used = check.use.click(
-        lambda offer: (*map(str, offer), gr.Button(visible=False)),
+        lambda offer: (*map(str, offer), gr.Button(visible=False)) if offer else [gr.skip()] * 3,
         check.offer,
         [form.boxes["batch"], form.boxes["accumulation"], check.use],
         api_visibility="private",

@@ -11,7 +11,8 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
-from explorer.tabs.errors import reason_of
+from explorer.host import without_folders
+from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.text import TEXT, language_of, say
 from explorer.tabs.train_command import command_line
 from explorer.tabs.train_owner import Door
@@ -76,6 +77,7 @@ class Form:
     def recheck(self, event: Dependency) -> None:
         """Bring the command up to date after an event that has changed a box."""
 
+        @said_plainly
         def check(request: gr.Request, *values):
             return checked(self, request, values)
 
@@ -120,15 +122,18 @@ class Filled:
 def wire_form(form: Form, demo: gr.Blocks) -> None:
     """A recipe fills the boxes; whatever is typed is read at once, and nothing that is typed is ever replaced."""
 
+    @said_plainly
     def check(request: gr.Request, *values):
         return checked(form, request, values)
 
+    @said_plainly
     def choose(request: gr.Request, name: str):
         recipe = recipe_named(name)
         data, model = recipe.fields["data"], recipe.fields["model"]
         usual = recipe_values(recipe, data)
         return [about_recipe(request, recipe), data, model, *(usual[key] for key in FILLED)]
 
+    @said_plainly
     def follow(request: gr.Request, *values):
         given = Filled.of(values)
         moved = moved_along(given.chosen, given.data, given.model, given.boxes)
@@ -156,7 +161,9 @@ def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:
         out = f"runs/{_folder_name(filled.name) or filled.recipe}"
         command = command_line(filled.config, _written(filled.data), _written(filled.model), out, filled.rates)
     except (ConfigError, ValueError) as error:
-        problem = {"field": getattr(error, "field", ""), "text": in_words(request, error)}
+        text = in_words(request, error)
+        text = text if form.door.is_open(request) else without_folders(text)
+        problem = {"field": getattr(error, "field", ""), "text": text}
     changed = changed_fields(filled.chosen, filled.data, filled.model, filled.boxes)
     groups = {group: list(names) for group, names in GROUPS.items()}
     return {"command": command, "changed": changed, "groups": groups, "problem": problem}
@@ -179,6 +186,7 @@ def about_recipe(request: gr.Request | None, recipe: Recipe) -> str:
     return say(request, "train_recipe_text", source=source, expected=expected)
 
 
+@said_plainly
 def _about_first(request: gr.Request, name: str) -> str:
     return about_recipe(request, recipe_named(name))
 

@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from explorer.host import without_folders
 from explorer.tabs import train_slices
 from explorer.tabs.api import saved_npz
 from explorer.tabs.errors import said_plainly
@@ -178,7 +179,7 @@ def plain_reason(run: Run, reason: str) -> str:
     """Why a run failed or stopped, in a line, without the folders of this computer."""
     lines = [line for line in reason.replace(str(run.path), run.id).splitlines() if line.strip()]
     told = " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines)
-    return told.replace(str(Path.home()), "~")[:300]
+    return without_folders(told.replace(str(Path.home()), "~"))[:300]
 
 
 def drawn_from(runs: list[Run], axis: str) -> str:

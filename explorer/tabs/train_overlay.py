@@ -118,11 +118,11 @@ def curves_csv(named: Sequence[tuple[str, Sequence[MetricEvent]]]) -> str:
     values = sorted({name for _, events in named for event in events for name in event.values})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["run", "split", "step", "epoch", "seconds", *values])
+    writer.writerow(["run", "split", "step", "epoch", "seconds", *map(plain_cell, values)])
     for name, events in named:
         for event in events:
             cells = [event.values.get(value, "") for value in values]
-            writer.writerow([plain_cell(name), event.split, event.step, event.epoch, event.seconds, *cells])
+            writer.writerow([plain_cell(name), plain_cell(event.split), event.step, event.epoch, event.seconds, *cells])
     return out.getvalue()
 
 

@@ -15,6 +15,7 @@ import gradio as gr
 from explorer.device import on_space
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import say
+from training.private import private_folder
 from training.runs import Run, RunError, Runs
 
 OWNER_COOKIE = "vit_explorer_owner"  # written by head.html
@@ -89,7 +90,7 @@ class Door:
         try:
             return _whole_key(path.read_bytes())
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            private_folder(path.parent)
         draft = path.with_name(f".tickets-{secrets.token_hex(8)}")
         draft.touch(mode=0o600)
         draft.write_bytes(secrets.token_bytes(32))

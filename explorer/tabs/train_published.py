@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from explorer.host import without_folders
 from explorer.tabs.said import said_in_both
 from explorer.tabs.store import both
 from explorer.tabs.text import TEXT
@@ -100,7 +101,7 @@ def sweep_value(run: Run) -> dict[str, Any] | None:
     try:
         trials = trials_of(run)
     except ValueError as error:
-        note = both("sweep_reading", reason=said_in_both(str(error)))
+        note = both("sweep_reading", reason=said_in_both(without_folders(str(error))))
         return {"trials": [_trial(Trial(rate)) for rate in run.sweep], "note": note}
     if not trials:
         return None

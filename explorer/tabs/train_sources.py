@@ -18,6 +18,7 @@ from explorer.tabs.text import say
 from explorer.tabs.train_values import FieldError
 from explorer.tabs.uploads import uploaded_checkpoint
 from training.datasets import cache_folder
+from training.private import private_folder
 from training.runs import Runs
 from vit_model import SIZES
 from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
@@ -82,7 +83,7 @@ def kept(source: str, runs: Runs) -> str:
     run may be resumed after days. Copies without use are removed on the way."""
     path = Path(source)
     shelf = runs.folder / "uploads"
-    shelf.mkdir(parents=True, exist_ok=True)
+    private_folder(shelf)
     _sweep(shelf, runs)
     place = shelf / hashlib.sha256(_content(path)).hexdigest()[:32]
     if not place.is_dir():

@@ -21,6 +21,7 @@ from explorer.tabs.train_owner import Door
 from training import hub
 from training.card import model_card
 from training.export import export
+from training.private import private_folder
 from training.runs import CheckpointInfo, Run
 
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
@@ -110,7 +111,7 @@ def zipped(run: Run, checkpoint: CheckpointInfo) -> Path:
     if target.is_file():
         os.utime(target)  # or the cache's cleaning might take it before it is fetched
         return target
-    cache.mkdir(parents=True, exist_ok=True)
+    private_folder(cache)
     with tempfile.TemporaryDirectory(dir=cache) as beside:
         folder = export(run, checkpoint.step, Path(beside) / name)
         draft = Path(beside) / "draft.zip"

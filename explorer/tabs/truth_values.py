@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +24,7 @@ from explorer.tabs.store import both
 from explorer.tabs.text import TEXT
 from explorer.viewer.plot import plot_value
 from explorer.viewer.scores import cell, scores_value
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 
 SEED = 0
 SHOWN_AT_FIRST = 5  # methods, the best; the others wait in the legend
@@ -63,9 +64,9 @@ class Asked:
         target = class_index(scene.model, named) if named else predicted_class(scene.model, scene.trace)
         chosen = tuple(name for name in METHODS if not methods or name in methods)
         if not isinstance(steps, int | float) or not 1 <= steps <= MAX_STEPS:
-            raise ValueError(f"steps must be from 1 to {MAX_STEPS}, got {steps!r}")
+            raise ValueError(f"steps must be from 1 to {MAX_STEPS}, got {quoted(steps)}")
         if value not in VALUES:
-            raise ValueError(f"value must be one of {', '.join(VALUES)}, got {value!r}")
+            raise ValueError(f"value must be one of {', '.join(VALUES)}, got {quoted(value)}")
         return cls(scene, target, chosen, int(steps), value)
 
     @property
@@ -255,7 +256,7 @@ def csv_of(asked: Asked, manifest: dict) -> str:
         lowest = dict(zip(sanity.methods, sanity.lowest, strict=True))
     kinds = ("positive", "negative", "gap", "positive_first", "negative_first")
     file = io.StringIO()
-    file.write(f"# {json.dumps(manifest, ensure_ascii=False)}\n")
+    file.write(commented(manifest))
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["method", *kinds, "lowest_correlation_with_random_weights"])
     for row in board.ranking:
@@ -264,6 +265,13 @@ def csv_of(asked: Asked, manifest: dict) -> str:
         low = lowest.get(name, math.nan)
         writer.writerow([name, *areas, "" if math.isnan(low) else f"{low:.4f}"])
     return file.getvalue()
+
+
+def commented(manifest: dict) -> str:
+    """The manifest as a line that readers of CSV may pass over. A spreadsheet reads it as cells, of which a name such
+    as "a,=1+1" would make a formula: what parts cells inside of a text is written by its number."""
+    text = json.dumps(manifest, ensure_ascii=False).replace(";", "\\u003b")
+    return "# " + re.sub(r",(?=\S)", r"\\u002c", text) + "\n"  # the commas of JSON itself have a space after them
 
 
 def _checked(sanity: Sanity | None) -> dict[str, dict]:

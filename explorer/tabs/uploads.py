@@ -14,6 +14,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from explorer.tabs.text import say
+from training.private import private_folder
 
 WEIGHTS = (".safetensors", ".npz")
 COMPANIONS = ("config.json", "preprocessor_config.json")
@@ -43,7 +44,7 @@ def uploaded_checkpoint(files: Sequence[str], request: gr.Request | None) -> tup
 def _together(files: dict[str, Path]) -> Path:
     """A folder that holds `files` under the names given, the same folder for the same uploads."""
     base = Path(get_upload_folder()) / "vit-explorer-checkpoints"
-    base.mkdir(parents=True, exist_ok=True)
+    private_folder(base)
     _sweep(base)
     digest = hashlib.sha256("\n".join(sorted(map(str, files.values()))).encode()).hexdigest()  # paths name contents
     folder = base / digest[:32]

@@ -16,6 +16,8 @@ from gradio.data_classes import FileData
 from gradio.processing_utils import hash_bytes
 from gradio.utils import get_upload_folder
 
+from training.private import private_folder
+
 
 def cached_file(data: bytes, name: str) -> dict[str, Any]:
     """What to put anywhere in a component's value; Gradio adds the `url` that the browser fetches.
@@ -75,7 +77,7 @@ def written_once(data: bytes, name: str) -> str:
         os.utime(path)
         if path.stat().st_size == len(data):
             return str(path.resolve())
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as draft:
         draft.write(data)
     os.replace(draft.name, path)

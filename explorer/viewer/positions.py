@@ -12,6 +12,7 @@ import numpy as np
 
 from explorer.viewer.component import Caption, Component
 from explorer.viewer.files import cached_file
+from vit_model.errors import quoted
 
 _ROWS = 512  # similarity rows held at a time while their range is computed
 
@@ -34,7 +35,7 @@ def positions_value(
     position). ValueError where an array does not have a row per position, or holds a number that is not finite.
     """
     if kind not in ("cosine", "dot"):
-        raise ValueError(f"kind must be 'cosine' or 'dot', got {kind!r}")
+        raise ValueError(f"kind must be 'cosine' or 'dot', got {quoted(kind)}")
     if (resampled is None) != (new_grid is None):
         raise ValueError("resampled embeddings and new_grid go together; pass both or neither")
     default = ({"en": "Native", "zh": "原生"}, {"en": "Interpolated", "zh": "插值后"})

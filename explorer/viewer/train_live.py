@@ -10,6 +10,7 @@ from typing import Any
 
 from gradio.components.base import server
 
+from explorer.host import without_folders
 from explorer.viewer.component import Caption, Component
 from training.config import ConfigError
 from training.metrics import CHUNK, MetricEvent
@@ -63,17 +64,17 @@ class TrainLiveView(Component):
         events, reached = run.events(offset or 0)
         progress = run.progress
         if note := progress.get("note"):
-            progress["note"] = self._told(note)
+            progress["note"] = self._told(without_folders(note))
         text, log_reached = run.log(log_offset, limit=LOG_BYTES)
         return {
             "name": run.name,
             "state": status.state,
-            "reason": self._told(status.reason),
+            "reason": self._told(without_folders(status.reason)),  # visitors see no path of the host's
             "progress": progress,
             "rows": [row(event) for event in events],
             "offset": reached,
             "more": reached - (offset or 0) > CHUNK // 2,
-            "log": text.replace(f"{run.path.parent}{os.sep}", ""),  # visitors see no path of the host's
+            "log": without_folders(text.replace(f"{run.path.parent}{os.sep}", "")),
             "log_offset": log_reached,
             "facts": facts_of(run),
         }
@@ -87,7 +88,7 @@ class TrainLiveView(Component):
         except LookupError:
             return {"error": "no such run, or not yours", "gone": True}
         except (ValueError, OSError) as error:
-            return {"error": self._told(str(error))}
+            return {"error": self._told(without_folders(str(error)))}
         return {"state": run.state}
 
     def _run(self, request: Any, fields: set[str]) -> Run:

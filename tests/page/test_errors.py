@@ -113,6 +113,14 @@ def pickled(folder):
     return folder / "evil.pth"
 
 
+def changed(folder, file, **values):
+    """A folder with a small model of which a JSON file says something else."""
+    save_model(small(), folder / "model")
+    path = folder / "model" / file
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    return folder / "model"
+
+
 def written(path, data):
     path.write_bytes(data)
     return path
@@ -127,6 +135,12 @@ CASES = {
     "foreign_type": (lambda t: load_model(str(swin(t))), "移位窗口注意力"),
     "foreign_tensors": (lambda t: load_model(str(lora(t))), "适配器"),
     "pickle_refused": (lambda t: load_model(str(pickled(t))), "evil.pth"),
+    "preprocessing_odd": (
+        lambda t: load_model(str(changed(t, "preprocessor_config.json", image_std=[0, 0, 0]))),
+        "改正",
+    ),
+    "label_long": (lambda t: load_model(str(changed(t, "config.json", id2label={"0": "x" * 2000}))), "2,000 个字符"),
+    "json_deep": (lambda t: load_model(str(changed(t, "config.json", more=json.loads("[" * 99 + "]" * 99)))), "64 层"),
     "weights_empty": (lambda t: load_model(str(written(t / "a.safetensors", b""))), "a.safetensors"),
     "weights_damaged": (lambda t: load_model(str(written(t / "a.safetensors", b"not weights"))), "safetensors"),
     "tensors_missing": (lambda t: load_model(str(saved(t, without_the_last_norm))), "layernorm.weight"),

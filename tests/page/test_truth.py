@@ -12,7 +12,7 @@ from explorer.leaderboard import leaderboard
 from explorer.sanity import Sanity, sanity
 from explorer.session import ModelChoice, look
 from explorer.tabs import truth, truth_values
-from explorer.tabs.truth_values import Asked
+from explorer.tabs.truth_values import Asked, commented
 from vit_model import VisionTransformer, ViTConfig, save_model
 from vit_model.errors import CodedError
 
@@ -175,3 +175,14 @@ def test_a_map_without_an_order_gets_no_verdict():
     assert checked["b"]["text"] == "–"
     assert "no order" in checked["b"]["title"]["en"]
     assert checked["c"]["text"]["en"].startswith("yes (0.10")
+
+
+@pytest.mark.parametrize("name", ["a,=1+1", "a;=1+1", "a\t@x", "a,+1,-2;@3", 'a",=1+1'])
+def test_no_name_in_the_manifest_of_a_csv_is_a_formula(name):
+    """A model called "a,=1+1.safetensors" made a cell that began with =."""
+    manifest = {"model": name, "choices": {"steps": 3, "low": [-1.5, -2]}}
+    line = commented(manifest)
+    assert json.loads(line.removeprefix("# ")) == manifest
+    for delimiter in ",;\t":
+        cells = next(csv.reader([line], delimiter=delimiter))
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]

@@ -329,7 +329,7 @@ def test_odd_preprocessing(values, folder):
 
 def test_odd_preprocessing_is_said_without_the_words_of_python(folder):
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_std": [0, 0, 0]}))
-    refused(folder, "cannot be used: expected 1 or 3 channels of mean")
+    refused(folder, "cannot be used: image_std must be 1 or 3 numbers from 1e-06 to 1e+06, got [0, 0, 0]")
 
 
 @pytest.mark.parametrize("side", [10**40, 80_000])

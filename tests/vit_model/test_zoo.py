@@ -158,3 +158,11 @@ def test_every_known_model_can_be_fetched_by_its_key(asked):
     families = {model.family for model in zoo.KNOWN}
     assert families == {"Bundled", "ViT", "DeiT", "DINO", "DINOv2", "DINOv2 with registers", "ViT-MAE"}
     assert all(model.name and model.note for model in zoo.KNOWN)
+
+
+def test_a_revision_of_100000_letters_is_no_revision():
+    """It was asked of the Hub, and came back whole in the error's message."""
+    for revision in ("x" * 100_000, "a/" * 50_000 + "a", "x" * 256):
+        with pytest.raises(UnknownSourceError) as caught:
+            zoo.fetch(f"google/vit-base@{revision}", local_paths=False)
+        assert len(str(caught.value)) < 500
