@@ -36,7 +36,12 @@ def cache_folder() -> Path:
 
 
 def open_dataset(
-    source: str, *, cache: Path | None = None, progress: Progress | None = None, local_paths: bool = True
+    source: str,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    local_paths: bool = True,
+    guest: bool = False,
 ) -> PictureSet:
     """The data set that `source` names: "shapes", "cifar10", "cifar100", "pets", "flowers102", "hf:owner/name"; a
     folder or an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.bz2), whose layout `training.layout.arrange` reads; or the
@@ -44,7 +49,8 @@ def open_dataset(
 
     What is not on this machine is downloaded to `cache` (default: `cache_folder()`); `progress(done, total, text)`
     follows. Every picture is decoded once, so that those that cannot be are left out and named. `local_paths=False`
-    refuses paths, for visitors that are not at this machine. DataError says what is wrong.
+    refuses paths, for visitors that are not at this machine; `guest`: whoever asks gets nothing that this machine's Hub
+    token opens. DataError says what is wrong.
     """
     source = source.strip()
     cache = cache_folder() if cache is None else cache
@@ -53,7 +59,7 @@ def open_dataset(
     if source in BUILT_IN:
         return published(source, cache, progress)
     if source.startswith(HUB):
-        fetched = hub_pictures(source.removeprefix(HUB), cache, progress, use_token=local_paths)
+        fetched = hub_pictures(source.removeprefix(HUB), cache, progress, guest=guest or not local_paths)
         return _arranged(source, fetched.names, (), fetched.store, fetched.fingerprint, cache, progress)
     path = _local_path(source, cache, local_paths)
     if path.is_dir():

@@ -64,6 +64,7 @@ class Training:
 
     def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True, sample: int | None = None):
         self.run, self.config = run, config
+        self.guest: bool = getattr(run, "guest", False)  # trains without this computer's Hub token
         self.device = parallel.device_of(config.device)
         self.rank, self.world = parallel.rank(), parallel.world()
         if config.precision == "fp16" and self.device.type != "cuda":
@@ -80,12 +81,17 @@ class Training:
         self.last_progress = 0.0
         self.report(phase="loading")
         self.feed = Feed(
-            config, self.device, lambda done, total, text: self.report(phase="loading", note=text), local_paths, sample
+            config,
+            self.device,
+            lambda done, total, text: self.report(phase="loading", note=text),
+            local_paths,
+            sample,
+            guest=self.guest,
         )
         if self.rank == 0 and sample is None and not (run.path / "data.json").exists():
             parts = self.feed.parts
             write_json(run.path / "data.json", report(self.feed.data, parts, resolution=config.resolution))
-        self.model = build_model(config, self.feed.classes, local_paths=local_paths).to(self.device)
+        self.model = build_model(config, self.feed.classes, local_paths=local_paths, guest=self.guest).to(self.device)
         if config.batch > self.feed.count:
             most = largest_batch(self.feed.count, config.accumulation * self.world)
             raise ConfigError(

@@ -49,7 +49,11 @@ class Preflight:
 
 
 def preflight(
-    config: RunConfig, *, progress: Callable[[int, int, str], None] | None = None, local_paths: bool = True
+    config: RunConfig,
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+    local_paths: bool = True,
+    guest: bool = False,
 ) -> Preflight:
     """Build the model, take a few steps on real pictures at the final resolution, and throw all of it away.
 
@@ -58,7 +62,7 @@ def preflight(
     """
     dry = config.having(steps=DRY_STEPS + 1).having(stages=(), ema=config.ema, compile=False)
     with TemporaryDirectory() as folder:
-        training = Training(_Nowhere(Path(folder), progress), dry, local_paths, sample=SAMPLE)
+        training = Training(_Nowhere(Path(folder), progress, guest), dry, local_paths, sample=SAMPLE)
         if training.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(training.device)
         training.begin()
@@ -96,7 +100,7 @@ def preflight(
 
 
 def augmented_batch(
-    config: RunConfig, count: int = 8, *, local_paths: bool = True
+    config: RunConfig, count: int = 8, *, local_paths: bool = True, guest: bool = False
 ) -> tuple[np.ndarray, list[str], tuple[int, int]]:
     """The first pictures of a run as the model will see them, augmented: (uint8 [count, h, w, 3], what each is to be
     told apart as, e.g. "cat" or "cat 70 % + dog", the patch size (height, width))."""
@@ -104,11 +108,11 @@ def augmented_batch(
 
     device = device_of("cpu")
     config = replace(config, batch=min(config.batch, count), accumulation=1, device="cpu")
-    feed = Feed(config, device, None, local_paths, sample=max(count, 16))
+    feed = Feed(config, device, None, local_paths, sample=max(count, 16), guest=guest)
     if feed.count < config.batch:
         config = replace(config, batch=feed.count)
-        feed = Feed(config, device, None, local_paths, sample=max(count, 16))
-    model = build_model(replace(config, precision="fp32"), feed.classes, local_paths=local_paths)
+        feed = Feed(config, device, None, local_paths, sample=max(count, 16), guest=guest)
+    model = build_model(replace(config, precision="fp32"), feed.classes, local_paths=local_paths, guest=guest)
     feed.prepare(model.preprocessing)
     pixels, labels, rows = feed.batch(0, 0, 1)
     x, targets = augment(pixels, labels, config, model.preprocessing, 0, rows)
@@ -130,6 +134,7 @@ class _Nowhere:
 
     path: Path
     progress: Callable[[int, int, str], None] | None
+    guest: bool = False
 
     def write_progress(self, progress: dict) -> None:
         if self.progress and progress.get("note"):

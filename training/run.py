@@ -213,7 +213,7 @@ class Run(Record):
             log.write(f"{HEADER} {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---\n".encode())
         python_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         environment = {MARK: str(self.path), "PYTHONPATH": python_path, "PYTHONUTF8": "1"}
-        if self.read("run.json").get("guest"):
+        if self.guest:
             environment |= without_token()
         try:
             pid = spawn(worker_command(self.path), self.path / "log.txt", environment)

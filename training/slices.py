@@ -183,11 +183,12 @@ def _prepare(run: Run, config: RunConfig, local_paths: bool) -> None:
         torch.device("cpu"),
         lambda done, total, text: run.write_progress({"phase": "loading", "note": text}),
         local_paths,
+        guest=run.guest,
     )
     if not (run.path / "data.json").exists():
         write_json(run.path / "data.json", report(feed.data, feed.parts, resolution=config.resolution))
     if not config.model.startswith((NEW, RESNET)):
-        fetch(config.model, local_paths=local_paths)
+        fetch(config.model, local_paths=local_paths, token=False if run.guest else None)
 
 
 def _slicable(config: RunConfig) -> RunConfig:

@@ -41,11 +41,12 @@ def load_model(
     heads: int | None = None,
     progress: zoo.Progress | None = None,
     local_paths: bool = True,
+    token: str | bool | None = None,
 ) -> VisionTransformer:
     """A trained ViT, in eval mode with gradients off.
 
     - `source`: "bundled", a Hub id, a folder, or a .safetensors, .npz, .pth or .bin file; see `zoo.fetch`, which also
-      takes `progress` and `local_paths`.
+      takes `progress`, `local_paths` and `token`.
     - `image_size`: an int or (height, width); None for the size that the checkpoint's preprocessing makes. Positions
       are resampled by `interpolation`, None for the scheme of the library that the checkpoint comes from. For a file
       that does not tell the shape of its grid, it is also the size that its positions are for.
@@ -61,6 +62,7 @@ def load_model(
         heads=heads,
         progress=progress,
         local_paths=local_paths,
+        token=token,
     ).model
 
 
@@ -72,12 +74,13 @@ def inspect_model(
     heads: int | None = None,
     progress: zoo.Progress | None = None,
     local_paths: bool = True,
+    token: str | bool | None = None,
 ) -> Inspection:
     """What `load_model` does, with an account of every tensor."""
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size) if image_size else None
     if interpolation is not None and interpolation not in METHODS:
         raise ValueError(f"interpolation must be one of {', '.join(METHODS)}, got {interpolation!r}")
-    path = zoo.fetch(source, progress, local_paths)
+    path = zoo.fetch(source, progress, local_paths, token)
     checkpoint = read_checkpoint(path)
     format = detect(checkpoint.tensors, checkpoint.config, checkpoint.files[0].name)
     converted = convert(format, checkpoint.tensors)

@@ -81,7 +81,7 @@ class TrainTab:
         @said_plainly
         def measure_cost(request: gr.Request, *values):
             filled = filled_by(request, values)
-            slices, seconds = cost_of(filled.config, filled.rates)
+            slices, seconds = cost_of(filled.config, filled.rates, guest=not form.door.is_open(request))
             told = say(request, "slices_cost", slices=slices, each=SECONDS, seconds=math.ceil(seconds))
             return told, gr.Button(interactive=True), digest(filled.config, filled.rates)
 

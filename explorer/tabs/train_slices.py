@@ -48,14 +48,14 @@ def build_slices() -> SliceButtons:
     return SliceButtons(measure, start, gr.Markdown(elem_id="slices-told"), gr.State(""))
 
 
-def cost_of(config: RunConfig, rates: tuple[float, ...] = ()) -> tuple[int, float]:
+def cost_of(config: RunConfig, rates: tuple[float, ...] = (), guest: bool = True) -> tuple[int, float]:
     """(slices, seconds of GPU time) that the run will take; takes up to a slice to find out. ValueError with the reason
     where the run could not go."""
     local = takes_paths(config)
-    open_dataset(config.data, local_paths=local)  # downloads cost no GPU time
+    open_dataset(config.data, local_paths=local, guest=guest)  # downloads cost no GPU time
     if not config.model.startswith((NEW, RESNET)):
-        fetch(config.model, local_paths=local)
-    told = _dry_steps(config.having(workers=0, compile=False).to_dict(), local)
+        fetch(config.model, local_paths=local, token=False if guest else None)
+    told = _dry_steps(config.having(workers=0, compile=False).to_dict(), local, guest)
     if "refused" in told:
         raise ValueError(told["refused"])
     return slices_needed(Preflight(**told["found"]), config, SECONDS, trials=len(rates))
@@ -138,9 +138,9 @@ def driven(steps: Iterator[Any], patience: float = PATIENCE) -> Iterator[Any]:
         left.set()
 
 
-def _measure(config: dict[str, Any], local_paths: bool) -> dict[str, Any]:
+def _measure(config: dict[str, Any], local_paths: bool, guest: bool) -> dict[str, Any]:
     try:
-        return {"found": preflight(RunConfig.from_dict(config), local_paths=local_paths).to_dict()}
+        return {"found": preflight(RunConfig.from_dict(config), local_paths=local_paths, guest=guest).to_dict()}
     except Exception as error:  # on the way to the page it would lose its kind
         return {"refused": reason_of(error, "en")}
 
