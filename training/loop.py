@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from training import measuring, parallel, snapshot
+from training import bounds, measuring, parallel, snapshot
 from training.build import at_resolution, build_model
 from training.config import ConfigError, RunConfig, largest_batch
 from training.errors import TrainingError
@@ -98,8 +98,14 @@ class Training:
                 f"a batch of {config.batch} is larger than the training set of {self.feed.count} pictures; choose at "
                 f"most {most}"
             )
+        if self.guest:
+            grid = self.model.config.grid if hasattr(self.model, "config") else (1, 1)
+            parameters = sum(parameter.numel() for parameter in self.model.parameters())
+            bounds.VISITOR.check_model(parameters, grid[0] * grid[1])
         self.per_epoch = self.feed.count // config.batch
         self.total = config.steps or (math.ceil(config.epochs * self.per_epoch) if config.epochs else None)
+        if self.guest and self.total is not None:
+            bounds.VISITOR.check_steps(self.total)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval() if config.ema else None
         self.side: int | None = None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from training import bounds
 from training.augment import augment
 from training.config import RunConfig
 from training.feed import Feed
@@ -78,6 +79,8 @@ def preflight(
     feed, model = training.feed, training.model
     per_epoch = max(feed.whole_count // config.batch, 1)
     steps = config.steps or (int(-(-config.epochs * per_epoch // 1)) if config.epochs else None)
+    if guest and steps:
+        bounds.VISITOR.check_steps(steps)
     in_budget = steps or max(int(60 * config.minutes / each), 1)
     return Preflight(
         parameters=sum(p.numel() for p in model.parameters()),

@@ -92,8 +92,9 @@ class Run(Record):
             (self.path / "stop.json").unlink(missing_ok=True)
             write_json(self.path / "queued.json", {"time": time.time()})
 
-    def ask_stop(self) -> None:
-        """Ask the worker to write a checkpoint and end; a queued run is stopped at once. RunError if it has ended."""
+    def ask_stop(self, reason: str = "") -> None:
+        """Ask the worker to write a checkpoint and end; a queued run is stopped at once. `reason`: what to say of it
+        once it has stopped. RunError if it has ended."""
         with self._locked():
             state = self.state
             if state in ENDED:
@@ -102,7 +103,7 @@ class Run(Record):
                 self.end("stopped", "stopped while it waited in the queue")
                 (self.path / "queued.json").unlink(missing_ok=True)
             elif not (self.path / "stop.json").exists():
-                write_json(self.path / "stop.json", {"time": time.time()})
+                write_json(self.path / "stop.json", {"time": time.time()} | ({"reason": reason} if reason else {}))
 
     def press_stop(self, patience: float = PATIENCE, grace: float = GRACE) -> bool:
         """One look at a run that was asked to stop: `patience` seconds after that, SIGTERM goes to its process group,
@@ -186,6 +187,11 @@ class Run(Record):
 
     def stop_requested(self) -> bool:
         return (self.path / "stop.json").exists()
+
+    @property
+    def stop_reason(self) -> str:
+        """Why it was asked to stop, where that was said."""
+        return str(self.read("stop.json").get("reason") or "")
 
     def write_progress(self, progress: dict[str, Any]) -> None:
         write_json(self.path / "progress.json", progress, durable=False)

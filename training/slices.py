@@ -140,7 +140,7 @@ def _slices(run: Run, gpu: Gpu, seconds: int, local_paths: bool) -> Iterator[dic
         number, reached = number + 1, _reached(run)
         yield _told(number, "waiting")
         if run.stop_requested():
-            return "stopped", ""
+            return "stopped", run.stop_reason
         _log(run, f"{HEADER} {run.attempt}, slice {number}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---")
         begun, told, fault = False, {}, None
         try:

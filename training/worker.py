@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from training import loop, parallel, sweep
+from training.bounds import prefer_for_ending
 from training.errors import TrainingError
 from training.metrics import MetricEvent
 from training.runs import Run
@@ -32,6 +33,8 @@ def work(run: Run) -> int:
 
 def _work(run: Run, asked: list[int]) -> int:
     first = parallel.rank() == 0
+    if run.guest:
+        prefer_for_ending()
     if first:
         run.begin()
     parallel.wait()
@@ -44,6 +47,8 @@ def _work(run: Run, asked: list[int]) -> int:
                 event = next(steps)
             except StopIteration as end:
                 state, reason = end.value, ""
+                if state == "stopped":
+                    reason = run.stop_reason
                 break
             if first:
                 print(line(event), flush=True)

@@ -18,6 +18,7 @@ from explorer.device import ZERO_GPU, on_gpu
 from explorer.tabs.errors import reason_of
 from explorer.tabs.said import said
 from explorer.tabs.text import language_of, say, words
+from explorer.tabs.train_owner import Door
 from training.build import NEW, RESNET
 from training.config import RunConfig
 from training.datasets import HUB, open_dataset
@@ -87,11 +88,15 @@ def trained(run: Run, request: gr.Request | None) -> Iterator[str]:
             yield now
 
 
-def resume(run: Run) -> None:
-    """Queue a run for a process of its own; on ZeroGPU, where such a process gets no GPU, RunError says what to do."""
+def resume(run: Run, door: Door | None = None, request: gr.Request | None = None, **changes: Any) -> None:
+    """Queue a run for a process of its own; on ZeroGPU, where such a process gets no GPU, RunError says what to do.
+    `door` and `request`: of the page that asks; BoundError where a visitor may not have more of this computer."""
     if ZERO_GPU:
         raise RunError("on ZeroGPU a run goes on while a page is open: press the button below the list of runs")
-    run.resume()
+    if door is None:
+        run.resume(**changes)
+    else:
+        door.runs.resume(run, guest=not door.is_open(request), **changes)
 
 
 def driven(steps: Iterator[Any], patience: float = PATIENCE) -> Iterator[Any]:

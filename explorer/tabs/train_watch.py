@@ -51,7 +51,7 @@ class Watch:
         value = value or {}
         run = self.find(value.get("run"), request, value.get("ticket"))
         self.door.check_start(request)
-        train_slices.resume(run)
+        train_slices.resume(run, self.door, request)
         return self.show(run, request)
 
 
