@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from training import bounds
+from training.archive_members import Limits
 from training.archives import ENDINGS, is_archive_path, unpack
 from training.files import as_text, files_below, files_fingerprint
 from training.hub_data import hub_pictures, is_fetched
@@ -58,8 +61,9 @@ def open_dataset(
         return shapes()
     if source in BUILT_IN:
         return published(source, cache, progress)
+    limits = visitors_limits(cache) if guest else None
     if source.startswith(HUB):
-        fetched = hub_pictures(source.removeprefix(HUB), cache, progress, guest=guest or not local_paths)
+        fetched = hub_pictures(source.removeprefix(HUB), cache, progress, guest=guest or not local_paths, limits=limits)
         return _arranged(source, fetched.names, (), fetched.store, fetched.fingerprint, cache, progress)
     path = _local_path(source, cache, local_paths)
     if path.is_dir():
@@ -67,9 +71,17 @@ def open_dataset(
         store, fingerprint = FileStore(path, names), files_fingerprint(path, names)
         names, folders = as_text(names), as_text(folders)
     else:
-        unpacked = unpack(path, cache / ".unpacked", progress)
+        unpacked = unpack(path, cache / ".unpacked", progress, limits)
         names, folders, store, fingerprint = unpacked.names, unpacked.folders, unpacked.store, unpacked.fingerprint
     return _arranged(source, names, folders, store, fingerprint, cache, progress)
+
+
+def visitors_limits(cache: Path) -> Limits:
+    """Of a visitor's archive: what one visitor may take of the disk, and not the room that is left to the host."""
+    while not cache.exists():
+        cache = cache.parent
+    room = shutil.disk_usage(cache).free - bounds.VISITOR.reserve
+    return Limits(total_bytes=max(min(bounds.VISITOR.disk, room), 0))
 
 
 def would_download(source: str, cache: Path | None = None) -> bool:

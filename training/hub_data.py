@@ -24,10 +24,12 @@ from huggingface_hub import errors as hub_errors
 from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import tqdm
 
+from training.archive_members import Limits
 from training.archives import Unpacked, is_archive_path, unpack
 from training.jsonfile import read_json, write_json
 from training.layout import TEST, TRAIN, VAL, is_junk, is_picture, unwrapped
 from training.picture_set import DataError, FileStore, JoinedStore, Store
+from vit_model.hub_access import VISITOR_BYTES
 
 Progress = Callable[[int, int, str], None]
 MAX_FILES = 50_000
@@ -48,7 +50,9 @@ class Fetched:
     fingerprint: str
 
 
-def hub_pictures(name: str, cache: Path, progress: Progress | None = None, guest: bool = False) -> Fetched:
+def hub_pictures(
+    name: str, cache: Path, progress: Progress | None = None, guest: bool = False, limits: Limits | None = None
+) -> Fetched:
     """The pictures of the data-set repository `name`, "owner/name" or "owner/name@revision"; what its archives hold if
     it has no picture itself: one archive with everything, or archives called train, val and test.
 
@@ -56,7 +60,7 @@ def hub_pictures(name: str, cache: Path, progress: Progress | None = None, guest
 
     `progress(bytes done, bytes in all, file)`. At most MAX_FILES files and MAX_BYTES bytes. `guest`: somebody
     who may not see what this machine's token opens: none is sent, and of the cache only what is public is handed out.
-    DataError says what is wrong.
+    `limits` of each archive. DataError says what is wrong.
     """
     parsed = _NAME.fullmatch(name)
     if parsed is None:
@@ -68,16 +72,18 @@ def hub_pictures(name: str, cache: Path, progress: Progress | None = None, guest
     if guest and not public:
         _check_open(repository, commit, files[0])
     needed = sum(sizes[file] for file in files)
-    if len(files) > MAX_FILES or needed > MAX_BYTES:
+    most = min(MAX_BYTES, VISITOR_BYTES) if guest else MAX_BYTES
+    if len(files) > MAX_FILES or needed > most:
         raise DataError(
             f"{repository} holds {len(files):,} picture files of {needed / 1e9:.1f} GB, at most {MAX_FILES:,} files "
-            f"and {MAX_BYTES / 1e9:.0f} GB are fetched; {_by_hand(repository)}"
+            f"and {most / 1e9:.0f} GB are fetched; {_by_hand(repository)}"
         )
     folder = _downloaded(repository, commit, files, sizes, progress, token)
     if not is_archive_path(Path(files[0])):
         return Fetched(tuple(files), FileStore(folder, tuple(files)), commit)
     return _joined(
-        repository, [(_split_of(file), unpack(folder / file, cache / ".unpacked", progress)) for file in files]
+        repository,
+        [(_split_of(file), unpack(folder / file, cache / ".unpacked", progress, limits)) for file in files],
     )
 
 

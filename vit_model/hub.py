@@ -78,6 +78,8 @@ def download(
     asked = _asked(repository, revision, token)
     if isinstance(asked, Path):
         return asked
+    if token is not None:
+        max_bytes = min(max_bytes, hub_access.VISITOR_BYTES)
     commit, sizes, public = asked
     files = files_to_fetch(sizes)
     if not files:

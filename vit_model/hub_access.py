@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import threading
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ Token = str | bool | None
 """As huggingface_hub takes it: a token, False for none at all, None for the host's (HF_TOKEN, or `hf auth login`'s)."""
 
 PUBLIC_SECONDS, GRANT_SECONDS = 3600.0, 600.0  # until the Hub is asked again
+VISITOR_BYTES = int(os.environ.get("VIT_EXPLORER_MAX_DOWNLOAD", 5_000_000_000))  # that one download may bring
 REFUSALS = (401, 403, 404)
 
 _KNOWN = frozenset(known.key for known in KNOWN)

@@ -6,7 +6,13 @@ from huggingface_hub import constants
 
 from tests.vit_model.hub_server import HubServer, keep_to
 from vit_model import hub, hub_access, zoo
-from vit_model.errors import GatedRepositoryError, HubError, OfflineError, RepositoryNotFoundError
+from vit_model.errors import (
+    DownloadTooLargeError,
+    GatedRepositoryError,
+    HubError,
+    OfflineError,
+    RepositoryNotFoundError,
+)
 
 FILES = {"config.json": b"{}", "model.safetensors": b"weights"}
 HOST, OWN = "hf_thehostsowntoken", "hf_somevisitorstoken"
@@ -116,3 +122,11 @@ def test_what_was_granted_ends(server, monkeypatch):
     with pytest.raises(RepositoryNotFoundError):
         zoo.check_access(SECRET, OWN)
     assert hub.cached_folder(SECRET) is not None
+
+
+def test_one_visitor_brings_no_download_of_any_size(server, monkeypatch):
+    monkeypatch.setattr(hub_access, "VISITOR_BYTES", 5)
+    with pytest.raises(DownloadTooLargeError):
+        zoo.fetch(PUBLIC, token=False)
+    assert zoo.fetch(PUBLIC).is_dir(), "the host's own"
+    assert zoo.fetch(PUBLIC, token=False).is_dir(), "nothing is left to download"
