@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from training import bounds, measuring, parallel, snapshot
+from training import bounds, checkpoint, made_from, measuring, parallel, snapshot
 from training.build import at_resolution, build_model
 from training.config import ConfigError, RunConfig, largest_batch
 from training.errors import TrainingError
@@ -88,9 +88,8 @@ class Training:
             sample,
             guest=self.guest,
         )
-        if self.rank == 0 and sample is None and not (run.path / "data.json").exists():
-            parts = self.feed.parts
-            write_json(run.path / "data.json", report(self.feed.data, parts, resolution=config.resolution))
+        if sample is None:
+            self._check_data()
         self.model = build_model(config, self.feed.classes, local_paths=local_paths, guest=self.guest).to(self.device)
         if config.batch > self.feed.count:
             most = largest_batch(self.feed.count, config.accumulation * self.world)
@@ -112,6 +111,25 @@ class Training:
         self.optimisers = Optimisers(self.model, config)
         self.since = Since()
         snapshot.restore(self)
+
+    def _check_data(self) -> None:
+        """The data are those that the run was made from, or it was said that it goes on all the same."""
+        home: Path = getattr(self.run, "parent", self.run).path  # the trials of a sweep are made from one set
+        told = made_from.compare(home, self.feed.data)
+        parallel.wait()  # all processes have compared
+        if self.rank:
+            return
+        step = max(checkpoint.complete(self.run.path / "checkpoints"), default=0)
+        if step and not (home / made_from.NOTE).exists():
+            print(
+                "this run is of an earlier version, which did not note its data; they are noted from now on", flush=True
+            )
+        if told:
+            print(f"the data have changed, and it goes on with them as was said: {told}", flush=True)
+        made_from.note(home, self.feed.data, told, step)
+        if told or not (self.run.path / "data.json").exists():
+            made = report(self.feed.data, self.feed.parts, resolution=self.config.resolution)
+            write_json(self.run.path / "data.json", made)
 
     # -- where the run stands
 

@@ -21,6 +21,7 @@ from training.record import ENDED, HEADER, NAME_LENGTH, Record, State, Status, i
 
 PATIENCE, GRACE = 120.0, 30.0  # seconds for a checkpoint after a stop is asked for; then, after SIGTERM, until SIGKILL
 MARK = "VIT_EXPLORER_RUN"  # environment variable of a worker and its children: the folder of their run
+CHANGED = "data_changed.json"  # in a run's folder: it goes on once with whatever data there are
 MADE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}", re.ASCII)  # ids that `Runs.create` gives
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -85,12 +86,19 @@ class Run(Record):
                 self._start()
         return queued
 
-    def resume(self) -> None:
-        """Queue it again, to go on from its last checkpoint. RunError unless it has stopped or failed."""
+    def resume(self, *, data: str | None = None, changed_data: bool = False) -> None:
+        """Queue it again, to go on from its last checkpoint. `data`: where its data are now. `changed_data`: go on
+        though they are not those that it was made from. RunError unless it has stopped or failed."""
         with self._locked():
             self._must_be_resumable()
+            self._prepare_data(data, changed_data)
             (self.path / "stop.json").unlink(missing_ok=True)
             write_json(self.path / "queued.json", {"time": time.time()})
+
+    def prepare_resume(self, *, data: str | None = None, changed_data: bool = False) -> None:
+        """As `resume`, for the process that trains it, after `begin`: what to do of its data."""
+        with self._locked():
+            self._prepare_data(data, changed_data)
 
     def ask_stop(self, reason: str = "") -> None:
         """Ask the worker to write a checkpoint and end; a queued run is stopped at once. `reason`: what to say of it
@@ -234,6 +242,15 @@ class Run(Record):
             write_json(self.path / "process.json", {"attempt": attempt})
         for name in ("ended.json", "stop.json", "queued.json"):
             (self.path / name).unlink(missing_ok=True)
+
+    def _prepare_data(self, data: str | None, changed_data: bool) -> None:
+        if data is not None:
+            config = self.config.having(data=_absolute(data))  # ConfigError for one that cannot be
+            write_json(self.path / "run.json", self.read("run.json") | {"config": config.to_dict()})
+        if changed_data:
+            write_json(self.path / CHANGED, {"accepted": True})
+        else:
+            (self.path / CHANGED).unlink(missing_ok=True)
 
     def _must_be_free(self) -> None:
         process = self.process

@@ -368,3 +368,27 @@ def test_a_visitor_has_one_look_ahead_at_a_time(form, monkeypatch):
     with pytest.raises(ValueError, match="Another look ahead"):
         train_check._asked("step", {}, form, ANNA, gr.Progress())
     assert not asked
+
+
+@pytest.fixture
+def with_data(door):
+    """As `resumed`, with where the data are now and whether changed data are meant."""
+    with gr.Blocks():
+        watch = build_watch(door, gr.State(None))
+    return lambda run, who, *given: watch.resume({"run": run.id, "ticket": door.ticket(run)}, who, *given)
+
+
+def test_a_resume_may_name_the_data_anew_by_the_gate_of_a_new_run(ended, with_data, monkeypatch, tmp_path):
+    monkeypatch.setenv(ALLOW, "1")
+    with pytest.raises(FieldError):
+        with_data(ended, ANNA, str(tmp_path))
+    assert ended.state == "stopped" and ended.config.data == "shapes"
+    with_data(ended, ANNA, " cifar10 ", True)
+    assert ended.state == "queued" and ended.config.data == "cifar10"
+    assert (ended.path / "data_changed.json").exists()
+
+
+def test_changed_data_are_accepted_only_where_that_was_said(ended, with_data, monkeypatch):
+    monkeypatch.setenv(ALLOW, "1")
+    with_data(ended, ANNA)
+    assert ended.state == "queued" and not (ended.path / "data_changed.json").exists()
