@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from training.config import ConfigError, RunConfig
+from training.disk import free_bytes, shown_bytes
 from training.record import Record, written
 
 GB = 10**9
@@ -86,6 +86,13 @@ class Bounds:
         self._check("parameters", parameters, self.parameters)
         self._check("patches", patches, self.patches)
 
+    def check_disk(self, needed: int) -> None:
+        """BoundError for a run that will need more of the disk than a visitor may take."""
+        if needed > self.disk:
+            raise BoundError(
+                f"disk is {shown_bytes(needed)}, and this host lets visitors have at most {shown_bytes(self.disk)}"
+            )
+
     def check_owner(
         self, folder: Path, runs: Iterable[Record], owner: str | None, asked: Record | None = None, more: int = 0
     ) -> None:
@@ -140,9 +147,7 @@ class Bounds:
                 f"your runs and uploads take {shown_bytes(taken)}, and this host lets each visitor take "
                 f"{shown_bytes(self.disk)}; delete some of your runs"
             )
-        while not folder.exists():
-            folder = folder.parent
-        free = shutil.disk_usage(folder).free
+        free = free_bytes(folder)
         if free - more < self.reserve:
             raise BoundError(
                 f"this host's disk has {shown_bytes(free)} left, and visitors leave {shown_bytes(self.reserve)} "
@@ -166,10 +171,6 @@ class Bounds:
 
 
 VISITOR = Bounds.of({"VIT_EXPLORER_VISITOR_PATCHES": os.environ.get("VIT_EXPLORER_MAX_PATCHES", "")} | os.environ)
-
-
-def shown_bytes(count: float) -> str:
-    return f"{count / GB:.1f} GB" if count >= GB else f"{count / 1e6:.1f} MB"
 
 
 def taken_by(runs: Sequence[Record]) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from training import bounds
 from training.archive_members import Limits
 from training.archives import ENDINGS, is_archive_path, unpack
+from training.disk import free_bytes
 from training.files import as_text, files_below, files_fingerprint
 from training.hub_data import hub_pictures, is_fetched
 from training.layout import arrange
@@ -78,9 +78,7 @@ def open_dataset(
 
 def visitors_limits(cache: Path) -> Limits:
     """Of a visitor's archive: what one visitor may take of the disk, and not the room that is left to the host."""
-    while not cache.exists():
-        cache = cache.parent
-    room = shutil.disk_usage(cache).free - bounds.VISITOR.reserve
+    room = free_bytes(cache) - bounds.VISITOR.reserve
     return Limits(total_bytes=max(min(bounds.VISITOR.disk, room), 0))
 
 

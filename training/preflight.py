@@ -13,10 +13,14 @@ import torch
 
 from training import bounds
 from training.augment import augment
+from training.checkpoint import checkpoint_bytes, servable_bytes
 from training.config import RunConfig
+from training.disk import free_bytes
 from training.feed import Feed
 from training.loop import Training
 from training.parallel import device_of
+from training.runs import Runs
+from training.snapshot import tensors_of
 
 DRY_STEPS = 3  # after one to warm up
 SAMPLE = 512  # pictures that the dry steps draw from
@@ -26,7 +30,8 @@ SAMPLE = 512  # pictures that the dry steps draw from
 class Preflight:
     """What a run will take on this machine. `steps` is None where minutes are the budget (`steps_in_budget` is the
     estimate then); `seconds` is of training alone, evaluations left out; `peak_bytes` of GPU memory, or of this
-    process's memory; `batch_parts`: into how many parts the batch must be cut to fit, 1 for none."""
+    process's memory; `disk_bytes`: of checkpoints, at most at once, where `disk_free` are; `batch_parts`: into how
+    many parts the batch must be cut to fit, 1 for none."""
 
     parameters: int
     trainable_parameters: int
@@ -44,6 +49,8 @@ class Preflight:
     batch: int
     batch_parts: int
     device: str
+    disk_bytes: int = 0
+    disk_free: int = 0
 
     def to_dict(self) -> dict:
         return asdict(self)
@@ -79,9 +86,11 @@ def preflight(
     feed, model = training.feed, training.model
     per_epoch = max(feed.whole_count // config.batch, 1)
     steps = config.steps or (int(-(-config.epochs * per_epoch // 1)) if config.epochs else None)
-    if guest and steps:
-        bounds.VISITOR.check_steps(steps)
     in_budget = steps or max(int(60 * config.minutes / each), 1)
+    needed = disk_needed(training, config, in_budget)
+    if guest:
+        bounds.VISITOR.check_steps(steps or 0)
+        bounds.VISITOR.check_disk(needed)
     return Preflight(
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -99,7 +108,17 @@ def preflight(
         batch=config.batch,
         batch_parts=training.accumulation,
         device=str(training.device),
+        disk_bytes=needed,
+        disk_free=free_bytes(Runs().folder),
     )
+
+
+def disk_needed(training: Training, config: RunConfig, steps: int) -> int:
+    """Bytes of the checkpoints of a run of so many steps: the best, those that are kept for good, the last with its
+    state, and the one that is being written in its place. Measured after a step, when the optimiser has its state."""
+    served, whole = servable_bytes(training.served), checkpoint_bytes(training.served, tensors_of(training))
+    kept = steps // config.keep_every if config.keep_every else 0
+    return 2 * whole + (1 + kept) * served
 
 
 def augmented_batch(

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ def train_in_slices(
             reason = reason or LEFT
             raise
     except Exception as error:
-        state, reason = "failed", reason_of(error)
+        state, reason = "failed", reason_of(error, run.path)
         if not isinstance(error, (ValueError, TrainingError, OSError)):
             raise
     finally:
@@ -124,7 +125,7 @@ def one_slice(path: str, seconds: int, reserve: float, local_paths: bool) -> Ite
                 break
             yield {"event": asdict(event)}
     except Exception as error:  # whatever it is: on the way to the page it would lose its kind
-        told = {"ended": "failed", "reason": reason_of(error)}
+        told = {"ended": "failed", "reason": reason_of(error, Path(path))}
     yield told
 
 

@@ -233,10 +233,7 @@ def _is_cached(repository: str, commit: str, name: str) -> bool:
 
 
 def _check_disk(needed: int, repository: str, revision: str) -> None:
-    folder = Path(constants.HF_HUB_CACHE)
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = _free(Path(constants.HF_HUB_CACHE))
     if needed > free:
         size, room, cache = _size(needed), _size(free), constants.HF_HUB_CACHE
         message = (
@@ -244,6 +241,13 @@ def _check_disk(needed: int, repository: str, revision: str) -> None:
             f"to a folder on another disk, or {_by_hand(repository, revision)}"
         )
         raise DiskFullError(message, "hub_no_room", size=size, room=room, cache=cache, **_named(repository, revision))
+
+
+def _free(folder: Path) -> int:
+    """Bytes free where the folder is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def _reporting_bar(name: str, before: int, needed: int, progress: Callable[[int, int, str], None]) -> type:
@@ -317,8 +321,9 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
         )
         return OfflineError(message, "hub_unreached", **named)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        named["room"] = room = _size(_free(Path(cache)))
         message = (
-            f"the disk of the cache folder {cache} became full while {what} was downloaded; "
+            f"the disk of the cache folder {cache} became full while {what} was downloaded ({room} free); "
             "make room and try again, or set HF_HOME to a folder on another disk"
         )
         return DiskFullError(message, "hub_disk_full", **named)

@@ -56,7 +56,8 @@ class Watch:
         """The live view's run goes on, for who may see it, if by its link, and use this computer; then `show`.
         `place`: where its data are now; `changed`: whether it goes on with them though they have changed."""
         value = value or {}
-        run = self.find(value.get("run"), request, value.get("ticket"))
+        other = bool(place or changed)  # a link is for watching, stopping and resuming a run as it is
+        run = self.find(value.get("run"), request, None if other else value.get("ticket"))
         self.door.check_start(request)
         named = (place or "").strip()
         data = data_source(named, None, self.door.is_open(request), request) if named else None

@@ -392,3 +392,11 @@ def test_changed_data_are_accepted_only_where_that_was_said(ended, with_data, mo
     monkeypatch.setenv(ALLOW, "1")
     with_data(ended, ANNA)
     assert ended.state == "queued" and not (ended.path / "data_changed.json").exists()
+
+
+@pytest.mark.parametrize("given", [("cifar10", False), ("", True)])
+def test_a_link_gives_nobody_a_say_in_a_runs_data(ended, with_data, given, monkeypatch):
+    monkeypatch.setenv(ALLOW, "1")
+    with pytest.raises(ValueError, match="not there any more"):
+        with_data(ended, BEN, *given)
+    assert ended.state == "stopped" and ended.config.data == "shapes"
