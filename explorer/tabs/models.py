@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 from gradio.events import Dependency
 
+from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
 from explorer.tabs.errors import reason_of, said_plainly
 from explorer.tabs.hub_token import login_info, token_for

@@ -28,6 +28,13 @@ def visitor(token=None, expires=3600.0, **headers):
     return request
 
 
+def host():
+    """At the computer itself."""
+    request = visitor(host="127.0.0.1:7860")
+    request.request.client = SimpleNamespace(host="127.0.0.1")
+    return request
+
+
 @pytest.fixture
 def server(tmp_path, monkeypatch):
     files = {file.name: file.read_bytes() for file in BUNDLED_FOLDER.iterdir() if file.suffix != ".md"}
@@ -60,13 +67,15 @@ def test_the_hosts_token_fetches_nothing_that_a_visitor_names(server):
 
 
 def test_through_a_proxy_to_loopback_it_is_a_visitor_who_asks(server):
+    asking = host()
+    asking.request.headers["x-forwarded-for"] = "203.0.113.9"
     with pytest.raises(gr.Error):
-        opened(SECRET, visitor(**{"x-forwarded-for": "203.0.113.9"}), local_paths=True)
+        opened(SECRET, asking, local_paths=True)
     assert {request.authorization for request in server.requests} == {None}
 
 
 def test_a_model_that_the_host_has_loaded_stays_the_hosts(server):
-    assert opened(SECRET, visitor(), local_paths=True).token is None
+    assert opened(SECRET, host(), local_paths=True).token is None
     with pytest.raises(gr.Error):
         opened(SECRET, visitor())
     with pytest.raises(ValueError):

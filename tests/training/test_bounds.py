@@ -2,7 +2,6 @@
 
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
@@ -124,7 +123,7 @@ def test_runs_and_uploads_share_a_visitors_disk(runs, config, monkeypatch):
 
 def test_visitors_leave_some_of_the_disk_free(runs, config, monkeypatch):
     monkeypatch.setattr(bounds, "VISITOR", replace(SMALL, reserve=10**9))
-    monkeypatch.setattr(bounds.shutil, "disk_usage", lambda folder: SimpleNamespace(free=10**8))
+    monkeypatch.setattr(bounds, "free_bytes", lambda folder: 10**8)
     with pytest.raises(BoundError, match=r"disk has 100\.0 MB left, and visitors leave 1\.0 GB free"):
         create(runs, config)
 

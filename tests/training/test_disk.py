@@ -1,4 +1,5 @@
-"""A full disk is named with its folder and bytes, and takes no checkpoint with it; the pre-flight says what is needed."""
+"""A full disk is named with its folder and bytes, and takes no checkpoint with it; the pre-flight says what is needed
+for them."""
 
 import errno
 from types import SimpleNamespace
