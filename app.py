@@ -122,7 +122,7 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
 def load_ahead(source: str) -> None:
     """Load the model that the page opens with, and say in the terminal where that fails; the page says it too."""
     try:
-        get_model(ModelChoice(source, source))
+        get_model(ModelChoice(source, source, token=None))
     except (ValueError, OSError) as error:
         print(f"app.py: --model {source}: {error}", file=sys.stderr, flush=True)
 

@@ -27,6 +27,7 @@ from vit_model.architecture import SQUARE_ASSUMED
 from vit_model.errors import CodedError
 from vit_model.files import open_regular
 from vit_model.picture import MAX_BYTES, picture_hash, read_picture
+from vit_model.zoo import check_access
 
 GIB = 1024**3
 KEPT = 8
@@ -40,11 +41,13 @@ Progress = Callable[[int, int, str], None]
 @dataclass(frozen=True)
 class ModelChoice:
     """A model as a visitor chose it: `source` is whatever `load_model` takes, `name` what the page calls it, and
-    `size` (height, width) in pixels or None for the model's own."""
+    `size` (height, width) in pixels or None for the model's own. `token`: with whose rights it comes from the Hub, as
+    in `hub.download`; only what the host chose has None, the host's own."""
 
     source: str = "bundled"
     name: str = "bundled"
     size: tuple[int, int] | None = None
+    token: str | bool | None = field(default=False, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,8 @@ _GRADIENTS: ByteCache[Gradients] = _of_pictures("VIT_EXPLORER_GRADIENT_BYTES", G
 
 
 def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
-    """The chosen model, loaded once for all visitors. A file that has changed since is read again."""
+    """The chosen model, loaded once for all visitors, and handed to those alone whom the Hub shows it. A file that has
+    changed since is read again. HubError for all others."""
     path = os.path.expanduser(choice.source)
     if os.path.isabs(path) and not os.path.exists(path):
         if choice.source == choice.name:  # a path as the visitor typed it
@@ -125,15 +129,18 @@ def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTr
         raise CodedError(message, "files_gone", name=choice.name)
     native = _MODELS.get(
         (choice.source, _fingerprint(choice.source)),
-        lambda: load_model(choice.source, progress=progress, bound=most_patches),
+        lambda: load_model(choice.source, progress=progress, bound=most_patches, token=choice.token),
     ).to(resting_device())
+    check_access(choice.source, choice.token)  # it may have come with another's rights
     if choice.size is None:
         return native
     # The size says which grid the positions are on, or they were resampled already
     if could_be_other_than_square(native) or native.origin.own_size:
         _check_patches(native, choice.size)
         key = (choice.source, _fingerprint(choice.source), choice.size)
-        return _MODELS.get(key, lambda: load_model(choice.source, image_size=choice.size)).to(resting_device())
+        return _MODELS.get(key, lambda: load_model(choice.source, image_size=choice.size, token=choice.token)).to(
+            resting_device()
+        )
     return resized(native, choice.size)
 
 

@@ -68,7 +68,7 @@ def _resume(options: argparse.Namespace) -> int:
     run = _existing(options.run, "resume")
     if RANK == 0 and run.state == "finished":
         raise RunError(f"{run.id} has finished; to train longer, start a new run with more steps")
-    return _train(run)
+    return _train(run, {"data": options.data, "changed_data": options.changed_data})
 
 
 def _existing(path: Path, verb: str) -> Run:
@@ -78,8 +78,9 @@ def _existing(path: Path, verb: str) -> Run:
     return run
 
 
-def _train(run: Run) -> int:
-    """In this process, until it ends. Ctrl-C and SIGTERM stop it with a checkpoint."""
+def _train(run: Run, resumed: dict[str, Any] | None = None) -> int:
+    """In this process, until it ends. Ctrl-C and SIGTERM stop it with a checkpoint. `resumed`: what `prepare_resume`
+    takes."""
     if RANK > 0:
         from training.worker import work
 
@@ -88,6 +89,8 @@ def _train(run: Run) -> int:
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # until `work` has handlers of its own
     with logged(run):
         try:
+            if resumed:
+                run.prepare_resume(**resumed)
             from training.worker import work
 
             print(f"run {run.path}", flush=True)
@@ -202,6 +205,8 @@ def _parser() -> argparse.ArgumentParser:
     one = commands.add_parser("resume", help="go on from the last checkpoint of a run that stopped or failed")
     one.set_defaults(command=_resume)
     one.add_argument("run", metavar="RUN_DIR", type=Path)
+    one.add_argument("--data", help="where its data are now, if they have moved")
+    one.add_argument("--changed-data", action="store_true", help="go on though its data have changed")
     one = commands.add_parser("list", help="the runs in a folder")
     one.set_defaults(command=_list)
     one.add_argument("folder", metavar="FOLDER", nargs="?", type=Path, help="default: VIT_EXPLORER_RUNS, or ./runs")

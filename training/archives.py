@@ -29,6 +29,7 @@ from typing import BinaryIO
 import numpy as np
 
 from training.archive_members import Limits, Member, members
+from training.disk import free_bytes, shown_bytes
 from training.jsonfile import locked
 from training.layout import is_junk, is_picture
 from training.picture_set import DataError, PackedStore
@@ -87,8 +88,9 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
-                f"the disk became full while {archive.name} was unpacked to {cache}; make room there, or set "
-                "VIT_EXPLORER_DATA to a folder on another disk"
+                f"the disk became full while {archive.name} was unpacked to {cache} "
+                f"({shown_bytes(free_bytes(cache))} free); make room there, or set VIT_EXPLORER_DATA to a folder on "
+                "another disk"
             ) from error
         raise DataError(
             f"{archive.name} cannot be unpacked to {cache}: {error.strerror or error}; set VIT_EXPLORER_DATA to a "

@@ -23,10 +23,12 @@ def build_model(
     classes: Sequence[str],
     progress: Callable[[int, int, str], None] | None = None,
     local_paths: bool = True,
+    guest: bool = False,
 ) -> nn.Module:
     """The model that the run starts from, at its final resolution, with what is not `trainable` frozen.
 
-    Every model has `preprocessing` and `labels`. ConfigError or CheckpointError say what cannot be.
+    Every model has `preprocessing` and `labels`. `guest`: of the Hub only what everybody may have. ConfigError or
+    CheckpointError say what cannot be.
     """
     seed_torch(config.seed, "initialise")
     if config.model.split(":")[0] == RESNET:
@@ -34,7 +36,7 @@ def build_model(
     elif config.model.startswith(NEW):
         model = _new(config, classes)
     else:
-        model = _pretrained(config, classes, progress, local_paths)
+        model = _pretrained(config, classes, progress, local_paths, False if guest else None)
     _freeze(model, config)
     return model
 
@@ -82,12 +84,14 @@ def _new(config: RunConfig, classes: Sequence[str]) -> nn.Module:
     return _with_head(model, config)
 
 
-def _pretrained(config: RunConfig, classes: Sequence[str], progress, local_paths: bool) -> nn.Module:
+def _pretrained(
+    config: RunConfig, classes: Sequence[str], progress, local_paths: bool, token: bool | None
+) -> nn.Module:
     odd = [n for n in ("width", "depth", "heads", "patch_size") if getattr(config, n) is not None]
     if odd:
         raise ConfigError(f"{', '.join(odd)} are for a model with random weights ('new:SIZE'), not for {config.model}")
     size = config.resolution
-    loaded = load_model(config.model, image_size=size, progress=progress, local_paths=local_paths)
+    loaded = load_model(config.model, image_size=size, progress=progress, local_paths=local_paths, token=token)
     if config.head_init == "keep" and loaded.config.classes != len(classes):
         raise ConfigError(
             f"head_init 'keep' needs a model with the data's {len(classes)} classes, this one has "

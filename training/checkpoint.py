@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from training.disk import check_room, naming_a_full_disk
 from training.jsonfile import read_json, sync_folder, write_json
 from vit_model import VisionTransformer, load_model, save_model
 
@@ -48,13 +49,21 @@ def save_checkpoint(
     if not target.exists():
         beside = checkpoints / f".{target.name}"
         shutil.rmtree(beside, ignore_errors=True)
-        save_servable(model, beside)
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, beside / STATE[0])
-        write_json(beside / STATE[1], state | {"step": step})
-        for file in beside.iterdir():
-            with open(file, "rb+") as opened:
-                os.fsync(opened.fileno())
-        sync_folder(beside)
+        check_room(checkpoints, checkpoint_bytes(model, tensors))
+        try:
+            with naming_a_full_disk(checkpoints):
+                save_servable(model, beside)
+                save_file(
+                    {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, beside / STATE[0]
+                )
+                write_json(beside / STATE[1], state | {"step": step})
+                for file in beside.iterdir():
+                    with open(file, "rb+") as opened:
+                        os.fsync(opened.fileno())
+                sync_folder(beside)
+        except BaseException:  # or half a checkpoint would fill the disk, and not even the reason could be written
+            shutil.rmtree(beside, ignore_errors=True)
+            raise
         beside.rename(target)
         sync_folder(checkpoints)
     for other, path in complete(checkpoints).items():
@@ -68,6 +77,15 @@ def save_checkpoint(
             path.rename(retired)
             shutil.rmtree(retired, ignore_errors=True)
     return target
+
+
+def checkpoint_bytes(model: nn.Module, tensors: dict[str, Tensor]) -> int:
+    """What a checkpoint takes on the disk; `tensors`: of its state, which only the last one keeps."""
+    return servable_bytes(model) + sum(tensor.nbytes for tensor in tensors.values())
+
+
+def servable_bytes(model: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
 def clear_leftovers(checkpoints: Path) -> None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from training import bounds
+from training.archive_members import Limits
 from training.archives import ENDINGS, is_archive_path, unpack
+from training.disk import free_bytes
 from training.files import as_text, files_below, files_fingerprint
 from training.hub_data import hub_pictures, is_fetched
 from training.layout import arrange
@@ -36,7 +39,12 @@ def cache_folder() -> Path:
 
 
 def open_dataset(
-    source: str, *, cache: Path | None = None, progress: Progress | None = None, local_paths: bool = True
+    source: str,
+    *,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+    local_paths: bool = True,
+    guest: bool = False,
 ) -> PictureSet:
     """The data set that `source` names: "shapes", "cifar10", "cifar100", "pets", "flowers102", "hf:owner/name"; a
     folder or an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.bz2), whose layout `training.layout.arrange` reads; or the
@@ -44,7 +52,8 @@ def open_dataset(
 
     What is not on this machine is downloaded to `cache` (default: `cache_folder()`); `progress(done, total, text)`
     follows. Every picture is decoded once, so that those that cannot be are left out and named. `local_paths=False`
-    refuses paths, for visitors that are not at this machine. DataError says what is wrong.
+    refuses paths, for visitors that are not at this machine; `guest`: whoever asks gets nothing that this machine's Hub
+    token opens. DataError says what is wrong.
     """
     source = source.strip()
     cache = cache_folder() if cache is None else cache
@@ -52,8 +61,9 @@ def open_dataset(
         return shapes()
     if source in BUILT_IN:
         return published(source, cache, progress)
+    limits = visitors_limits(cache) if guest else None
     if source.startswith(HUB):
-        fetched = hub_pictures(source.removeprefix(HUB), cache, progress, use_token=local_paths)
+        fetched = hub_pictures(source.removeprefix(HUB), cache, progress, guest=guest or not local_paths, limits=limits)
         return _arranged(source, fetched.names, (), fetched.store, fetched.fingerprint, cache, progress)
     path = _local_path(source, cache, local_paths)
     if path.is_dir():
@@ -61,9 +71,15 @@ def open_dataset(
         store, fingerprint = FileStore(path, names), files_fingerprint(path, names)
         names, folders = as_text(names), as_text(folders)
     else:
-        unpacked = unpack(path, cache / ".unpacked", progress)
+        unpacked = unpack(path, cache / ".unpacked", progress, limits)
         names, folders, store, fingerprint = unpacked.names, unpacked.folders, unpacked.store, unpacked.fingerprint
     return _arranged(source, names, folders, store, fingerprint, cache, progress)
+
+
+def visitors_limits(cache: Path) -> Limits:
+    """Of a visitor's archive: what one visitor may take of the disk, and not the room that is left to the host."""
+    room = free_bytes(cache) - bounds.VISITOR.reserve
+    return Limits(total_bytes=max(min(bounds.VISITOR.disk, room), 0))
 
 
 def would_download(source: str, cache: Path | None = None) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from http.client import HTTPException
 from pathlib import Path
 
+from training.disk import free_bytes, is_full, shown_bytes
 from training.jsonfile import locked
 from training.picture_set import DataError
 from training.private import private_folder
@@ -48,8 +49,11 @@ def fetch(url: str, path: Path, md5: str, progress: Progress | None = None) -> P
             f"the download of {url} failed ({reason}); check the network and proxies, or {by_hand(url, path)}"
         ) from error
     except OSError as error:
+        reason = error.strerror or str(error)
+        if is_full(error):
+            reason += f", {shown_bytes(free_bytes(path.parent))} free"
         raise DataError(
-            f"{path.name} cannot be saved in {path.parent}: {error.strerror or error}; make room, or set "
+            f"{path.name} cannot be saved in {path.parent}: {reason}; make room, or set "
             "VIT_EXPLORER_DATA to another folder"
         ) from error
     return path

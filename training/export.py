@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from training.card import write_card
+from training.disk import naming_a_full_disk
 from training.runs import CheckpointInfo, Run, RunError
 from vit_model.errors import quoted
 
@@ -42,9 +43,10 @@ def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str
     beside = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
     beside.mkdir()
     try:
-        for name in FILES:
-            shutil.copyfile(source / name, beside / name)
-        write_card(run, which, beside, repo_id)
+        with naming_a_full_disk(target.parent, sum((source / name).stat().st_size for name in FILES)):
+            for name in FILES:
+                shutil.copyfile(source / name, beside / name)
+            write_card(run, which, beside, repo_id)
         if target.exists():
             target.rmdir()
         beside.rename(target)

@@ -31,9 +31,10 @@ class Feed:
         progress: Progress | None,
         local_paths: bool = True,
         sample: int | None = None,
+        guest: bool = False,
     ):
         self.config, self.device, self.progress = config, device, progress
-        self.data = open_dataset(config.data, progress=progress, local_paths=local_paths)
+        self.data = open_dataset(config.data, progress=progress, local_paths=local_paths, guest=guest)
         self.classes = self.data.classes
         labels = self.data.splits["train"].labels
         if "val" in self.data.splits and config.held_out:

@@ -12,16 +12,25 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.errors import HTTPError
 from huggingface_hub.utils import tqdm
 
+from training.archive_members import Limits
 from training.archives import Unpacked, is_archive_path, unpack
 from training.jsonfile import read_json, write_json
 from training.layout import TEST, TRAIN, VAL, is_junk, is_picture, unwrapped
 from training.picture_set import DataError, FileStore, JoinedStore, Store
 from training.private import private_folder
+from vit_model.hub_access import VISITOR_BYTES
 from vit_model.zoo import MOST_LETTERS
 
 Progress = Callable[[int, int, str], None]
@@ -43,33 +52,40 @@ class Fetched:
     fingerprint: str
 
 
-def hub_pictures(name: str, cache: Path, progress: Progress | None = None, use_token: bool = True) -> Fetched:
+def hub_pictures(
+    name: str, cache: Path, progress: Progress | None = None, guest: bool = False, limits: Limits | None = None
+) -> Fetched:
     """The pictures of the data-set repository `name`, "owner/name" or "owner/name@revision"; what its archives hold if
     it has no picture itself: one archive with everything, or archives called train, val and test.
 
     What huggingface_hub's cache holds is not fetched again, and does without the network.
 
-    `progress(bytes done, bytes in all, file)`. At most MAX_FILES files and MAX_BYTES bytes. `use_token=False` leaves
-    out the token of this machine, for visitors who may not see what its owner may. DataError says what is wrong.
+    `progress(bytes done, bytes in all, file)`. At most MAX_FILES files and MAX_BYTES bytes. `guest`: somebody
+    who may not see what this machine's token opens: none is sent, and of the cache only what is public is handed out.
+    `limits` of each archive. DataError says what is wrong.
     """
     parsed = _NAME.fullmatch(name) if len(name) <= 2 * MOST_LETTERS else None
     if parsed is None:
         raise DataError(f"expected hf:owner/name, got {'hf:' + name[:120]!r}")
     repository, revision = parsed[1], parsed[2] or "main"
-    token = None if use_token else False
-    commit, sizes = _listing(repository, revision, cache, token)
+    token = False if guest else None
+    commit, sizes, public = _listing(repository, revision, cache, token)
     files = _wanted(repository, sizes)
+    if guest and not public:
+        _check_open(repository, commit, files[0])
     needed = sum(sizes[file] for file in files)
-    if len(files) > MAX_FILES or needed > MAX_BYTES:
+    most = min(MAX_BYTES, VISITOR_BYTES) if guest else MAX_BYTES
+    if len(files) > MAX_FILES or needed > most:
         raise DataError(
             f"{repository} holds {len(files):,} picture files of {needed / 1e9:.1f} GB, at most {MAX_FILES:,} files "
-            f"and {MAX_BYTES / 1e9:.0f} GB are fetched; {_by_hand(repository)}"
+            f"and {most / 1e9:.0f} GB are fetched; {_by_hand(repository)}"
         )
     folder = _downloaded(repository, commit, files, sizes, progress, token)
     if not is_archive_path(Path(files[0])):
         return Fetched(tuple(files), FileStore(folder, tuple(files)), commit)
     return _joined(
-        repository, [(_split_of(file), unpack(folder / file, cache / ".unpacked", progress)) for file in files]
+        repository,
+        [(_split_of(file), unpack(folder / file, cache / ".unpacked", progress, limits)) for file in files],
     )
 
 
@@ -79,7 +95,7 @@ def is_fetched(name: str, cache: Path) -> bool:
     known = parsed and _remembered(_note(cache, parsed[1], parsed[2] or "main"))
     if not known:
         return False
-    commit, sizes = known
+    commit, sizes, _ = known
     found = (
         try_to_load_from_cache(parsed[1], file, repo_type="dataset", revision=commit)
         for file in _wanted(parsed[1], sizes)
@@ -123,19 +139,19 @@ def _wanted(repository: str, sizes: dict[str, int]) -> list[str]:
     )
 
 
-def _listing(repository: str, revision: str, cache: Path, token: bool | None) -> tuple[str, dict[str, int]]:
-    """(commit, {file: bytes}) as the Hub has them; as they were when it last answered, if it does not."""
+def _listing(repository: str, revision: str, cache: Path, token: bool | None) -> tuple[str, dict[str, int], bool]:
+    """(commit, {file: bytes}, whether everybody may have them) as the Hub has them; as they were when it last answered,
+    if it does not: without a token, where they were public then."""
     note = _note(cache, repository, revision)
     try:
         info = HfApi(library_name="vit-explorer").dataset_info(
             repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS, token=token
         )
     except hub_errors.GatedRepoError as error:
-        raise DataError(
-            f"{repository} is gated: accept its terms on {constants.ENDPOINT}/datasets/{repository}, and set HF_TOKEN "
-            f"to a token of that account, or {_by_hand(repository)}"
-        ) from error
+        raise _gated(repository) from error
     except hub_errors.RepositoryNotFoundError as error:
+        if token is False and (known := _remembered(note)) is not None:  # it is not for everybody any more
+            _remember(note, *known[:2], public=False)
         raise DataError(
             f"{constants.ENDPOINT} has no data set {repository!r}, or it is private; check the spelling, and for a "
             "private one set HF_TOKEN"
@@ -144,7 +160,7 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
         raise DataError(f"{repository} has no revision {revision!r}; leave it out for the newest") from error
     except (HTTPError, OSError, hub_errors.OfflineModeIsEnabled) as error:
         known = _remembered(note)
-        if known is not None:
+        if known is not None and (token is None or known[2]):
             return known
         raise DataError(_unreachable(repository, error)) from error
     except (KeyError, TypeError, ValueError) as error:
@@ -152,10 +168,29 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
         raise DataError(f"{constants.ENDPOINT} answered without a commit; check HF_ENDPOINT")
+    public = info.private is False and info.gated is False
     if sum(map(len, sizes)) < LISTING_BYTES:
-        private_folder(note.parent)
-        write_json(note, {"commit": info.sha, "files": sizes}, durable=False)
-    return info.sha, sizes
+        _remember(note, info.sha, sizes, public)
+    return info.sha, sizes, public
+
+
+def _check_open(repository: str, commit: str, file: str) -> None:
+    """DataError unless the Hub gives this file to everybody: the list of a gated repository's files is no proof, and
+    what the cache holds is not asked for again."""
+    try:
+        url = hf_hub_url(repository, file, repo_type="dataset", revision=commit)
+        get_hf_file_metadata(url, token=False, timeout=TIMEOUT_SECONDS)
+    except hub_errors.GatedRepoError as error:
+        raise _gated(repository) from error
+    except (HTTPError, OSError) as error:
+        raise DataError(_unreachable(repository, error)) from error
+
+
+def _gated(repository: str) -> DataError:
+    return DataError(
+        f"{repository} is gated: accept its terms on {constants.ENDPOINT}/datasets/{repository}, and set HF_TOKEN "
+        f"to a token of that account, or {_by_hand(repository)}"
+    )
 
 
 def _note(cache: Path, repository: str, revision: str) -> Path:
@@ -163,10 +198,18 @@ def _note(cache: Path, repository: str, revision: str) -> Path:
     return cache / ".hub" / (re.sub(r"[^\w.-]", "--", f"{repository}@{revision}") + ".json")
 
 
-def _remembered(note: Path) -> tuple[str, dict[str, int]] | None:
+def _remember(note: Path, commit: str, sizes: dict[str, int], public: bool) -> None:
+    private_folder(note.parent)
+    write_json(note, {"commit": commit, "files": sizes, "public": public}, durable=False)
+
+
+def _remembered(note: Path) -> tuple[str, dict[str, int], bool] | None:
     try:
         kept = read_json(note)
-        return None if kept is None else (str(kept["commit"]), {str(k): int(v) for k, v in kept["files"].items()})
+        if kept is None:
+            return None
+        sizes = {str(name): int(size) for name, size in kept["files"].items()}
+        return str(kept["commit"]), sizes, kept.get("public") is True
     except (ValueError, KeyError, AttributeError, TypeError, json.JSONDecodeError):
         return None
 

@@ -16,7 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from training import measuring, parallel, snapshot
+from training import bounds, checkpoint, made_from, measuring, parallel, snapshot
 from training.build import at_resolution, build_model
 from training.config import ConfigError, RunConfig, largest_batch
 from training.errors import TrainingError
@@ -64,6 +64,7 @@ class Training:
 
     def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True, sample: int | None = None):
         self.run, self.config = run, config
+        self.guest: bool = getattr(run, "guest", False)  # trains without this computer's Hub token
         self.device = parallel.device_of(config.device)
         self.rank, self.world = parallel.rank(), parallel.world()
         if config.precision == "fp16" and self.device.type != "cuda":
@@ -80,26 +81,55 @@ class Training:
         self.last_progress = 0.0
         self.report(phase="loading")
         self.feed = Feed(
-            config, self.device, lambda done, total, text: self.report(phase="loading", note=text), local_paths, sample
+            config,
+            self.device,
+            lambda done, total, text: self.report(phase="loading", note=text),
+            local_paths,
+            sample,
+            guest=self.guest,
         )
-        if self.rank == 0 and sample is None and not (run.path / "data.json").exists():
-            parts = self.feed.parts
-            write_json(run.path / "data.json", report(self.feed.data, parts, resolution=config.resolution))
-        self.model = build_model(config, self.feed.classes, local_paths=local_paths).to(self.device)
+        if sample is None:
+            self._check_data()
+        self.model = build_model(config, self.feed.classes, local_paths=local_paths, guest=self.guest).to(self.device)
         if config.batch > self.feed.count:
             most = largest_batch(self.feed.count, config.accumulation * self.world)
             raise ConfigError(
                 f"a batch of {config.batch} is larger than the training set of {self.feed.count} pictures; choose at "
                 f"most {most}"
             )
+        if self.guest:
+            grid = self.model.config.grid if hasattr(self.model, "config") else (1, 1)
+            parameters = sum(parameter.numel() for parameter in self.model.parameters())
+            bounds.VISITOR.check_model(parameters, grid[0] * grid[1])
         self.per_epoch = self.feed.count // config.batch
         self.total = config.steps or (math.ceil(config.epochs * self.per_epoch) if config.epochs else None)
+        if self.guest and self.total is not None:
+            bounds.VISITOR.check_steps(self.total)
         self.averaged = copy.deepcopy(self.model).requires_grad_(False).eval() if config.ema else None
         self.side: int | None = None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.optimisers = Optimisers(self.model, config)
         self.since = Since()
         snapshot.restore(self)
+
+    def _check_data(self) -> None:
+        """The data are those that the run was made from, or it was said that it goes on all the same."""
+        home: Path = getattr(self.run, "parent", self.run).path  # the trials of a sweep are made from one set
+        told = made_from.compare(home, self.feed.data)
+        parallel.wait()  # all processes have compared
+        if self.rank:
+            return
+        step = max(checkpoint.complete(self.run.path / "checkpoints"), default=0)
+        if step and not (home / made_from.NOTE).exists():
+            print(
+                "this run is of an earlier version, which did not note its data; they are noted from now on", flush=True
+            )
+        if told:
+            print(f"the data have changed, and it goes on with them as was said: {told}", flush=True)
+        made_from.note(home, self.feed.data, told, step)
+        if told or not (self.run.path / "data.json").exists():
+            made = report(self.feed.data, self.feed.parts, resolution=self.config.resolution)
+            write_json(self.run.path / "data.json", made)
 
     # -- where the run stands
 

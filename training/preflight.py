@@ -11,11 +11,16 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from training import bounds
 from training.augment import augment
+from training.checkpoint import checkpoint_bytes, servable_bytes
 from training.config import RunConfig
+from training.disk import free_bytes
 from training.feed import Feed
 from training.loop import Training
 from training.parallel import device_of
+from training.runs import Runs
+from training.snapshot import tensors_of
 
 DRY_STEPS = 3  # after one to warm up
 SAMPLE = 512  # pictures that the dry steps draw from
@@ -25,7 +30,8 @@ SAMPLE = 512  # pictures that the dry steps draw from
 class Preflight:
     """What a run will take on this machine. `steps` is None where minutes are the budget (`steps_in_budget` is the
     estimate then); `seconds` is of training alone, evaluations left out; `peak_bytes` of GPU memory, or of this
-    process's memory; `batch_parts`: into how many parts the batch must be cut to fit, 1 for none."""
+    process's memory; `disk_bytes`: of checkpoints, at most at once, where `disk_free` are; `batch_parts`: into how
+    many parts the batch must be cut to fit, 1 for none."""
 
     parameters: int
     trainable_parameters: int
@@ -43,13 +49,19 @@ class Preflight:
     batch: int
     batch_parts: int
     device: str
+    disk_bytes: int = 0
+    disk_free: int = 0
 
     def to_dict(self) -> dict:
         return asdict(self)
 
 
 def preflight(
-    config: RunConfig, *, progress: Callable[[int, int, str], None] | None = None, local_paths: bool = True
+    config: RunConfig,
+    *,
+    progress: Callable[[int, int, str], None] | None = None,
+    local_paths: bool = True,
+    guest: bool = False,
 ) -> Preflight:
     """Build the model, take a few steps on real pictures at the final resolution, and throw all of it away.
 
@@ -58,7 +70,7 @@ def preflight(
     """
     dry = config.having(steps=DRY_STEPS + 1).having(stages=(), ema=config.ema, compile=False)
     with TemporaryDirectory() as folder:
-        training = Training(_Nowhere(Path(folder), progress), dry, local_paths, sample=SAMPLE)
+        training = Training(_Nowhere(Path(folder), progress, guest), dry, local_paths, sample=SAMPLE)
         if training.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(training.device)
         training.begin()
@@ -75,6 +87,10 @@ def preflight(
     per_epoch = max(feed.whole_count // config.batch, 1)
     steps = config.steps or (int(-(-config.epochs * per_epoch // 1)) if config.epochs else None)
     in_budget = steps or max(int(60 * config.minutes / each), 1)
+    needed = disk_needed(training, config, in_budget)
+    if guest:
+        bounds.VISITOR.check_steps(steps or 0)
+        bounds.VISITOR.check_disk(needed)
     return Preflight(
         parameters=sum(p.numel() for p in model.parameters()),
         trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
@@ -92,11 +108,21 @@ def preflight(
         batch=config.batch,
         batch_parts=training.accumulation,
         device=str(training.device),
+        disk_bytes=needed,
+        disk_free=free_bytes(Runs().folder),
     )
 
 
+def disk_needed(training: Training, config: RunConfig, steps: int) -> int:
+    """Bytes of the checkpoints of a run of so many steps: the best, those that are kept for good, the last with its
+    state, and the one that is being written in its place. Measured after a step, when the optimiser has its state."""
+    served, whole = servable_bytes(training.served), checkpoint_bytes(training.served, tensors_of(training))
+    kept = steps // config.keep_every if config.keep_every else 0
+    return 2 * whole + (1 + kept) * served
+
+
 def augmented_batch(
-    config: RunConfig, count: int = 8, *, local_paths: bool = True
+    config: RunConfig, count: int = 8, *, local_paths: bool = True, guest: bool = False
 ) -> tuple[np.ndarray, list[str], tuple[int, int]]:
     """The first pictures of a run as the model will see them, augmented: (uint8 [count, h, w, 3], what each is to be
     told apart as, e.g. "cat" or "cat 70 % + dog", the patch size (height, width))."""
@@ -104,11 +130,11 @@ def augmented_batch(
 
     device = device_of("cpu")
     config = replace(config, batch=min(config.batch, count), accumulation=1, device="cpu")
-    feed = Feed(config, device, None, local_paths, sample=max(count, 16))
+    feed = Feed(config, device, None, local_paths, sample=max(count, 16), guest=guest)
     if feed.count < config.batch:
         config = replace(config, batch=feed.count)
-        feed = Feed(config, device, None, local_paths, sample=max(count, 16))
-    model = build_model(replace(config, precision="fp32"), feed.classes, local_paths=local_paths)
+        feed = Feed(config, device, None, local_paths, sample=max(count, 16), guest=guest)
+    model = build_model(replace(config, precision="fp32"), feed.classes, local_paths=local_paths, guest=guest)
     feed.prepare(model.preprocessing)
     pixels, labels, rows = feed.batch(0, 0, 1)
     x, targets = augment(pixels, labels, config, model.preprocessing, 0, rows)
@@ -130,6 +156,7 @@ class _Nowhere:
 
     path: Path
     progress: Callable[[int, int, str], None] | None
+    guest: bool = False
 
     def write_progress(self, progress: dict) -> None:
         if self.progress and progress.get("note"):

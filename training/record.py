@@ -76,6 +76,11 @@ class Record:
         return owner if isinstance(owner, str) and owner else None
 
     @property
+    def guest(self) -> bool:
+        """Whether a visitor started it, who may not use this computer's Hub token, and not more of it than `bounds`."""
+        return self.read("run.json").get("guest") is True
+
+    @property
     def created(self) -> float:
         """Seconds since 1970."""
         created = self.read("run.json").get("created")

@@ -22,6 +22,7 @@ from training.record import ENDED, HEADER, NAME_LENGTH, Record, State, Status, i
 
 PATIENCE, GRACE = 120.0, 30.0  # seconds for a checkpoint after a stop is asked for; then, after SIGTERM, until SIGKILL
 MARK = "VIT_EXPLORER_RUN"  # environment variable of a worker and its children: the folder of their run
+CHANGED = "data_changed.json"  # in a run's folder: it goes on once with whatever data there are
 MADE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}", re.ASCII)  # ids that `Runs.create` gives
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -92,15 +93,23 @@ class Run(Record):
                 self._start()
         return queued
 
-    def resume(self) -> None:
-        """Queue it again, to go on from its last checkpoint. RunError unless it has stopped or failed."""
+    def resume(self, *, data: str | None = None, changed_data: bool = False) -> None:
+        """Queue it again, to go on from its last checkpoint. `data`: where its data are now. `changed_data`: go on
+        though they are not those that it was made from. RunError unless it has stopped or failed."""
         with self._locked():
             self._must_be_resumable()
+            self._prepare_data(data, changed_data)
             (self.path / "stop.json").unlink(missing_ok=True)
             write_json(self.path / "queued.json", {"time": time.time()})
 
-    def ask_stop(self) -> None:
-        """Ask the worker to write a checkpoint and end; a queued run is stopped at once. RunError if it has ended."""
+    def prepare_resume(self, *, data: str | None = None, changed_data: bool = False) -> None:
+        """As `resume`, for the process that trains it, after `begin`: what to do of its data."""
+        with self._locked():
+            self._prepare_data(data, changed_data)
+
+    def ask_stop(self, reason: str = "") -> None:
+        """Ask the worker to write a checkpoint and end; a queued run is stopped at once. `reason`: what to say of it
+        once it has stopped. RunError if it has ended."""
         with self._locked():
             state = self.state
             if state in ENDED:
@@ -109,7 +118,7 @@ class Run(Record):
                 self.end("stopped", "stopped while it waited in the queue")
                 (self.path / "queued.json").unlink(missing_ok=True)
             elif not (self.path / "stop.json").exists():
-                write_json(self.path / "stop.json", {"time": time.time()})
+                write_json(self.path / "stop.json", {"time": time.time()} | ({"reason": reason} if reason else {}))
 
     def press_stop(self, patience: float = PATIENCE, grace: float = GRACE) -> bool:
         """One look at a run that was asked to stop: `patience` seconds after that, SIGTERM goes to its process group,
@@ -194,6 +203,11 @@ class Run(Record):
     def stop_requested(self) -> bool:
         return (self.path / "stop.json").exists()
 
+    @property
+    def stop_reason(self) -> str:
+        """Why it was asked to stop, where that was said."""
+        return str(self.read("stop.json").get("reason") or "")
+
     def write_progress(self, progress: dict[str, Any]) -> None:
         write_json(self.path / "progress.json", progress, durable=False)
 
@@ -220,7 +234,7 @@ class Run(Record):
             log.write(f"{HEADER} {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---\n".encode())
         python_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
         environment = {MARK: str(self.path), "PYTHONPATH": python_path, "PYTHONUTF8": "1"}
-        if self.read("run.json").get("guest"):
+        if self.guest:
             environment |= without_token()
         try:
             pid = spawn(worker_command(self.path), self.path / "log.txt", environment)
@@ -235,6 +249,15 @@ class Run(Record):
             write_json(self.path / "process.json", {"attempt": attempt})
         for name in ("ended.json", "stop.json", "queued.json"):
             (self.path / name).unlink(missing_ok=True)
+
+    def _prepare_data(self, data: str | None, changed_data: bool) -> None:
+        if data is not None:
+            config = self.config.having(data=_absolute(data))  # ConfigError for one that cannot be
+            write_json(self.path / "run.json", self.read("run.json") | {"config": config.to_dict()})
+        if changed_data:
+            write_json(self.path / CHANGED, {"accepted": True})
+        else:
+            (self.path / CHANGED).unlink(missing_ok=True)
 
     def _must_be_free(self) -> None:
         process = self.process

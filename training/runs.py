@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
+import math
 import os
 import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from training import bounds
 from training.config import RunConfig
 from training.jsonfile import locked
-from training.record import CheckpointInfo, State, Status
+from training.record import CheckpointInfo, State, Status, written
 from training.run import MADE, Run, RunError
 
 __all__ = ["CheckpointInfo", "Dispatcher", "Run", "RunError", "Runs", "State", "Status"]
 
+LOOK_SECONDS = 5.0  # between two looks at what visitors' runs take
 _GIVEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)  # folders that a person may have named
 
 
@@ -41,12 +47,35 @@ class Runs:
         guest: bool = False,
         queue: bool = True,
     ) -> Run:
-        """A new run with an id of its own, which `dispatch` starts when its device is free."""
+        """A new run with an id of its own, which `dispatch` starts when its device is free. BoundError for a `guest`,
+        who is a visitor, where it would take more of this computer than `bounds.VISITOR` allows."""
         recipe = re.sub(r"[^a-z0-9]+", "-", config.recipe.lower()).strip("-")[:40].strip("-") or "run"
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe}-{secrets.token_hex(3)}"
-        return Run.create(
-            self.folder / run_id, config, owner=owner, name=name or recipe, sweep=sweep, guest=guest, queue=queue
-        )
+        with self._counted() if guest else contextlib.nullcontext():
+            if guest:
+                self.check_guest(config, owner, sweep)
+            return Run.create(
+                self.folder / run_id, config, owner=owner, name=name or recipe, sweep=sweep, guest=guest, queue=queue
+            )
+
+    def resume(self, run: Run, *, guest: bool = False, **changes: Any) -> None:
+        """`run.resume`. BoundError where a `guest` asks, and the run would take more than is allowed."""
+        with self._counted() if guest else contextlib.nullcontext():
+            if guest:
+                bounds.VISITOR.check_resume(run, self.list())
+            run.resume(**changes)
+
+    def check_guest(self, config: RunConfig, owner: str | None, sweep: Sequence[float] = (), more: int = 0) -> None:
+        """BoundError where a visitor may not have this run. `more`: bytes of what was uploaded for it."""
+        bounds.VISITOR.check_config(config, sweep)
+        bounds.VISITOR.check_owner(self.folder, self.list(), owner, more=more)
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[None]:
+        """One at a time, or two requests of a visitor would both be the last that is allowed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / ".guests.lock"):
+            yield
 
     def list(self, owner: str | None = None) -> list[Run]:
         """Newest first. A folder counts that has an id as `create` gives it, or holds a run.json; links do not."""
@@ -67,8 +96,9 @@ class Runs:
         raise RunError(f"there is no run {str(run_id)[:80]!r}; it may have been deleted")
 
     def dispatch(self, device_of: Callable[[str], str] = str) -> list[Run]:
-        """Start the queued runs whose device is free, oldest first, one a device; returns those. `device_of` says which
-        device a config's "auto" is. Two servers on one folder take turns: while another does this, nothing is done."""
+        """Start the queued runs whose device is free, one a device; returns those. Owners take turns, and of one
+        owner's runs the oldest comes first. `device_of` says which device a config's "auto" is. Two servers on one
+        folder take turns: while another does this, nothing is done."""
         if not self.folder.is_dir():
             return []
         with locked(self.folder / ".lock", wait=False) as mine:
@@ -79,9 +109,8 @@ class Runs:
             if any(run.fault for run in live):  # what it occupies cannot be told
                 return []
             busy = {_device(run, device_of) for run in live}
-            queue = sorted((run for run, state in states if state == "queued"), key=lambda run: run.queued_since or 0)
             started = []
-            for run in queue:
+            for run in in_turn([run for run, state in states if state == "queued"], states):
                 device = _device(run, device_of)
                 if device not in busy and run.start_queued():
                     busy.add(device)
@@ -93,13 +122,14 @@ class Runs:
 
 
 class Dispatcher(threading.Thread):
-    """Every `seconds`: starts queued runs, and sees stops through to the end, also those asked for before a restart of
-    the server. `close` ends it; the runs go on."""
+    """Every `seconds`: starts queued runs, stops visitors' runs that take more than they may, and sees stops through to
+    the end, also those asked for before a restart of the server. `close` ends it; the runs go on."""
 
     def __init__(self, runs: Runs, device_of: Callable[[str], str] = str, seconds: float = 1.0):
         super().__init__(name="training dispatcher", daemon=True)
         self.runs, self.device_of, self.seconds = runs, device_of, seconds
         self._closed = threading.Event()
+        self._looked = -math.inf
 
     def run(self) -> None:
         said = ""
@@ -113,14 +143,36 @@ class Dispatcher(threading.Thread):
                     print(f"runs in {self.runs.folder}: {said}", flush=True)
 
     def tick(self) -> None:
-        for run in self.runs.list():
-            if run.state == "stopping":
+        runs = self.runs.list()
+        look = time.monotonic() - self._looked >= LOOK_SECONDS
+        for run in runs:
+            state = run.state
+            if state == "stopping":
                 run.press_stop()
+            elif look and state == "running" and run.guest and (reason := bounds.VISITOR.overrun(run, runs)):
+                run.ask_stop(reason)
+        if look:
+            self._looked = time.monotonic()
         self.runs.dispatch(self.device_of)
 
     def close(self) -> None:
         self._closed.set()
         self.join()
+
+
+def in_turn(queue: Sequence[Run], states: Sequence[tuple[Run, State]]) -> list[Run]:
+    """Waiting runs in the order in which they start: one of each owner, then the next of each; first the owner whose
+    last turn is the longest ago. `states`: of all runs."""
+    ahead: Counter[str | None] = Counter()
+    turns: dict[str | None, float] = {}
+    for run, state in states:
+        turns[run.owner] = max(turns.get(run.owner, 0.0), written(run.path / "process.json"))
+        ahead[run.owner] += state in ("running", "stopping")
+    placed = []
+    for run in sorted(queue, key=lambda run: run.queued_since or 0):
+        placed.append(((ahead[run.owner], turns.get(run.owner, 0.0), run.queued_since or 0), run))
+        ahead[run.owner] += 1
+    return [run for _, run in sorted(placed, key=lambda one: one[0])]
 
 
 def _may_see(run: Run, owner: str | None) -> bool:

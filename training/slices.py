@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -76,7 +77,7 @@ def train_in_slices(
             reason = reason or LEFT
             raise
     except Exception as error:
-        state, reason = "failed", reason_of(error)
+        state, reason = "failed", reason_of(error, run.path)
         if not isinstance(error, (ValueError, TrainingError, OSError)):
             raise
     finally:
@@ -124,7 +125,7 @@ def one_slice(path: str, seconds: int, reserve: float, local_paths: bool) -> Ite
                 break
             yield {"event": asdict(event)}
     except Exception as error:  # whatever it is: on the way to the page it would lose its kind
-        told = {"ended": "failed", "reason": reason_of(error)}
+        told = {"ended": "failed", "reason": reason_of(error, Path(path))}
     yield told
 
 
@@ -140,7 +141,7 @@ def _slices(run: Run, gpu: Gpu, seconds: int, local_paths: bool) -> Iterator[dic
         number, reached = number + 1, _reached(run)
         yield _told(number, "waiting")
         if run.stop_requested():
-            return "stopped", ""
+            return "stopped", run.stop_reason
         _log(run, f"{HEADER} {run.attempt}, slice {number}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---")
         begun, told, fault = False, {}, None
         try:
@@ -183,11 +184,12 @@ def _prepare(run: Run, config: RunConfig, local_paths: bool) -> None:
         torch.device("cpu"),
         lambda done, total, text: run.write_progress({"phase": "loading", "note": text}),
         local_paths,
+        guest=run.guest,
     )
     if not (run.path / "data.json").exists():
         write_json(run.path / "data.json", report(feed.data, feed.parts, resolution=config.resolution))
     if not config.model.startswith((NEW, RESNET)):
-        fetch(config.model, local_paths=local_paths)
+        fetch(config.model, local_paths=local_paths, token=False if run.guest else None)
 
 
 def _slicable(config: RunConfig) -> RunConfig:

@@ -26,10 +26,7 @@ def save(training: Training) -> None:
         )
     if training.rank == 0 and training.step:
         training.report(phase="saving")
-        tensors = {f"model.{name}": tensor for name, tensor in training.model.state_dict().items()}
-        if training.averaged is not None:
-            tensors |= {f"averaged.{name}": tensor for name, tensor in training.averaged.state_dict().items()}
-        tensors |= {f"optimiser.{name}": tensor for name, tensor in training.optimisers.state().items()}
+        tensors = tensors_of(training)
         tensors |= training.since.state()  # of steps that no event has told of yet
         state = {
             "seconds": training.seconds,
@@ -52,6 +49,14 @@ def save(training: Training) -> None:
         if training.best is not None:
             checkpoint.write_best(training.run.path, training.best)
     parallel.wait()
+
+
+def tensors_of(training: Training) -> dict[str, Tensor]:
+    """What a resume needs of the model, its average and the optimiser."""
+    tensors = {f"model.{name}": tensor for name, tensor in training.model.state_dict().items()}
+    if training.averaged is not None:
+        tensors |= {f"averaged.{name}": tensor for name, tensor in training.averaged.state_dict().items()}
+    return tensors | {f"optimiser.{name}": tensor for name, tensor in training.optimisers.state().items()}
 
 
 def restore(training: Training) -> None:

@@ -104,7 +104,7 @@ def _try(
     if parallel.rank() == 0:
         if trial.fault:  # not made yet, or the server was killed while it was
             shutil.rmtree(trial.path, ignore_errors=True)
-            Run.create(trial.path, config)
+            Run.create(trial.path, config, guest=trial.parent.guest)
         trial.begin()
         print(trial.note, flush=True)
     parallel.wait()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 import sys
 import traceback
+from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 
 from training import loop, parallel, sweep
+from training.bounds import prefer_for_ending
+from training.disk import is_full, room_in_words
 from training.errors import TrainingError
 from training.metrics import MetricEvent
 from training.runs import Run
@@ -32,6 +33,8 @@ def work(run: Run) -> int:
 
 def _work(run: Run, asked: list[int]) -> int:
     first = parallel.rank() == 0
+    if run.guest:
+        prefer_for_ending()
     if first:
         run.begin()
     parallel.wait()
@@ -44,11 +47,13 @@ def _work(run: Run, asked: list[int]) -> int:
                 event = next(steps)
             except StopIteration as end:
                 state, reason = end.value, ""
+                if state == "stopped":
+                    reason = run.stop_reason
                 break
             if first:
                 print(line(event), flush=True)
     except (Exception, KeyboardInterrupt) as error:
-        state, reason = "failed", reason_of(error)
+        state, reason = "failed", reason_of(error, run.path)
         if not isinstance(error, (ValueError, TrainingError, OSError)):
             traceback.print_exc()
         print(reason, file=sys.stderr, flush=True)
@@ -64,11 +69,14 @@ def line(event: MetricEvent) -> str:
     return f"step {event.step} epoch {event.epoch:.2f} {event.seconds:.0f} s {event.split} {values}"
 
 
-def reason_of(error: BaseException) -> str:
-    """Why a run failed, for people."""
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or (isinstance(error, SafetensorError) and "no space left" in str(error).lower()):
-        return "the disk is full; make room and resume the run from its last checkpoint"
+def reason_of(error: BaseException, folder: Path | None = None) -> str:
+    """Why a run failed, for people. `folder`: of the run, whose disk it is that is full where the error names none."""
+    if is_full(error):
+        named, needed = getattr(error, "folder", folder), getattr(error, "needed", 0)
+        if named is None:
+            return "the disk is full; make room and resume the run from its last checkpoint"
+        found = room_in_words(named, needed)
+        return f"the disk is full; make room and resume the run from its last checkpoint: {found}"
     if isinstance(error, torch.OutOfMemoryError):
         return "out of GPU memory; choose a smaller batch, resolution or model, or more accumulation"
     if isinstance(error, FileNotFoundError):

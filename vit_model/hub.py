@@ -16,11 +16,20 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import (
+    HfApi,
+    ModelInfo,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
 from huggingface_hub import errors as hub_errors
 from huggingface_hub.errors import HTTPError  # the transport's own base class, whichever transport this version uses
 from huggingface_hub.utils import tqdm
 
+from vit_model import hub_access
 from vit_model.errors import (
     DiskFullError,
     DownloadTooLargeError,
@@ -32,6 +41,7 @@ from vit_model.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from vit_model.hub_access import Token
 
 MAX_BYTES = 20_000_000_000
 TIMEOUT_SECONDS = 8.0  # for the first answer; without one the cache is used
@@ -54,24 +64,23 @@ def download(
     revision: str = "main",
     progress: Callable[[int, int, str], None] | None = None,
     max_bytes: int = MAX_BYTES,
+    *,
+    token: Token = None,
 ) -> Path:
     """The folder with the checkpoint's files (see `files_to_fetch`); what the cache holds already is not fetched again.
 
     One question to the Hub names the commit, the files and their sizes. If it fails for any reason but a wrong
     revision, what the cache holds of the repository is used. `progress(bytes done, bytes in all, file)` is called while
     bytes arrive (not necessarily from this thread), and not at all when there is nothing to fetch.
-    HubError's subclasses say what went wrong.
+    `token`: None for the host's own; with any other, False for none, only what the Hub shows to that token is handed
+    out, also of the cache. HubError's subclasses say what went wrong.
     """
-    try:
-        commit, sizes = _listing(repository, revision)
-    except hub_errors.RevisionNotFoundError as error:
-        _explain(error, repository, revision)
-    except (HTTPError, OSError, HubServerError) as error:
-        cached = cached_folder(repository, revision)
-        if cached is not None:
-            return cached
-        _explain(error, repository, revision)
-
+    asked = _asked(repository, revision, token)
+    if isinstance(asked, Path):
+        return asked
+    if token is not None:
+        max_bytes = min(max_bytes, hub_access.VISITOR_BYTES)
+    commit, sizes, public = asked
     files = files_to_fetch(sizes)
     if not files:
         raise _no_weights(repository, revision, sizes)
@@ -97,6 +106,7 @@ def download(
                 repository,
                 name,
                 revision=commit,
+                token=token,
                 tqdm_class=bar,
                 etag_timeout=TIMEOUT_SECONDS,
                 library_name="vit-explorer",
@@ -109,7 +119,45 @@ def download(
                 progress(done, needed, name)
     folder = Path(path).parent
     _remember(folder, revision)
+    if public:
+        hub_access.note_public(repository)
     return folder
+
+
+def check_access(repository: str, revision: str, token: Token) -> None:
+    """HubError unless the Hub shows the repository to this token, or showed it lately: before what was loaded for
+    somebody else is handed out."""
+    if not hub_access.granted(repository, token):
+        _asked(repository, revision, token)
+
+
+def _asked(repository: str, revision: str, token: Token) -> tuple[str, dict[str, int], bool] | Path:
+    """(commit, {file: bytes}, whether it is public) as the Hub shows them to this token; where it cannot be asked, the
+    cache's folder."""
+    try:
+        commit, sizes, public = _listing(repository, revision, token)
+        files = files_to_fetch(sizes)
+        if token is not None and not public and files:
+            # The list of a gated repository's files is for everybody, and what is cached is not asked for again
+            url = hf_hub_url(repository, files[-1], revision=commit)
+            get_hf_file_metadata(url, token=token, timeout=TIMEOUT_SECONDS)
+    except hub_errors.RevisionNotFoundError as error:
+        _explain(error, repository, revision)
+    except (HTTPError, OSError, HubServerError) as error:
+        refused = hub_access.refuses(error)
+        if refused and token is False:
+            hub_access.revoke(repository)
+        mine = token is None or (not refused and hub_access.is_public(repository))
+        cached = cached_folder(repository, revision) if mine else None
+        if cached is None:
+            _explain(error, repository, revision)
+        hub_access.grant(repository, token, public=token is not None)
+        return cached
+    if public or files:
+        hub_access.grant(repository, token, public)
+    if not public:
+        hub_access.note_public(repository, False)
+    return commit, sizes, public
 
 
 def files_to_fetch(names: Iterable[str]) -> tuple[str, ...]:
@@ -141,12 +189,13 @@ def cached_folder(repository: str, revision: str = "main") -> Path | None:
     return None
 
 
-def _listing(repository: str, revision: str) -> tuple[str, dict[str, int]]:
-    """(commit, {file: bytes}) as the Hub has them now. A size that the server keeps to itself counts as 0."""
+def _listing(repository: str, revision: str, token: Token) -> tuple[str, dict[str, int], bool]:
+    """(commit, {file: bytes}, whether everybody may have them) as the Hub has them now. A size that the server keeps to
+    itself counts as 0."""
     endpoint = constants.ENDPOINT
     try:
         info = HfApi(library_name="vit-explorer").model_info(
-            repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS
+            repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS, token=token
         )
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, (HTTPError, OSError)):
@@ -156,7 +205,11 @@ def _listing(repository: str, revision: str) -> tuple[str, dict[str, int]]:
     if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
         message = f"{endpoint} answered without a commit or a list of files; check HF_ENDPOINT"
         raise HubServerError(message, "hub_strange", host=endpoint, repository=repository)
-    return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}
+    return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}, _is_public(info)
+
+
+def _is_public(info: ModelInfo) -> bool:
+    return info.private is False and info.gated is False
 
 
 def _remember(folder: Path, revision: str) -> None:
@@ -180,10 +233,7 @@ def _is_cached(repository: str, commit: str, name: str) -> bool:
 
 
 def _check_disk(needed: int, repository: str, revision: str) -> None:
-    folder = Path(constants.HF_HUB_CACHE)
-    while not folder.exists():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
+    free = _free(Path(constants.HF_HUB_CACHE))
     if needed > free:
         size, room, cache = _size(needed), _size(free), constants.HF_HUB_CACHE
         message = (
@@ -191,6 +241,13 @@ def _check_disk(needed: int, repository: str, revision: str) -> None:
             f"to a folder on another disk, or {_by_hand(repository, revision)}"
         )
         raise DiskFullError(message, "hub_no_room", size=size, room=room, cache=cache, **_named(repository, revision))
+
+
+def _free(folder: Path) -> int:
+    """Bytes free where the folder is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def _reporting_bar(name: str, before: int, needed: int, progress: Callable[[int, int, str], None]) -> type:
@@ -264,8 +321,9 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
         )
         return OfflineError(message, "hub_unreached", **named)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        named["room"] = room = _size(_free(Path(cache)))
         message = (
-            f"the disk of the cache folder {cache} became full while {what} was downloaded; "
+            f"the disk of the cache folder {cache} became full while {what} was downloaded ({room} free); "
             "make room and try again, or set HF_HOME to a folder on another disk"
         )
         return DiskFullError(message, "hub_disk_full", **named)

@@ -46,11 +46,12 @@ def load_model(
     progress: zoo.Progress | None = None,
     local_paths: bool = True,
     bound: Bound | None = None,
+    token: str | bool | None = None,
 ) -> VisionTransformer:
     """A trained ViT, in eval mode with gradients off.
 
     - `source`: "bundled", a Hub id, a folder, or a .safetensors, .npz, .pth or .bin file; see `zoo.fetch`, which also
-      takes `progress` and `local_paths`.
+      takes `progress`, `local_paths` and `token`.
     - `image_size`: an int or (height, width); None for the size that the checkpoint's preprocessing makes. Positions
       are resampled by `interpolation`, None for the scheme of the library that the checkpoint comes from. For a file
       that does not tell the shape of its grid, it is also the size that its positions are for.
@@ -69,6 +70,7 @@ def load_model(
         progress=progress,
         local_paths=local_paths,
         bound=bound,
+        token=token,
     ).model
 
 
@@ -81,12 +83,13 @@ def inspect_model(
     progress: zoo.Progress | None = None,
     local_paths: bool = True,
     bound: Bound | None = None,
+    token: str | bool | None = None,
 ) -> Inspection:
     """What `load_model` does, with an account of every tensor."""
     size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size) if image_size else None
     if interpolation is not None and interpolation not in METHODS:
         raise ValueError(f"interpolation must be one of {', '.join(METHODS)}, got {quoted(interpolation)}")
-    path = zoo.fetch(source, progress, local_paths)
+    path = zoo.fetch(source, progress, local_paths, token)
     checkpoint = read_checkpoint(path)
     format = detect(checkpoint.tensors, checkpoint.config, checkpoint.files[0].name)
     converted = convert(format, checkpoint.tensors)

@@ -109,7 +109,12 @@ KNOWN = (
 )
 
 
-def fetch(source: str | Path, progress: Progress | None = None, local_paths: bool = True) -> Path:
+def fetch(
+    source: str | Path,
+    progress: Progress | None = None,
+    local_paths: bool = True,
+    token: str | bool | None = None,
+) -> Path:
     """The folder (or file) that holds the checkpoint called `source`, downloaded first where that is needed.
 
     What a source can be, and the first that fits wins:
@@ -120,7 +125,8 @@ def fetch(source: str | Path, progress: Progress | None = None, local_paths: boo
       4. "owner/name" or "owner/name@revision" (a branch, tag or commit): the Hub, or its cache.
 
     `progress(bytes done, bytes in all, file)` is called while a download runs, not necessarily in this thread.
-    UnknownSourceError for anything else; HubError and its kin from the Hub.
+    `token`: whose rights count at the Hub, see `hub.download`. UnknownSourceError for anything else; HubError and its
+    kin from the Hub.
     """
     if isinstance(source, Path):
         if not local_paths:
@@ -138,7 +144,19 @@ def fetch(source: str | Path, progress: Progress | None = None, local_paths: boo
         raise UnknownSourceError(_expectation(source, local_paths))
     from vit_model import hub  # here, as it costs a fraction of a second that the bundled model has no use for
 
-    return hub.download(*hub_id, progress=progress)
+    return hub.download(*hub_id, progress=progress, **({} if token is None else {"token": token}))
+
+
+def check_access(source: str, token: str | bool | None) -> None:
+    """HubError if `source` is a repository of the Hub that this token may not have; see `hub.check_access`."""
+    if token is None or source in (BUNDLED, *(known.key for known in KNOWN)):
+        return
+    hub_id = _hub_id(source.removeprefix(HUB_PREFIX))
+    if hub_id is None or (not source.startswith(HUB_PREFIX) and os.path.exists(os.path.expanduser(source))):
+        return
+    from vit_model import hub
+
+    hub.check_access(*hub_id, token)
 
 
 def _existing(path: Path, source: str | Path) -> Path:

@@ -23,6 +23,7 @@ from explorer.position import position_similarity
 from explorer.session import ModelChoice, Scene, get_model, look, parse_size, resized
 from explorer.tabs.errors import answered_plainly
 from explorer.tabs.given import json_object, whole
+from explorer.tabs.hub_token import token_for
 from explorer.tabs.local_request import is_local
 from explorer.tabs.models import hub_reason, public_source
 from explorer.tabs.picture import Picture
@@ -35,9 +36,9 @@ from vit_model.positions import METHODS as RESAMPLING
 from vit_model.zoo import BUNDLED
 
 
-def endpoints(local_paths: bool) -> None:
+def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
     """Add /predict, /attention, /explain, /faithfulness and /positions to the open `gr.Blocks`, on components that
-    nobody sees."""
+    nobody sees. `opened`: the model that the page opens with."""
 
     def source(model: str, request: gr.Request) -> str:
         name = (model or "").strip()
@@ -45,7 +46,8 @@ def endpoints(local_paths: bool) -> None:
         return name if here else public_source(name)
 
     def choice_of(model: str, request: gr.Request) -> tuple[ModelChoice, VisionTransformer]:
-        choice = ModelChoice(source(model, request), model)
+        host = local_paths and is_local(request)
+        choice = ModelChoice(source(model, request), model, token=token_for(model or "", request, host, opened))
         try:
             return choice, get_model(choice)
         except HubError as error:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import gradio as gr
 from gradio.events import Dependency
 
+from explorer.device import on_space
 from explorer.session import ModelChoice, get_model, parse_size
 from explorer.tabs.errors import reason_of, said_plainly
+from explorer.tabs.hub_token import login_info, token_for
 from explorer.tabs.latest import BEGUN, LATEST, asker
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import language_of, say, words
@@ -36,7 +39,7 @@ class ModelPicker:
         self.local_paths, self.runs = local_paths, runs
         self._others: list[Dependency] = []
         local = model != BUNDLED and Path(model).exists()
-        self.opened = ModelChoice(model, Path(model).name if local else model)  # visitors see no path of the host's
+        self.opened = ModelChoice(model, Path(model).name if local else model, token=None)  # visitors see no path
         self.choice = gr.State(self.opened)
         names = [(words("bundled"), BUNDLED)] + [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
         known = any(key == model for _, key in names)
@@ -158,7 +161,7 @@ class ModelPicker:
     def _resized(self, request: gr.Request, choice: ModelChoice, name: str, size: str, progress=gr.Progress()):  # noqa: B008
         if name and name.strip() != choice.name:  # the size is for the model that is still on its way
             return self._by_name(request, name, size, progress)
-        return self._load(ModelChoice(choice.source, choice.name), size, request, progress, next(BEGUN))
+        return self._load(replace(choice, size=None), size, request, progress, next(BEGUN))
 
     @said_plainly
     def _own(self, request: gr.Request, files, path: str, size: str, progress=gr.Progress()):  # noqa: B008
@@ -191,11 +194,13 @@ class ModelPicker:
                 progress(None, desc=loading)
 
         progress(None, desc=loading)
+        host = self.local_paths and is_local(request)
+        choice = replace(choice, token=token_for(choice.name, request, host, self.opened.name))
         try:
             native = get_model(choice, report)
         except HubError as error:
             raise ValueError(hub_reason(error, request, self.local_paths)) from error
-        sized = ModelChoice(choice.source, choice.name, parse_size(size, native.config.patch_size))
+        sized = replace(choice, size=parse_size(size, native.config.patch_size))
         get_model(sized)
         return sized if LATEST.newest(asker(request, self.name.elem_id), begun) else gr.skip()
 
@@ -212,4 +217,7 @@ def hub_reason(error: HubError, request: gr.Request | None, local_paths: bool) -
     if local_paths and is_local(request):
         return f"{reason_of(error, language_of(request))}. {say(request, 'hub_folder')}"
     key = _FOR_VISITORS.get(error.code, "down")
-    return say(request, f"visitor_hub_{key}", **error.details)
+    told = say(request, f"visitor_hub_{key}", **error.details)
+    if key in ("missing", "gated") and on_space() and not login_info(request):
+        told += " " + say(request, "visitor_hub_login")
+    return told

@@ -184,7 +184,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             api_visibility="private",
             show_progress_on=saved,
         )
-        api.endpoints(local_paths)
+        api.endpoints(local_paths, picker.opened.name)
     return demo
 
 

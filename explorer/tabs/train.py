@@ -7,6 +7,7 @@ import os
 import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 
 import gradio as gr
 from gradio.events import Dependency
@@ -23,6 +24,7 @@ from explorer.tabs.train_results import Explorer
 from explorer.tabs.train_slices import SliceButtons, build_slices, cost_of, digest, trained
 from explorer.tabs.train_sources import UPLOAD, kept
 from explorer.tabs.train_watch import Watch, build_watch, wire_watch
+from training import bounds
 from training.config import ConfigError
 from training.runs import Dispatcher, Run, Runs
 from training.slices import SECONDS
@@ -83,7 +85,7 @@ class TrainTab:
         @said_plainly
         def measure_cost(request: gr.Request, *values):
             filled = filled_by(request, values)
-            slices, seconds = cost_of(filled.config, filled.rates)
+            slices, seconds = cost_of(filled.config, filled.rates, guest=not form.door.is_open(request))
             told = say(request, "slices_cost", slices=slices, each=SECONDS, seconds=math.ceil(seconds))
             return told, gr.Button(interactive=True), digest(filled.config, filled.rates)
 
@@ -97,7 +99,10 @@ class TrainTab:
         @said_plainly
         def go_on_in_slices(request: gr.Request, run_id: str | None):
             form.door.check_start(request)
-            yield from followed(watch.find(run_id, request), request)
+            run = watch.find(run_id, request)
+            if not form.door.is_open(request):
+                bounds.VISITOR.check_resume(run, form.door.runs.list())
+            yield from followed(run, request)
 
         def followed(run: Run, request: gr.Request):
             opening = [gr.Tabs(selected="watch"), *watch.show(run, request)]
@@ -158,18 +163,25 @@ def create(form: Form, request: gr.Request | None, values: tuple, queue: bool = 
         filled = form.read(request, values)
     except ConfigError as error:
         raise ValueError(in_words(request, error)) from error
-    runs, config = form.door.runs, filled.config
+    runs, config, owner = form.door.runs, filled.config, owner_of(request)
+    guest = not form.door.is_open(request)
+    if guest:  # before an upload is kept for it
+        uploaded = [
+            Path(source)
+            for source, name in ((config.data, filled.data), (config.model, filled.model))
+            if name.startswith(UPLOAD)
+        ]
+        runs.check_guest(config, owner, filled.rates, more=sum(map(bounds.size_of, uploaded)))
     if filled.data.startswith(UPLOAD):
         config = replace(config, data=kept(config.data, runs))
     if filled.model.startswith(UPLOAD):
         config = replace(config, model=kept(config.model, runs))
-    owner = owner_of(request)
     return runs.create(
         config,
         owner=None if owner == NOBODY else owner,
         name=filled.name or None,
         sweep=filled.rates,
-        guest=not form.door.is_open(request),
+        guest=guest,
         queue=queue,
     )
 

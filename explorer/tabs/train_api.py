@@ -15,6 +15,7 @@ from explorer.tabs.train_owner import Door, owner_of, owner_of_secret
 from explorer.tabs.train_sources import data_source, model_source
 from explorer.tabs.train_values import read_rates
 from explorer.viewer.train_live import facts_of, row
+from training import bounds
 from training.config import RunConfig, parse_field
 from training.recipes import recipe_named
 from training.runs import Run
@@ -104,7 +105,10 @@ def _config(door: Door, request: gr.Request, recipe: str, fields: str) -> tuple[
     typed["model"] = model_source(str(given.get("model", chosen.fields["model"])), None, local, request)
     if isinstance(rates, list):
         rates = ",".join(map(str, rates))
-    return chosen.config(**typed), read_rates(str(rates) if rates else "")
+    config, rates = chosen.config(**typed), read_rates(str(rates) if rates else "")
+    if not local:
+        bounds.VISITOR.check_config(config, rates)
+    return config, rates
 
 
 def _typed(name: str, value: Any) -> Any:

@@ -13,12 +13,14 @@ from explorer.tabs.errors import said_plainly
 from explorer.tabs.said import said
 from explorer.tabs.text import language_of, say, words
 from explorer.tabs.train_form import Filled, Form, in_words
+from explorer.tabs.train_owner import owner_of
 from explorer.tabs.train_probe import LIMIT_SECONDS, ProbeError, Progress
 from explorer.viewer.train_check import TrainCheckView, picture_files
 from explorer.viewer.train_live import shown_source
 from training.config import ConfigError, largest_batch
 
 AT_ONCE = 2  # trial processes of all visitors together
+_ASKING: set[str | None] = set()  # visitors who have one
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,14 @@ def _asked(
     """The answer of a process of its own, whose progress the page shows on the way."""
     doing, language = say(request, f"train_checking_{kind}"), language_of(request)
     progress(None, desc=doing)
-    asked: Iterator = train_probe.ask(kind, config, guest=not form.door.is_open(request))
+    guest = not form.door.is_open(request)
+    owner = owner_of(request) if guest else None
+    if owner in _ASKING:
+        raise ValueError(say(request, "train_check_one"))
+    asked: Iterator = train_probe.ask(kind, config, guest=guest)
     try:
+        if owner:
+            _ASKING.add(owner)
         for told in asked:
             if not isinstance(told, Progress):
                 return told
@@ -114,6 +122,7 @@ def _asked(
             raise ValueError(say(request, "train_check_long", minutes=LIMIT_SECONDS // 60)) from error
         raise ValueError(say(request, "train_check_failed", reason=said(str(error), language_of(request)))) from error
     finally:
+        _ASKING.discard(owner)
         asked.close()
     raise AssertionError("a probe ends with an answer or an error")
 

@@ -33,6 +33,7 @@ from explorer.tabs.train_values import (
 )
 from explorer.tabs.uploads import WEIGHTS
 from explorer.viewer.train_command import TrainCommandView
+from training import bounds
 from training.config import ConfigError, RunConfig
 from training.recipes import Recipe, recipe_named
 
@@ -91,7 +92,10 @@ class Form:
         data = data_source(filled.data, filled.archive, local, request)
         model = model_source(filled.model, filled.weights, local, request)
         config = read_values(recipe, data, model, filled.boxes)
-        return replace(filled, config=config, rates=read_rates(filled.boxes["rates"]))
+        rates = read_rates(filled.boxes["rates"])
+        if not local:
+            bounds.VISITOR.check_config(config, rates)
+        return replace(filled, config=config, rates=rates)
 
 
 @dataclass(frozen=True)

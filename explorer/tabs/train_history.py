@@ -88,7 +88,7 @@ def build(door: Door, selected: gr.State) -> Dependency:
     def resume(request: gr.Request, selected: str | None, event: gr.EventData):
         run = run_of(_told(event, "run"), door, request)
         door.check_start(request)
-        train_slices.resume(run)
+        train_slices.resume(run, door, request)
         return table_value(door, request, selected)
 
     @said_plainly

@@ -7,12 +7,12 @@ import hmac
 import os
 import re
 import secrets
-import time
 from dataclasses import dataclass
 
 import gradio as gr
 
 from explorer.device import on_space
+from explorer.tabs.hub_token import login_info
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import say
 from training.private import private_folder
@@ -119,13 +119,8 @@ def owner_of_secret(secret: str | None) -> str:
 
 
 def login_of(request: gr.Request | None) -> str | None:
-    """The name of a Hub login on a Space, from the session that Gradio signs."""
-    if request is None or not on_space() or getattr(request, "request", None) is None:
-        return None
-    known = (request.request.scope.get("session") or {}).get("oauth_info") or {}
-    if known.get("expires_at", 0) < time.time():
-        return None
-    return (known.get("userinfo") or {}).get("preferred_username") or None
+    """The name of a Hub login on a Space."""
+    return ((login_info(request) or {}).get("userinfo") or {}).get("preferred_username") or None
 
 
 def _belongs(run: Run, owner: str) -> bool:

@@ -24,8 +24,8 @@ def split_of(run: Run, evaluation: Evaluation, progress: Any = None) -> Split:
     """The pictures that the answers' indices count. A held-out part that was taken from the training pictures counts
     there. DataError or ConfigError where the data has gone."""
     source = run.config.data
-    pictures = _SETS.get(source, lambda: open_dataset(source, progress=progress))
-    return pictures.splits.get(evaluation.split) or pictures.splits["train"]
+    opened = _SETS.get((source, run.guest), lambda: open_dataset(source, progress=progress, guest=run.guest))
+    return opened.splits.get(evaluation.split) or opened.splits["train"]
 
 
 def fits(split: Split, answers: Answers) -> bool:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from training.bounds import prefer_for_ending
 from training.processes import without_token
 
 Kind = Literal["data", "batch", "step"]
@@ -56,7 +57,7 @@ def ask(
         **(without_token() if guest else {}),
     }
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "explorer.tabs.train_probe", kind],
+        [sys.executable, "-P", "-m", "explorer.tabs.train_probe", kind, *(["guest"] if guest else [])],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -99,24 +100,26 @@ def ask(
         process.stderr.close()
 
 
-def answer(kind: Kind, config: dict[str, Any], progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+def answer(
+    kind: Kind, config: dict[str, Any], progress: Callable[[int, int, str], None], guest: bool = False
+) -> dict[str, Any]:
     """What the run of `config` would meet: the data report, one augmented batch, or what a few dry steps took."""
     from training.config import RunConfig
 
     run = RunConfig.from_dict(config)
     if kind == "data":
-        return _data(run, progress)
+        return _data(run, progress, guest)
     from training.preflight import augmented_batch, preflight
 
     if kind == "step":
-        return preflight(run, progress=progress).to_dict()
+        return preflight(run, progress=progress, guest=guest).to_dict()
     from PIL import Image
 
-    pictures, names, patch = augmented_batch(run)
+    pictures, names, patch = augmented_batch(run, guest=guest)
     return {"pictures": [_png(Image.fromarray(p)) for p in pictures], "names": names, "patch": list(patch)}
 
 
-def _data(run: Any, progress: Callable[[int, int, str], None]) -> dict[str, Any]:
+def _data(run: Any, progress: Callable[[int, int, str], None], guest: bool) -> dict[str, Any]:
     """The data report, and thumbnails of the training part's samples with their classes."""
     import numpy as np
 
@@ -124,7 +127,7 @@ def _data(run: Any, progress: Callable[[int, int, str], None]) -> dict[str, Any]
     from training.report import report
     from vit_model.picture import PictureError
 
-    pictures = open_dataset(run.data, progress=progress)
+    pictures = open_dataset(run.data, progress=progress, guest=guest)
     train = pictures.splits["train"]
     parts = {name: (name, np.arange(len(split))) for name, split in pictures.splits.items()}
     if "val" not in parts and run.held_out:
@@ -159,6 +162,8 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def main() -> None:
+    if "guest" in sys.argv[2:]:
+        prefer_for_ending()
     spoken, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
 
     def tell(**what: Any) -> None:
@@ -166,7 +171,8 @@ def main() -> None:
         spoken.flush()
 
     try:
-        found = answer(sys.argv[1], json.loads(sys.stdin.read()), lambda *step: tell(progress=list(step)))
+        kind, guest = sys.argv[1], "guest" in sys.argv[2:]
+        found = answer(kind, json.loads(sys.stdin.read()), lambda *step: tell(progress=list(step)), guest)
     except (ValueError, OSError) as error:
         tell(refused=str(error))
     else:

@@ -18,6 +18,7 @@ from explorer.device import ZERO_GPU, on_gpu
 from explorer.tabs.errors import reason_of
 from explorer.tabs.said import said
 from explorer.tabs.text import language_of, say, words
+from explorer.tabs.train_owner import Door
 from training.build import NEW, RESNET
 from training.config import RunConfig
 from training.datasets import HUB, open_dataset
@@ -48,14 +49,14 @@ def build_slices() -> SliceButtons:
     return SliceButtons(measure, start, gr.Markdown(elem_id="slices-told"), gr.State(""))
 
 
-def cost_of(config: RunConfig, rates: tuple[float, ...] = ()) -> tuple[int, float]:
+def cost_of(config: RunConfig, rates: tuple[float, ...] = (), guest: bool = True) -> tuple[int, float]:
     """(slices, seconds of GPU time) that the run will take; takes up to a slice to find out. ValueError with the reason
     where the run could not go."""
     local = takes_paths(config)
-    open_dataset(config.data, local_paths=local)  # downloads cost no GPU time
+    open_dataset(config.data, local_paths=local, guest=guest)  # downloads cost no GPU time
     if not config.model.startswith((NEW, RESNET)):
-        fetch(config.model, local_paths=local)
-    told = _dry_steps(config.having(workers=0, compile=False).to_dict(), local)
+        fetch(config.model, local_paths=local, token=False if guest else None)
+    told = _dry_steps(config.having(workers=0, compile=False).to_dict(), local, guest)
     if "refused" in told:
         raise ValueError(told["refused"])
     return slices_needed(Preflight(**told["found"]), config, SECONDS, trials=len(rates))
@@ -87,11 +88,15 @@ def trained(run: Run, request: gr.Request | None) -> Iterator[str]:
             yield now
 
 
-def resume(run: Run) -> None:
-    """Queue a run for a process of its own; on ZeroGPU, where such a process gets no GPU, RunError says what to do."""
+def resume(run: Run, door: Door | None = None, request: gr.Request | None = None, **changes: Any) -> None:
+    """Queue a run for a process of its own; on ZeroGPU, where such a process gets no GPU, RunError says what to do.
+    `door` and `request`: of the page that asks; BoundError where a visitor may not have more of this computer."""
     if ZERO_GPU:
         raise RunError("on ZeroGPU a run goes on while a page is open: press the button below the list of runs")
-    run.resume()
+    if door is None:
+        run.resume(**changes)
+    else:
+        door.runs.resume(run, guest=not door.is_open(request), **changes)
 
 
 def driven(steps: Iterator[Any], patience: float = PATIENCE) -> Iterator[Any]:
@@ -138,9 +143,9 @@ def driven(steps: Iterator[Any], patience: float = PATIENCE) -> Iterator[Any]:
         left.set()
 
 
-def _measure(config: dict[str, Any], local_paths: bool) -> dict[str, Any]:
+def _measure(config: dict[str, Any], local_paths: bool, guest: bool) -> dict[str, Any]:
     try:
-        return {"found": preflight(RunConfig.from_dict(config), local_paths=local_paths).to_dict()}
+        return {"found": preflight(RunConfig.from_dict(config), local_paths=local_paths, guest=guest).to_dict()}
     except Exception as error:  # on the way to the page it would lose its kind
         return {"refused": reason_of(error, "en")}
 

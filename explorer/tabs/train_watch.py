@@ -14,6 +14,7 @@ from explorer.tabs.errors import said_plainly
 from explorer.tabs.said import said_in_both
 from explorer.tabs.text import say, words
 from explorer.tabs.train_owner import Door
+from explorer.tabs.train_sources import data_source
 from explorer.viewer.train_live import TrainLiveView
 from training.runs import Run
 
@@ -30,6 +31,9 @@ class Watch:
     view: TrainLiveView
     go_on: gr.Button  # in slices, on ZeroGPU alone
     told: gr.Markdown  # how that goes
+    place: gr.Textbox  # where its data are now
+    changed: gr.Checkbox  # whether it goes on with changed data
+    with_data: gr.Button
 
     def show(self, run: Run, request: gr.Request | None) -> list:
         """Values for `choice`, `view` and `selected` that open this run, which is no choice where a link opened it."""
@@ -46,12 +50,18 @@ class Watch:
         except LookupError as error:
             raise ValueError(say(request, "train_gone")) from error
 
-    def resume(self, value: dict | None, request: gr.Request | None) -> list:
-        """The live view's run goes on, for who may see it, if by its link, and use this computer; then `show`."""
+    def resume(
+        self, value: dict | None, request: gr.Request | None, place: str | None = None, changed: bool = False
+    ) -> list:
+        """The live view's run goes on, for who may see it, if by its link, and use this computer; then `show`.
+        `place`: where its data are now; `changed`: whether it goes on with them though they have changed."""
         value = value or {}
-        run = self.find(value.get("run"), request, value.get("ticket"))
+        other = bool(place or changed)  # a link is for watching, stopping and resuming a run as it is
+        run = self.find(value.get("run"), request, None if other else value.get("ticket"))
         self.door.check_start(request)
-        train_slices.resume(run)
+        named = (place or "").strip()
+        data = data_source(named, None, self.door.is_open(request), request) if named else None
+        train_slices.resume(run, self.door, request, data=data, changed_data=bool(changed))
         return self.show(run, request)
 
 
@@ -74,7 +84,17 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
         go_on = gr.Button(words("slices_go_on"), visible=ZERO_GPU, size="sm", elem_id="slices-go-on")
         told = gr.Markdown(elem_id="slices-status")
         view = TrainLiveView(find=door.find, told=said_in_both, elem_id="live")
-    return Watch(door, item, selected, choice, refresh, view, go_on, told)
+        with gr.Accordion(words("train_data_title"), open=False, visible=not ZERO_GPU, elem_id="watch-data"):
+            gr.Markdown(words("train_data_info"), elem_classes="subdued")
+            place = gr.Textbox(
+                label=words("train_data_place"),
+                info=words("train_data_place_info"),
+                max_lines=1,
+                elem_id="watch-data-place",
+            )
+            changed = gr.Checkbox(False, label=words("train_data_changed"), elem_id="watch-data-changed")
+            with_data = gr.Button(words("train_data_resume"), size="sm", elem_id="watch-data-resume")
+    return Watch(door, item, selected, choice, refresh, view, go_on, told, place, changed, with_data)
 
 
 def wire_watch(watch: Watch) -> None:
@@ -117,7 +137,14 @@ def wire_watch(watch: Watch) -> None:
     watch.selected.change(follow, [watch.selected, watch.view], shown[:2], **in_turn, **quiet)
     for event in (watch.refresh.click, watch.item.select):
         event(look, [watch.selected, watch.view], shown, queue=False, **quiet)
+
+    @said_plainly
+    def resume_with(request: gr.Request, value: dict | None, place: str | None, changed: bool):
+        return [*watch.resume(value, request, place, changed), "", False]
+
     watch.view.resume(resume, watch.view, shown, **quiet)
+    given = [watch.view, watch.place, watch.changed]
+    watch.with_data.click(resume_with, given, [*shown, watch.place, watch.changed], trigger_mode="once", **quiet)
     watch.view.moved(renamed, None, watch.choice, queue=False, **quiet)
 
 

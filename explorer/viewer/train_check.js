@@ -23,6 +23,7 @@ function step(found) {
     [t("steps"), `${whole(found.steps ?? found.steps_in_budget)} (${t("epochs", { epochs: rough(found.epochs) })})`],
     [t("rate"), rough(found.images_per_second)],
     [t(found.device.startsWith("cuda") ? "gpu_memory" : "memory"), bytes(found.peak_bytes)],
+    [t("disk"), bytes(found.disk_bytes)],
     [t("parameters"), t("parameter_counts", { trained: whole(found.trainable_parameters), all: whole(found.parameters) })],
     [t("input"), `${h}×${w} px${grid}`],
     [t("pictures"), t("picture_counts", { train: whole(found.pictures), held: whole(found.held_out), classes: whole(found.classes) })],
@@ -31,6 +32,8 @@ function step(found) {
   ]));
   $(".step .advice").textContent = found.batch_parts > (props.value.accumulation ?? 1)
     ? t("too_large", { batch: found.batch, parts: found.batch_parts, part }) : t("fits");
+  if (found.disk_bytes > found.disk_free)
+    $(".step .advice").textContent += ` ${t("no_room", { need: bytes(found.disk_bytes), free: bytes(found.disk_free) })}`;
 }
 
 // ---- the batch, cut into patches -------------------------------------------------------------------------------------

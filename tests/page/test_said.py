@@ -21,7 +21,16 @@ CODE = Path(training.__file__).parent
 # said in a terminal alone, or faults of our own
 ELSEWHERE = {"__main__.py", "augment.py", "card.py", "console.py", "matlab.py", "metrics.py", "published.py"}
 ELSEWHERE |= {"curves.py", "outcome.py", "processes.py", "randomness.py", "shapes.py", "meters.py"}
-ERRORS = {"ConfigError", "DataError", "RunError", "TrainingError", "PushError", "CheckpointError"}
+ERRORS = {
+    "ConfigError",
+    "DataError",
+    "RunError",
+    "TrainingError",
+    "PushError",
+    "CheckpointError",
+    "BoundError",
+    "ChangedDataError",
+}
 
 
 def skeleton(node):

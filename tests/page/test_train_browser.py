@@ -356,6 +356,20 @@ def test_stop_asks_the_worker_and_resume_queues_it_again(open_page, trainer, fak
     page.locator("#live .resume").wait_for()
 
 
+def test_a_run_goes_on_with_data_that_moved_and_changed_when_told_so(open_page, trainer, fake):
+    one = fake()
+    one.train(3)
+    page = watch(open_page, trainer, one.run)
+    one.end("failed", "the data are not those that this run was made from")
+    wait_for_state(page, "failed")
+    page.locator("#watch-data").get_by_role("button", name="Its data have changed").click()
+    page.locator("#watch-data-place textarea, #watch-data-place input").first.fill("cifar10")
+    page.locator("#watch-data-changed input").check()
+    page.locator("#watch-data-resume").click()
+    wait_for_state(page, "queued")
+    assert one.run.config.data == "cifar10" and (one.run.path / "data_changed.json").exists()
+
+
 def test_a_page_that_nobody_looks_at_asks_for_nothing(open_page, trainer, fake):
     one = fake()
     one.train(3)

@@ -3,15 +3,20 @@
 import json
 import os
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 
+from explorer.tabs import train_check
 from explorer.tabs.said import said_in_both
+from explorer.tabs.train import create
+from explorer.tabs.train_boxes import build_form
+from explorer.tabs.train_form import FILLED, checked
 from explorer.tabs.train_owner import ALLOW, OWNER_COOKIE, Door, owner_of, owner_of_secret
 from explorer.tabs.train_sources import data_source, kept, model_source, upload_name
-from explorer.tabs.train_values import FieldError
+from explorer.tabs.train_values import FieldError, recipe_values
 from explorer.tabs.train_watch import build_watch
 from explorer.viewer.train_live import TrainLiveView, shown_source
 from training.metrics import MetricEvent, append_events
@@ -308,3 +313,90 @@ def test_an_upload_is_named_by_its_file_and_stays_as_long_as_a_run_needs_it(tmp_
     assert os.path.exists(stays), "a run names it"
     assert not os.path.exists(old), "no run names it"
     run.delete()
+
+
+@pytest.fixture
+def form(door, monkeypatch):
+    monkeypatch.setenv(ALLOW, "1")
+    with gr.Blocks():
+        return build_form(door)
+
+
+def values_of(form, **changes):
+    boxes = recipe_values(recipe_named("scratch-tiny"), "shapes") | changes
+    return ["scratch-tiny", "shapes", None, recipe_named("scratch-tiny").fields["model"], None, ""] + [
+        boxes[name] for name in FILLED
+    ]
+
+
+@pytest.mark.parametrize(
+    ("box", "value"), [("length", "10000000"), ("workers", "64"), ("batch", "9999"), ("width", "8190")]
+)
+def test_the_form_tells_a_visitor_of_a_bound_while_they_type_and_starts_nothing(form, box, value):
+    values = values_of(form, **{box: value})
+    problem = checked(form, ANNA, values)["problem"]["text"]
+    assert "this host lets visitors have at most" in problem
+    with pytest.raises(ValueError, match="this host lets visitors have at most"):
+        create(form, ANNA, tuple(values))
+    assert form.door.runs.list() == []
+    local = replace(form, door=Door(form.door.runs, loopback=True))
+    assert checked(local, ANNA, values)["problem"] is None, "the host has no bounds"
+    assert create(local, ANNA, tuple(values)).config
+
+
+def test_every_way_to_start_and_resume_is_counted(form, door, ended, resumed):
+    """The page's Start, Resume in the live view, /start_run's `create`."""
+    create(form, ANNA, tuple(values_of(form)))
+    door.runs.create(TINY, owner=owner_of(ANNA), guest=True)
+    create(form, ANNA, tuple(values_of(form)))
+    for start in (
+        lambda: create(form, ANNA, tuple(values_of(form))),
+        lambda: door.runs.create(TINY, owner=owner_of(ANNA), guest=True),
+        lambda: resumed(ended, ANNA),
+        lambda: resumed(ended, BEN),
+    ):
+        with pytest.raises(ValueError, match="you have 3 runs waiting or running"):
+            start()
+    assert ended.state == "stopped"
+    create(form, BEN, tuple(values_of(form)))
+
+
+def test_a_visitor_has_one_look_ahead_at_a_time(form, monkeypatch):
+    monkeypatch.setattr(train_check, "_ASKING", {owner_of(ANNA)})
+    asked = []
+    monkeypatch.setattr(train_check.train_probe, "ask", lambda *_, **__: (asked.append(1), iter([{}]))[1])
+    with pytest.raises(ValueError, match="Another look ahead"):
+        train_check._asked("step", {}, form, ANNA, gr.Progress())
+    assert not asked
+
+
+@pytest.fixture
+def with_data(door):
+    """As `resumed`, with where the data are now and whether changed data are meant."""
+    with gr.Blocks():
+        watch = build_watch(door, gr.State(None))
+    return lambda run, who, *given: watch.resume({"run": run.id, "ticket": door.ticket(run)}, who, *given)
+
+
+def test_a_resume_may_name_the_data_anew_by_the_gate_of_a_new_run(ended, with_data, monkeypatch, tmp_path):
+    monkeypatch.setenv(ALLOW, "1")
+    with pytest.raises(FieldError):
+        with_data(ended, ANNA, str(tmp_path))
+    assert ended.state == "stopped" and ended.config.data == "shapes"
+    with_data(ended, ANNA, " cifar10 ", True)
+    assert ended.state == "queued" and ended.config.data == "cifar10"
+    assert (ended.path / "data_changed.json").exists()
+
+
+def test_changed_data_are_accepted_only_where_that_was_said(ended, with_data, monkeypatch):
+    monkeypatch.setenv(ALLOW, "1")
+    with_data(ended, ANNA)
+    assert ended.state == "queued" and not (ended.path / "data_changed.json").exists()
+
+
+@pytest.mark.parametrize("given", [("cifar10", False), ("", True)])
+def test_a_link_gives_nobody_a_say_in_a_runs_data(ended, with_data, given, monkeypatch):
+    monkeypatch.setenv(ALLOW, "1")
+    with pytest.raises(ValueError, match="not there any more"):
+        with_data(ended, BEN, *given)
+    assert ended.state == "stopped" and ended.config.data == "shapes"

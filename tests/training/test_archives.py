@@ -19,9 +19,10 @@ import zlib
 import pytest
 
 from tests.training.data_files import add, animals, picture, write_tar, write_zip
-from training import archives
+from training import archives, bounds
 from training.archive_members import Limits
 from training.archives import make_room, unpack
+from training.datasets import open_dataset
 from training.picture_set import DataError
 
 FILES = animals(2)
@@ -558,3 +559,11 @@ def _set_flag(data: bytes, flag: int) -> bytes:
             data[begin + at : begin + at + 2] = struct.pack("<H", struct.unpack_from("<H", data, begin + at)[0] | flag)
             begin = data.find(mark, begin + 1)
     return bytes(data)
+
+
+def test_a_visitors_archive_takes_no_more_than_a_visitor_may(tmp_path, monkeypatch):
+    archive = write_zip(tmp_path / "animals.zip", animals())
+    monkeypatch.setattr(bounds, "VISITOR", bounds.Bounds(disk=500, reserve=0))
+    with pytest.raises(DataError, match="unpacks to more than"):
+        open_dataset(str(archive), cache=tmp_path / "data", guest=True)
+    assert len(open_dataset(str(archive), cache=tmp_path / "data").splits["train"])

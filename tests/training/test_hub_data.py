@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import huggingface_hub
 import numpy as np
 import pytest
+from huggingface_hub import constants
 from huggingface_hub.utils import _http as http
 
 from tests.training.data_files import animals, split_animals, write_tar, write_zip
@@ -175,3 +176,24 @@ def test_visitors_do_not_use_the_token_of_this_machine(server, opened, monkeypat
     server.requests.clear()
     opened("hf:owner/pets")
     assert {request.authorization for request in server.requests} == {"Bearer hf_secret"}
+
+
+@pytest.mark.parametrize("kind", ["private", "gated"])
+def test_a_guest_gets_nothing_that_the_hosts_token_has_brought(server, opened, kind, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_thehostsowntoken")
+    getattr(server, kind)["datasets/owner/pets"] = "hf_thehostsowntoken"
+    assert len(opened("hf:owner/pets").splits["train"])
+    asked = len(server.requests)
+    with pytest.raises(DataError):
+        opened("hf:owner/pets", guest=True)
+    assert {request.authorization for request in server.requests[asked:]} == {None}
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert len(opened("hf:owner/pets").splits["train"])
+    with pytest.raises(DataError):
+        opened("hf:owner/pets", guest=True)
+
+
+def test_a_guest_gets_public_data_from_the_cache_without_a_network(server, opened, monkeypatch):
+    opened("hf:owner/pets")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert len(opened("hf:owner/pets", guest=True).splits["train"])

@@ -46,7 +46,7 @@ class HubServer:
 
     `refusals`: {start of a path: (status, X-Error-Code, X-Error-Message)}. `cut_after`: {file: bytes}, each once: the
     connection is closed after that many bytes of a GET. `stop_after`: {file: bytes}: a GET gets no further than that
-    until `go_on` is set.
+    until `go_on` is set. `private` and `gated`: {id: the token that opens it}.
     """
 
     models: dict[str, dict[str, bytes]]
@@ -55,6 +55,8 @@ class HubServer:
     stop_after: dict[str, int] = field(default_factory=dict)
     go_on: threading.Event = field(default_factory=threading.Event)
     listing: bytes | None = None  # what the API says instead
+    private: dict[str, str] = field(default_factory=dict)
+    gated: dict[str, str] = field(default_factory=dict)
     commit: str = "0123456789abcdef0123456789abcdef01234567"
     requests: list[Request] = field(default_factory=list)
 
@@ -100,7 +102,9 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
             else:
                 model, _, rest = path.removeprefix("/").partition("/resolve/")
                 revision, _, name = rest.partition("/")
-            files = hub.models.get(model)
+            files, sent = hub.models.get(model), (self.headers["Authorization"] or "").removeprefix("Bearer ")
+            if model in hub.private and sent != hub.private[model]:
+                files = None
             refusal = next((hub.refusals[start] for start in hub.refusals if path.startswith(start)), None)
             if refusal is not None:
                 self._refuse(*refusal)
@@ -110,8 +114,11 @@ def _handler(hub: HubServer) -> type[BaseHTTPRequestHandler]:
                 self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
             elif path.startswith("/api/"):
                 siblings = [{"rfilename": name, "size": len(content)} for name, content in files.items()]
-                listing = {"id": model, "sha": hub.commit, "siblings": siblings}
+                listing = {"id": model, "sha": hub.commit, "siblings": siblings, "private": model in hub.private}
+                listing["gated"] = "auto" if model in hub.gated else False
                 self._send(200, hub.listing or json.dumps(listing).encode(), {}, body)
+            elif model in hub.gated and sent != hub.gated[model]:
+                self._refuse(403, "GatedRepo", f"Access to model {model} is restricted")
             elif name not in files:
                 self._refuse(404, "EntryNotFound", "Entry not found")
             else:

@@ -1,0 +1,60 @@
+"""A full disk in words: which folder, what is free there, what was needed. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class DiskFullError(OSError):
+    """`folder` has no room for `needed` bytes (0: nobody knows how many)."""
+
+    def __init__(self, folder: Path, needed: int = 0):
+        super().__init__(errno.ENOSPC, f"the disk is full: {room_in_words(folder, needed)}; make room and try again")
+        self.folder, self.needed = folder, needed
+
+    def __str__(self) -> str:
+        return self.strerror
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it says that a disk is full; safetensors says so in words alone."""
+    return (isinstance(error, OSError) and error.errno in FULL) or "no space left" in str(error).lower()
+
+
+def free_bytes(folder: Path) -> int:
+    """Of the disk that the folder is on, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """DiskFullError where `needed` bytes do not fit."""
+    if needed > free_bytes(folder):
+        raise DiskFullError(folder, needed)
+
+
+@contextlib.contextmanager
+def naming_a_full_disk(folder: Path, needed: int = 0) -> Iterator[None]:
+    """What is written inside goes to this folder: an error of a full disk names it."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DiskFullError) or not is_full(error):
+            raise
+        raise DiskFullError(folder, needed) from error
+
+
+def room_in_words(folder: Path, needed: int = 0) -> str:
+    free = shown_bytes(free_bytes(folder))
+    return f"{folder} needs {shown_bytes(needed)} and has {free} free" if needed else f"{folder} has {free} free"
+
+
+def shown_bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
