@@ -26,7 +26,8 @@ SECRETS = ("a" * 40, "b" * 40)
 
 def visitor(secret: str | None = None) -> SimpleNamespace:
     cookies = {OWNER_COOKIE: secret} if secret else {}
-    return SimpleNamespace(headers={}, cookies=cookies, request=SimpleNamespace(scope={}), query_params={})
+    here = {"client": SimpleNamespace(host="127.0.0.1"), "headers": {"host": "127.0.0.1:7860"}}
+    return SimpleNamespace(**here, cookies=cookies, request=SimpleNamespace(scope={}), query_params={})
 
 
 @pytest.fixture

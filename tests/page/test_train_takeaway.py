@@ -60,7 +60,7 @@ def test_the_hosts_token_pushes_for_the_host_alone(runs, monkeypatch):
     assert token_for(Door(runs, loopback=True), request, None) == "hf_of_the_host"
     with pytest.raises(ValueError, match="Sign in first"):
         token_for(Door(runs, loopback=False), request, None)
-    proxied = SimpleNamespace(**{**vars(request), "headers": {"x-forwarded-for": "10.0.0.1"}})
+    proxied = SimpleNamespace(**{**vars(request), "headers": {**request.headers, "x-forwarded-for": "10.0.0.1"}})
     with pytest.raises(ValueError, match="Sign in first"):
         token_for(Door(runs, loopback=True), proxied, None)
 
