@@ -9,8 +9,8 @@ from pathlib import Path
 
 from training.card import write_card
 from training.disk import naming_a_full_disk
+from training.errors import quoted
 from training.runs import CheckpointInfo, Run, RunError
-from vit_model.errors import quoted
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 

@@ -131,7 +131,7 @@ def test_attention_of_every_layer_before_and_after(scene):
         for found, of in zip(outcome.attention[layer], (scene.trace, trace), strict=True):
             row = of.attention(layer)[0, :, 0, 1:].mean(0)
             left = found.flatten()[~found.flatten().isnan()]
-            torch.testing.assert_close(left, row / row.mean())
+            torch.testing.assert_close(left, row / row.mean(), rtol=1e-5, atol=1e-5)
     arrays, _ = laboratory._arrays(scene, {"edits": told})
     assert arrays["attention_before"].shape == arrays["attention_after"].shape == (scene.trace.layers, 12, 12)
     np.testing.assert_array_equal(arrays["attention_after"][2], outcome.attention[2][1])
