@@ -20,7 +20,7 @@ from training.randomness import generator
 from vit_model import Preprocessing
 
 COLUMNS = ("flip", "area", "aspect", "down", "across", "brightness", "contrast", "saturation")
-SHRINK = (3, 4, 5, 6)  # times smaller: 224 px look like 75 to 37
+SHRINK = (4, 5, 6, 8)  # times smaller: 224 px look like 56 to 28
 ERASE = ("erase", "erase_area", "erase_aspect", "erase_down", "erase_across")
 
 

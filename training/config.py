@@ -48,8 +48,8 @@ class RunConfig:
       least `crop_scale` of the area, aspect 3:4 to 4:3. `flip`: left-right, half of the time.
     - `randaugment`: operations a picture, 0 for none, at `randaugment_magnitude` of 30. `erasing`: share of pictures
       with a random rectangle erased. `color_jitter`: strength of random brightness, contrast and saturation.
-    - `downscale`: share of pictures that are shrunk to a third to a sixth of the input's side and enlarged again, so
-      that how sharp a picture is tells nothing of its class where some classes come in small pictures only.
+    - `downscale`: share of pictures that are shrunk to a quarter to an eighth of the input's side and enlarged again:
+      for data whose classes come in pictures of unlike size, so that sharpness tells less of the class.
     - `ema`: decay of the exponential moving average of the weights that is evaluated and saved, 0 for none.
     - `precision`: fp32; bf16 by autocast; fp16 by autocast with loss scaling (CUDA only).
 
