@@ -136,9 +136,7 @@ def _filling(config: dict) -> Callable[[dict], dict]:
     pictures = [one for one in dependency["inputs"] if components[one]["props"].get("elem_id") == "picture"]
 
     def sent(file: dict) -> dict:
-        values = [
-            file if each in pictures else components[each]["props"].get("value") for each in dependency["inputs"]
-        ]
+        values = [file if each in pictures else components[each]["props"].get("value") for each in dependency["inputs"]]
         return {"data": values, "fn_index": dependency["id"], "trigger_id": None, "event_data": None}
 
     return sent

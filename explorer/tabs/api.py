@@ -30,6 +30,7 @@ from explorer.tabs.picture import Picture
 from explorer.tabs.progress import followed
 from explorer.tabs.truth import AT_ONCE, measure
 from explorer.tabs.truth_values import MAX_STEPS, Asked, arrays_of
+from explorer.turns import check_wanted
 from vit_model import VisionTransformer
 from vit_model.errors import HubError, UnknownSourceError, quoted
 from vit_model.positions import METHODS as RESAMPLING
@@ -49,7 +50,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
         host = local_paths and is_local(request)
         choice = ModelChoice(source(model, request), model, token=token_for(model or "", request, host, opened))
         try:
-            return choice, get_model(choice)
+            return choice, get_model(choice, lambda done, total, file: check_wanted())
         except HubError as error:
             raise ValueError(hub_reason(error, request, local_paths)) from error
         except UnknownSourceError as error:
