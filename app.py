@@ -19,6 +19,8 @@ if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for eve
     os.environ.setdefault("HF_HOME", str(Path(cache) / "huggingface"))
     os.environ.setdefault("VIT_EXPLORER_RUNS", str(Path(cache) / "runs"))
 
+# Between two parts of a product torch's threads would wait in loops, and take the processors from other visitors' work
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Gradio 6.31 makes a table of the last 10,000 events after every one, for its monitoring page, which is off here
 os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
 os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
@@ -115,6 +117,7 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
         run_history=False,
         state_session_capacity=MOST_SESSIONS,
         max_file_size=most_upload,
+        max_threads=80,  # most of them wait for their turn, see explorer/turns.py
         theme=theme(),
         css=CSS,
         i18n=TRANSLATIONS,

@@ -36,6 +36,8 @@ from vit_model.errors import HubError, UnknownSourceError, quoted
 from vit_model.positions import METHODS as RESAMPLING
 from vit_model.zoo import BUNDLED
 
+EXPLAINING = 16  # explanations of all visitors that take turns, so that a quick one does not stand behind slow ones
+
 
 def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
     """Add /predict, /attention, /explain, /faithfulness and /positions to the open `gr.Blocks`, on components that
@@ -209,7 +211,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
                 gr.Textbox("", label="against", **hidden),
             ],
             gr.JSON(**hidden),
-            {},
+            {"concurrency_limit": EXPLAINING},
         ),
         (
             faithfulness,
