@@ -1,12 +1,12 @@
 """`python -m benchmarks load`: many visitors with pictures of their own, over loopback.
 
 It starts `app.py` by itself on a free port, with the bundled model. Every visitor goes round in turns: uploads a
-picture that nobody sent before, and asks of it, one after the other, `/predict`, `/attention` of some layer, `/explain`,
-and `/predict` again; in every third turn the page's own event that fills its first tab instead of `/attention`. Of
-eight explanations one is by a method of many passes (integrated gradients, SmoothGrad or occlusion), seven by one of
-the others. An answer is checked for being of the picture that was sent. Each visitor waits for an answer before it asks
-again, and `--think` seconds after it. A "full, about N s" is counted, waited for, and asked again; what such a question
-took counts from its first asking.
+picture that nobody sent before, and asks of it, one after the other, `/predict`, `/attention` of some layer,
+`/explain`, and `/predict` again; in every third turn the page's own event that fills its first tab instead of
+`/attention`. Of eight explanations one is by a method of many passes (integrated gradients, SmoothGrad or occlusion),
+seven by one of the others. An answer is checked for being of the picture that was sent. Each visitor waits for an
+answer before it asks again, and `--think` seconds after it. A "full, about N s" is counted, waited for, and asked
+again; what such a question took counts from its first asking. Processes are found in /proc, so Linux only.
 """
 
 from __future__ import annotations

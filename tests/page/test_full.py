@@ -71,6 +71,15 @@ def test_a_browser_gets_the_words_in_its_language_under_a_status_whose_words_the
     assert "retry-after" in answer.headers
 
 
+def test_the_page_shows_the_words(held, open_page):
+    page = open_page(held.url)
+    page.locator("textarea").fill("a")
+    page.locator("textarea").press("Enter")
+    told = page.locator("[data-testid=toast-text]").first
+    told.wait_for()
+    assert told.inner_text().startswith("full, about ")
+
+
 def test_what_asks_for_nothing_in_the_queue_is_answered_though_it_is_full(held):
     for address in ("", "config", "gradio_api/info"):
         assert httpx.get(held.url + address, trust_env=False).status_code == 200

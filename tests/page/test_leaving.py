@@ -17,7 +17,7 @@ from explorer.turns import TURNS, VISITOR, StoppedError, Visitor
 
 LONG = 30.0  # seconds that a busy machine may take; work that nobody ends goes on for longer
 DISK_ONLY = {"_again", "opened_run", "switched", "refresh", "offered"}
-"""Functions without a visitor of their own: `_again` calls others that have one, the others read a run's small files."""
+"""Functions without a visitor of their own: `_again` calls others that have one, the rest reads a run's small files."""
 
 
 class Endless:
