@@ -16,11 +16,12 @@ def keep_freed_memory() -> bool:
     By default it returns activations to the system after every forward pass, and the next one takes ten thousand page
     faults to get them back: 3 to 5% of ViT-B/16's time, and most of what a trace costs above a plain forward. All
     threads share one arena: glibc makes up to eight for every core, and each keeps what its threads have freed. Twelve
-    threads that needed 96 MiB one after the other keep 360 MiB so, and 1,150 otherwise. It holds for the whole process and for good, so it is a matter for programs, not for libraries. Returns
-    whether it was done: elsewhere than on glibc it does nothing.
+    threads that needed 96 MiB one after the other keep 360 MiB so, and 1,150 otherwise. It holds for the whole process
+    and for good, so it is a matter for programs, not for libraries. Returns whether it was done: elsewhere than on
+    glibc it does nothing.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
     chosen = {_M_ARENA_MAX: ARENAS, _M_MMAP_THRESHOLD: 32 * MIB, _M_TRIM_THRESHOLD: 256 * MIB}
-    return all([mallopt(option, value) for option, value in chosen.items()])
+    return all(bool(mallopt(option, value)) for option, value in chosen.items())
