@@ -66,7 +66,7 @@ class Turns:
         self._running = self._slow_running = 0
         self._waiting: list[_Waiting] = []
         self._count = itertools.count(1)
-        self._last: dict[Hashable, int] = {}  # of visitors with slow work: when each last had a turn
+        self._last: dict[Hashable, int] = {}  # of visitors with slow work: when the last turn of each ended
         self._present: dict[Hashable, int] = {}  # how much slow work each has
         self._changed = threading.Condition()
         self._holds = threading.local()
@@ -130,15 +130,15 @@ class Turns:
                 raise StoppedError
             self._running += 1
             self._slow_running += slow
-            if slow:
-                self._last[visitor.key] = next(self._count)
         self._holds.turn = True
 
     def _give(self, slow: bool) -> None:
-        self._holds.turn = False
+        self._holds.turn, key = False, VISITOR.get().key
         with self._changed:
             self._running -= 1
             self._slow_running -= slow
+            if slow:
+                self._last[key] = next(self._count)
             self._changed.notify_all()
 
     def _may_begin(self, mine: _Waiting) -> bool:
@@ -154,7 +154,8 @@ class Turns:
         return mine is min(quick, key=lambda one: one.arrived)
 
     def _turn(self, one: _Waiting) -> tuple[int, int]:
-        return self._last.get(one.visitor.key, 0), one.arrived
+        """Who has waited longest since their last turn, or since they came, is next."""
+        return self._last.get(one.visitor.key, one.arrived), one.arrived
 
 
 TURNS = Turns(1000 if ZERO_GPU else PLACES)  # a lent GPU has a queue of its own, before all of its users

@@ -36,7 +36,7 @@ from vit_model.errors import HubError, UnknownSourceError, quoted
 from vit_model.positions import METHODS as RESAMPLING
 from vit_model.zoo import BUNDLED
 
-EXPLAINING = 16  # explanations of all visitors that take turns, so that a quick one does not stand behind slow ones
+LINED_UP = 16  # calls of one endpoint that take turns: no quick one stands in Gradio's queue behind slow ones
 
 
 def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
@@ -187,7 +187,13 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
     method = gr.Dropdown(list(METHODS), value="rollout", label="method", allow_custom_value=True, **hidden)
     measuring = {"concurrency_id": "truth", "concurrency_limit": AT_ONCE}  # with those of the page
     for function, name, inputs, output, queue in (
-        (predict, "predict", [*seen_as, gr.Number(5, label="top", **hidden)], gr.JSON(**hidden), {}),
+        (
+            predict,
+            "predict",
+            [*seen_as, gr.Number(5, label="top", **hidden)],
+            gr.JSON(**hidden),
+            {"concurrency_limit": LINED_UP},
+        ),
         (
             attention,
             "attention",
@@ -198,7 +204,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
                 gr.Textbox("to", label="direction", **hidden),
             ],
             gr.JSON(**hidden),
-            {},
+            {"concurrency_limit": LINED_UP},
         ),
         (
             explain_picture,
@@ -211,7 +217,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
                 gr.Textbox("", label="against", **hidden),
             ],
             gr.JSON(**hidden),
-            {"concurrency_limit": EXPLAINING},
+            {"concurrency_limit": LINED_UP},
         ),
         (
             faithfulness,

@@ -171,6 +171,31 @@ def test_a_visitor_with_much_slow_work_has_one_turn_as_everyone():
     assert not turns._last and not turns._present, "nobody is remembered who has no work"
 
 
+def test_newcomers_do_not_overtake_work_that_is_between_two_steps():
+    """Long work went on only when nobody new came."""
+    turns, order, inside, go = Turns(1, Clock()), [], threading.Event(), threading.Event()
+
+    def slow(key, steps):
+        visitor(key)
+        with turns.slow() as step:
+            for number in range(steps):
+                if number:
+                    step(number, steps)
+                order.append(key)
+                if key == "holds":
+                    inside.set()
+                    go.wait(LONG)
+
+    threads = [begin(lambda: slow("holds", 1))]
+    assert inside.wait(LONG)
+    threads += queued(turns, lambda: slow("long", 2), lambda: slow("new", 1), lambda: slow("newer", 1))
+    go.set()
+    threads[1].join(LONG)
+    assert order == ["holds", "long", "new", "newer", "long"], "in the order in which they began to wait"
+    for thread in threads:
+        thread.join(LONG)
+
+
 @pytest.mark.parametrize("kind", ["quick", "slow"])
 def test_who_has_left_does_not_get_a_turn(kind):
     turns, inside, release = Turns(1), threading.Event(), threading.Event()
