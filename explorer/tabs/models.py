@@ -18,6 +18,7 @@ from explorer.tabs.latest import BEGUN, LATEST, asker
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import language_of, say, words
 from explorer.tabs.uploads import WEIGHTS, uploaded_checkpoint
+from explorer.turns import check_wanted
 from vit_model.errors import HubError, UnknownSourceError
 from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN, SHIPPED
 
@@ -187,6 +188,7 @@ class ModelPicker:
         loading = say(request, "loading_model", name=choice.name)
 
         def report(done: int, total: int, file: str) -> None:
+            check_wanted()
             if done < total:
                 megabytes = {"done": f"{done / 1e6:.1f}", "total": f"{total / 1e6:.1f}"}
                 progress(done / total, desc=say(request, "downloading", file=file, **megabytes))
