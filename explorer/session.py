@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from explorer.batches import BATCHES
 from explorer.cache import ByteCache
 from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
 from explorer.gradients import Gradients, class_gradients
@@ -255,8 +256,7 @@ def _seen(
         parts = _trace_on_zero_gpu(choice, pixels.numpy(), resizing)
         trace = Trace(**{name: _map_tensors(torch.from_numpy, value) for name, value in parts.items()})
     else:
-        with TURNS.quick():
-            trace = model.trace(pixels.to(resting_device()))
+        trace = BATCHES.trace(model, pixels.to(resting_device()))
     return Scene(model, choice, picture, hashed, pixels, box, trace, resizing, again)
 
 

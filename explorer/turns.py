@@ -72,13 +72,19 @@ class Turns:
         self._holds = threading.local()
 
     @contextmanager
-    def quick(self) -> Iterator[None]:
-        """A turn for one forward pass."""
-        self._take(slow=False)
+    def quick(self, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """A turn for one forward pass, True; or False, without one, as soon as it is needless: `unless`."""
+        begun = self._take(slow=False, unless=unless)
         try:
-            yield
+            yield begun
         finally:
-            self._give(slow=False)
+            if begun:
+                self._give(slow=False)
+
+    def look_again(self) -> None:
+        """Tell those who wait that a turn may have become needless for them."""
+        with self._changed:
+            self._changed.notify_all()
 
     @contextmanager
     def slow(self, progress: Progress | None = None) -> Iterator[Progress]:
@@ -114,23 +120,26 @@ class Turns:
         """How much work waits for its turn."""
         return len(self._waiting)
 
-    def _take(self, slow: bool) -> None:
+    def _take(self, slow: bool, unless: Callable[[], bool] = lambda: False) -> bool:
         assert not getattr(self._holds, "turn", False), "a turn within a turn could wait for itself"
         visitor = VISITOR.get()
         with self._changed:
             mine = _Waiting(visitor, slow, next(self._count), self._clock())
             self._waiting.append(mine)
             try:
-                while not (gone := visitor.gone()) and not self._may_begin(mine):
+                while not ((gone := visitor.gone()) or (needless := unless()) or self._may_begin(mine)):
                     self._changed.wait(MOMENT)
             finally:
                 self._waiting.remove(mine)
                 self._changed.notify_all()
             if gone:
                 raise StoppedError
+            if needless:
+                return False
             self._running += 1
             self._slow_running += slow
         self._holds.turn = True
+        return True
 
     def _give(self, slow: bool) -> None:
         self._holds.turn, key = False, VISITOR.get().key
