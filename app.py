@@ -19,6 +19,12 @@ if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for eve
     os.environ.setdefault("HF_HOME", str(Path(cache) / "huggingface"))
     os.environ.setdefault("VIT_EXPLORER_RUNS", str(Path(cache) / "runs"))
 
+# Between two parts of a product torch's threads would wait in loops, and take the processors from other visitors' work
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Gradio 6.31 makes a table of the last 10,000 events after every one, for its monitoring page, which is off here
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
+
 import gradio as gr
 from gradio.utils import _parse_file_size, get_upload_folder
 from starlette.middleware import Middleware
@@ -26,6 +32,7 @@ from starlette.middleware import Middleware
 from explorer.allocator import keep_freed_memory
 from explorer.device import on_space
 from explorer.session import ModelChoice, get_model
+from explorer.tabs.full import Full
 from explorer.tabs.head import EarlyHead
 from explorer.tabs.lighter_gradio import MOST_SESSIONS, keep_sessions_light
 from explorer.tabs.page import CSS, build_page, theme
@@ -34,6 +41,9 @@ from explorer.tabs.request_guard import RequestGuard
 from explorer.tabs.text import TRANSLATIONS
 from explorer.tabs.train import dispatcher
 from explorer.viewer.served import ROUTES
+
+MOST_WAITING = int(os.environ.get("VIT_EXPLORER_MAX_WAITING", 128))
+"""Events of all visitors in the queue; whoever comes then is told when to come again."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -100,18 +110,20 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
     keep_sessions_light()
     most_upload = os.environ.get("VIT_EXPLORER_MAX_UPLOAD", "4gb")
     guard = Middleware(RequestGuard, most_upload=_parse_file_size(most_upload))
-    return page.queue(default_concurrency_limit=4, max_size=64).launch(
+    full = Middleware(Full, page=page, most=MOST_WAITING)
+    return page.queue(default_concurrency_limit=4, max_size=2 * MOST_WAITING).launch(
         ssr_mode=False,
         enable_monitoring=False,
         run_history=False,
         state_session_capacity=MOST_SESSIONS,
         max_file_size=most_upload,
+        max_threads=80,  # most of them wait for their turn, see explorer/turns.py
         theme=theme(),
         css=CSS,
         i18n=TRANSLATIONS,
         footer_links=["api"],
         app_kwargs={
-            "middleware": [guard, Middleware(EarlyHead)],
+            "middleware": [guard, full, Middleware(EarlyHead)],
             "routes": ROUTES,
             "exception_handlers": HANDLERS,
         },

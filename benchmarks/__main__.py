@@ -10,6 +10,7 @@ NAMES = {
     "explore": "the forward pass, analyses, memory and start-up of the explorer",
     "faithfulness": "which method's maps are true: deletion and insertion over a folder of pictures",
     "hover": "the viewer in a real browser: packing, hovering, waiting times",
+    "load": "64 visitors with pictures of their own: waiting times, errors, memory of the server",
     "train": "a training step against timm in a plain loop and transformers' Trainer",
     "visits": "what visitors leave behind: the page's bytes, memory after many pictures, a session's time",
     "watch": "what it costs to watch a run: the server's time, a browser's memory",

@@ -6,9 +6,18 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
+
+
+@dataclass
+class _Making:
+    """One value that is being made, and how many wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    asking: int = 0
 
 
 class ByteCache(Generic[Value]):
@@ -31,7 +40,7 @@ class ByteCache(Generic[Value]):
         self.max_bytes, self.max_seconds, self.most = max_bytes, max_seconds, most
         self._size, self._clock = size, clock
         self._entries: OrderedDict[Hashable, tuple[Value, int, float]] = OrderedDict()  # value, bytes, last use
-        self._making: dict[Hashable, threading.Lock] = {}
+        self._making: dict[Hashable, _Making] = {}
         self._lock = threading.Lock()
         self.bytes = 0
 
@@ -41,19 +50,22 @@ class ByteCache(Generic[Value]):
             self._drop_expired()
             if key in self._entries:
                 return self._use(key)
-            making = self._making.setdefault(key, threading.Lock())
-        with making:
-            with self._lock:
-                if key in self._entries:
-                    return self._use(key)
-            try:
+            making = self._making.setdefault(key, _Making())
+            making.asking += 1
+        try:
+            with making.lock:
+                with self._lock:
+                    if key in self._entries:
+                        return self._use(key)
                 value = make()
                 with self._lock:
                     self._keep(key, value)
-            finally:
-                with self._lock:
+                return value
+        finally:
+            with self._lock:
+                making.asking -= 1
+                if not making.asking:  # whoever asks while others still wait is one of them, also after an error
                     self._making.pop(key, None)
-        return value
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -15,6 +15,7 @@ from explorer.explanation import Explanation
 from explorer.gradients import Progress
 from explorer.methods import METHODS, explain, uses_gradients
 from explorer.session import ModelChoice, Scene, gradients_of, on_best_device
+from explorer.turns import TURNS
 from vit_model.errors import CodedError
 
 SLOW = ("integrated-gradients", "smoothgrad", "occlusion")
@@ -46,8 +47,10 @@ def explained(
         gradients = None
         if method in METHODS and uses_gradients(method) and scene.model.config.classes:
             gradients = gradients_of(scene, *chosen_classes(scene.model, scene.trace, target, choices.get("against")))
-        pixels, told = scene.pixels.to(scene.trace.logits.device), {"gradients": gradients, "progress": progress}
-        return explain(scene.model, pixels, method, target, trace=scene.trace, **told, **choices)
+        pixels = scene.pixels.to(scene.trace.logits.device)
+        with TURNS.slow(progress) as step:
+            known = {"trace": scene.trace, "gradients": gradients, "progress": step}
+            return explain(scene.model, pixels, method, target, **known, **choices)
 
     return _EXPLANATIONS.get(_key(scene, method, target, choices), make)
 

@@ -136,12 +136,13 @@ def pixel_gradients(model: VisionTransformer, pixels: Tensor, target: int, again
 
 
 def pictures_at_once(model: VisionTransformer, device: torch.device) -> int:
-    """How many pictures a batch of forward and backward passes takes. On a CPU at most 2,400 tokens, of models larger
-    than B/16 fewer: measured, activations take 56 bytes for each token, layer and channel, 1.2 GB of B/16 then."""
+    """How many pictures a batch of forward and backward passes takes. On a CPU at most 2,400 tokens, and 800 of B/16,
+    which is about a second on two cores: only between batches can the work be ended, and others take their turn. It
+    bounds memory too: measured, activations take 56 bytes for each token, layer and channel."""
     config = model.config
     if device.type == "cuda":
         return max(16384 // config.tokens, 1)
-    tokens = min(2400, 2400 * 9216 // (config.depth * config.width))
+    tokens = min(2400, 800 * 9216 // (config.depth * config.width))
     return max(tokens // config.tokens, 1)
 
 

@@ -21,6 +21,7 @@ from vit_model.trace import Trace
 
 UNITS = ("logit", "probability")
 TOKENS_AT_ONCE = {"cpu": 8192, "cuda": 65536}  # 100 MB of MLP for B/16 on a CPU, where larger batches save no time
+WORK_AT_ONCE = 2048 * 12 * 768  # tokens times depth times width on a CPU: about a second of B/16 on two cores
 
 
 @torch.no_grad()
@@ -56,7 +57,10 @@ def occlusion(
     whole, tokens = scores(trace.logits)[0], trace.residual[0][0]  # [N, D]
     windows = _windows(gh, gw, window).to(device)  # [places, gh * gw], True inside
     falls, done = torch.empty(len(windows), device=device), 0
-    for inside in windows.split(max(TOKENS_AT_ONCE.get(device.type, 8192) // trace.tokens, 1)):
+    at_once = TOKENS_AT_ONCE.get(device.type, 8192)
+    if device.type == "cpu":
+        at_once = min(at_once, WORK_AT_ONCE // (model.config.depth * model.config.width))
+    for inside in windows.split(max(at_once // trace.tokens, 1)):
         if progress is not None:
             progress(done, len(windows))
         kept = torch.nn.functional.pad(~inside, (trace.prefix, 0), value=True).nonzero()[:, 1].view(len(inside), -1)

@@ -19,9 +19,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from explorer.batches import BATCHES
 from explorer.cache import ByteCache
 from explorer.device import ZERO_GPU, best_device, on_gpu, resting_device
 from explorer.gradients import Gradients, class_gradients
+from explorer.turns import TURNS
 from vit_model import CropBox, Trace, VisionTransformer, ViTConfig, load_model
 from vit_model.architecture import SQUARE_ASSUMED
 from vit_model.errors import CodedError
@@ -234,7 +236,8 @@ def gradients_of(scene: Scene, target: int, against: int | None = None) -> Gradi
         if ZERO_GPU:
             arrays = _gradients_on_zero_gpu(scene.choice, scene.pixels.numpy(), (target, against), scene.resizing)
             return Gradients(*_map_tensors(torch.from_numpy, arrays), target, against)
-        return class_gradients(scene.model, scene.pixels.to(scene.trace.logits.device), target, against)
+        with TURNS.slow():
+            return class_gradients(scene.model, scene.pixels.to(scene.trace.logits.device), target, against)
 
     return _GRADIENTS.get((scene.key, target, against), make)
 
@@ -253,7 +256,7 @@ def _seen(
         parts = _trace_on_zero_gpu(choice, pixels.numpy(), resizing)
         trace = Trace(**{name: _map_tensors(torch.from_numpy, value) for name, value in parts.items()})
     else:
-        trace = model.trace(pixels.to(resting_device()))
+        trace = BATCHES.trace(model, pixels.to(resting_device()))
     return Scene(model, choice, picture, hashed, pixels, box, trace, resizing, again)
 
 

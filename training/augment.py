@@ -20,6 +20,7 @@ from training.randomness import generator
 from vit_model import Preprocessing
 
 COLUMNS = ("flip", "area", "aspect", "down", "across", "brightness", "contrast", "saturation")
+SHRINK = (4, 5, 6, 8)  # times smaller: 224 px look like 56 to 28
 ERASE = ("erase", "erase_area", "erase_aspect", "erase_down", "erase_across")
 
 
@@ -59,6 +60,8 @@ def augment(
     draws = generator(config.seed, "augment", step).random((config.batch, len(COLUMNS) + len(ERASE)))[rows]
     u = dict(zip(COLUMNS + ERASE, torch.from_numpy(draws.astype(np.float32)).to(pixels.device).unbind(1), strict=True))
     x = _place(pixels, u, config, preprocessing.size)
+    if config.downscale:
+        x = _downscale(x, config, step, rows)
     if config.color_jitter:
         x = _jitter(x, u, config.color_jitter)
     if config.randaugment:
@@ -96,6 +99,20 @@ def _place(pixels: Tensor, u: dict[str, Tensor], config: RunConfig, size: tuple[
     return F.grid_sample(
         x, grid, mode="bilinear", padding_mode="zeros" if config.crop == "pad" else "border", align_corners=False
     )
+
+
+def _downscale(x: Tensor, config: RunConfig, step: int, rows: slice) -> Tensor:
+    """A share of the pictures shrunk and enlarged again, as pictures of few pixels come to the model."""
+    draw = generator(config.seed, "augment", step, part=2)
+    shrunk, times = draw.random(config.batch)[rows] < config.downscale, draw.choice(SHRINK, config.batch)[rows]
+    for factor in SHRINK:
+        chosen = np.flatnonzero(shrunk & (times == factor))
+        if len(chosen):
+            index = torch.from_numpy(chosen).to(x.device)
+            size = [max(side // factor, 1) for side in x.shape[-2:]]
+            small = F.interpolate(x[index], size, mode="bilinear", antialias=True, align_corners=False)
+            x[index] = F.interpolate(small, x.shape[-2:], mode="bicubic", align_corners=False).clamp_(0, 1)
+    return x
 
 
 def _jitter(x: Tensor, u: dict[str, Tensor], strength: float) -> Tensor:

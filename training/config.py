@@ -48,6 +48,8 @@ class RunConfig:
       least `crop_scale` of the area, aspect 3:4 to 4:3. `flip`: left-right, half of the time.
     - `randaugment`: operations a picture, 0 for none, at `randaugment_magnitude` of 30. `erasing`: share of pictures
       with a random rectangle erased. `color_jitter`: strength of random brightness, contrast and saturation.
+    - `downscale`: share of pictures that are shrunk to a quarter to an eighth of the input's side and enlarged again:
+      for data whose classes come in pictures of unlike size, so that sharpness tells less of the class.
     - `ema`: decay of the exponential moving average of the weights that is evaluated and saved, 0 for none.
     - `precision`: fp32; bf16 by autocast; fp16 by autocast with loss scaling (CUDA only).
 
@@ -100,6 +102,7 @@ class RunConfig:
     randaugment: int = 0
     randaugment_magnitude: int = 9
     color_jitter: float = 0.0
+    downscale: float = 0.0
     erasing: float = 0.0
     dropout: float = 0.0
     drop_path: float = 0.0
@@ -259,6 +262,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {  # lowest, highest, whether th
     "randaugment": (0, 10, True),
     "randaugment_magnitude": (0, 30, True),
     "color_jitter": (0, 1, True),
+    "downscale": (0, 1, True),
     "erasing": (0, 1, True),
     "dropout": (0, 1, False),
     "drop_path": (0, 1, False),

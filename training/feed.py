@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -140,7 +140,4 @@ class Stored:
     preprocessing: Preprocessing
 
     def __call__(self, picture: Image.Image) -> np.ndarray:
-        channels = len(self.preprocessing.mean)
-        plain = replace(self.preprocessing, mean=(0.0,) * channels, std=(1.0,) * channels, rescale=1.0)
-        pixels, _ = plain(picture)
-        return pixels[0].permute(1, 2, 0).to(torch.uint8).numpy()
+        return self.preprocessing.values(picture)[0]

@@ -31,6 +31,7 @@ _TIMEOUT = re.compile(r"\d{1,6}(\.\d{1,3})?[smhd]?", re.ASCII)
 _IMAGE = re.compile(r"[A-Za-z0-9][\w./:@-]{1,255}", re.ASCII)
 _GIT = re.compile(r"(https://[A-Za-z0-9][\w.:/~%-]{1,300}?)(?:@([\w][\w./-]{0,100}))?", re.ASCII)
 _HUB = re.compile(r"(spaces|models)/([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w][\w./-]{0,100}))?", re.ASCII)
+SHIPPED = ("bundled", "bundled-objects")  # models that come with the program, and so are there
 _FOLDER, _RUN, _OVER = "/tmp/vit-explorer", "/tmp/run", "/tmp/over"  # in the container
 LIST_SECONDS = 5  # for the list of prices: without it, the page shows the request alone
 PUSH_SECONDS = 600  # between two pushes of a run that goes on
@@ -81,7 +82,7 @@ def job_for(
         raise ConfigError(
             f"a Job cannot see the data here; use {', '.join(NAMED)}, or push yours and use hf:owner/name"
         )
-    if not (config.model in ("bundled", "resnet18") or config.model.startswith("new:") or base_model(config)):
+    if not (config.model in (*SHIPPED, "resnet18") or config.model.startswith("new:") or base_model(config)):
         raise ConfigError("a Job cannot see the model here; use bundled, new:SIZE, resnet18 or a model of the Hub")
     for name, value, form, example in (
         ("flavor", flavor, _FLAVOR, FLAVOR),

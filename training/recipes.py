@@ -275,8 +275,40 @@ _ALL = (
     ),
     Recipe(
         "bundled",
-        "How the model that comes with this project was trained; see its model card",
-        "82.88 % on Imagenette's val split after 125 minutes on one to two CPU cores; see the bundled model's card",
+        "How the model that comes with this project was trained, from a DINOv2-small; see its model card",
+        "97.20 % of Imagenette's val pictures, 68.05 % of Tiny-ImageNet's, 210 classes allowed; 217 s on one H100",
+        {
+            "data": "everyday",  # both data sets in one folder; the card has the commands
+            "model": "facebook/dinov2-small",
+            "resolution": 224,
+            "optimizer": "adamw",
+            "lr": 3e-4,
+            "layer_decay": 0.5,  # so that attention stays close to what it was, above all in the early blocks
+            "weight_decay": 0.05,
+            "schedule": "cosine",
+            "warmup": 200,
+            "epochs": 10,
+            "batch": 256,
+            "clip": 1.0,
+            "label_smoothing": 0.1,
+            "mixup": 0.1,
+            "cutmix": 0.3,
+            "crop": "resized",
+            "crop_scale": 0.35,
+            "color_jitter": 0.3,
+            "downscale": 0.9,  # Tiny-ImageNet's 200 classes come at 64 px only
+            "drop_path": 0.1,
+            "ema": 0.998,
+            "precision": "bf16",
+            "held_out": 0.0,
+            "checkpoint_every": 1000,
+            "log_every": 20,
+        },
+    ),
+    Recipe(
+        "bundled-small",
+        "How the small model that comes with this project was trained, from scratch; see its model card",
+        "82.88 % on Imagenette's val split after 125 minutes on one to two CPU cores; see its card",
         {
             "data": "imagenette128",
             "model": "new:Ti/8",

@@ -216,6 +216,13 @@ class Preprocessing:
 
         Memory stays small whatever the aspect: a 1x20000 picture whose shorter edge becomes 256 is cropped first.
         """
+        values, box = self.values(picture)
+        pixels = torch.from_numpy(values).float().mul_(self.rescale)
+        pixels = pixels.sub_(torch.tensor(self.mean)).div_(torch.tensor(self.std))
+        return pixels.permute(2, 0, 1)[None].contiguous(), box
+
+    def values(self, picture: Image.Image) -> tuple[np.ndarray, CropBox]:
+        """As calling it, before rescaling and normalisation: values 0 to 255, uint8 [h, w, C], and the box."""
         picture = as_rgb(picture) if len(self.mean) == 3 else as_rgb(picture).convert("L")
         (h, w), (rh, rw) = self.size, self._resized(picture.height, picture.width)
         down, across = picture.height / rh, picture.width / rw  # picture pixels in one resized pixel
@@ -232,14 +239,12 @@ class Preprocessing:
                 RESAMPLES[self.resample],
                 box=(first_column * across, first_row * down, right, bottom),
             )
-        values = torch.zeros(h, w, len(self.mean))
+        values = np.zeros((h, w, len(self.mean)), np.uint8)
         if self.fit == "contain":
-            values += torch.tensor([float(round(mean / self.rescale)) for mean in self.mean])
+            values[:] = [min(max(round(mean / self.rescale), 0), 255) for mean in self.mean]
         inside = values[first_row - top : last_row - top, first_column - left : last_column - left]
-        inside.copy_(torch.from_numpy(np.array(shown)).view_as(inside))
-        pixels = values.mul_(self.rescale).sub_(torch.tensor(self.mean)).div_(torch.tensor(self.std))
-        box = CropBox(left * across, top * down, (left + w) * across, (top + h) * down)
-        return pixels.permute(2, 0, 1)[None].contiguous(), box
+        inside[:] = np.asarray(shown).reshape(inside.shape)
+        return values, CropBox(left * across, top * down, (left + w) * across, (top + h) * down)
 
     def pixels_to_picture(self, pixels: Tensor) -> Image.Image:
         """What the model sees: pixels [1, C, h, w] or [C, h, w] -> RGB picture, the normalisation undone."""

@@ -23,6 +23,9 @@ from vit_model.declared import dinov2_mlp_width
 from vit_model.formats import PARTS, Format
 from vit_model.model import VisionTransformer
 
+WHOLE = "model.safetensors"
+HEADER_BYTES = 160  # of a safetensors file, at most, for a tensor's type, shape and place, beside its name
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -36,22 +39,33 @@ class Layout:
     why: str | None = None
 
 
-def save_model(model: VisionTransformer, folder: str | Path, dtype: torch.dtype = torch.float32) -> Path:
+def save_model(
+    model: VisionTransformer, folder: str | Path, dtype: torch.dtype = torch.float32, shard_bytes: int | None = None
+) -> Path:
     """Write config.json, model.safetensors and preprocessor_config.json; returns the folder.
 
     Every file is written under a temporary name and then renamed, the weights last, so that a reader never sees half of
     one. `dtype`: how weights are stored, e.g. torch.float16 for half the size; they are loaded as fp32 again.
+    `shard_bytes`: weights that take more are cut into files of at most so many bytes, with model.safetensors.index.json
+    beside them, as transformers does it. ValueError where a single tensor takes more.
     """
     if dtype not in (torch.float32, torch.float16, torch.bfloat16):
         raise ValueError(f"dtype must be torch.float32, torch.float16 or torch.bfloat16, got {dtype}")
     layout = layout_for(model.config)
     tensors = _export(model, layout, dtype)
+    shards = _shards(tensors, shard_bytes)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / "config.json", _config_json(model, layout, dtype))
     _write_json(folder / "preprocessor_config.json", model.preprocessing.to_hugging_face())
-    with _replacing(folder / "model.safetensors") as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
+    for name, held in shards.items():
+        with _replacing(folder / name) as temporary:
+            save_file(held, temporary, metadata={"format": "pt"})
+    if WHOLE not in shards:
+        total = sum(tensor.nbytes for tensor in tensors.values())
+        weight_map = {key: name for name, held in shards.items() for key in sorted(held)}
+        _write_json(folder / f"{WHOLE}.index.json", {"metadata": {"total_size": total}, "weight_map": weight_map})
+        (folder / WHOLE).unlink(missing_ok=True)  # an earlier save's, which readers would prefer
     return folder
 
 
@@ -124,6 +138,26 @@ def _export(model: VisionTransformer, layout: Layout, dtype: torch.dtype) -> dic
     if layout.model_type.startswith("dinov2"):  # transformers always has it
         tensors[f"{layout.prefix}embeddings.mask_token"] = torch.zeros(1, model.config.width, dtype=dtype)
     return tensors
+
+
+def _shards(tensors: dict[str, Tensor], shard_bytes: int | None) -> dict[str, dict[str, Tensor]]:
+    """{file name: its tensors}, in the order of the model."""
+    sizes = {name: tensor.nbytes + len(name) + HEADER_BYTES for name, tensor in tensors.items()}
+    if shard_bytes is None or sum(sizes.values()) + HEADER_BYTES <= shard_bytes:
+        return {WHOLE: tensors}
+    parts: list[dict[str, Tensor]] = [{}]
+    room = shard_bytes - HEADER_BYTES
+    for name, size in sizes.items():
+        if size + HEADER_BYTES > shard_bytes:
+            raise ValueError(f"{name} takes {size + HEADER_BYTES:,} bytes in a file, more than shard_bytes = "
+                             f"{shard_bytes:,}")  # fmt: skip
+        if size > room:
+            parts.append({})
+            room = shard_bytes - HEADER_BYTES
+        parts[-1][name] = tensors[name]
+        room -= size
+    stem = WHOLE.removesuffix(".safetensors")
+    return {f"{stem}-{n:05}-of-{len(parts):05}.safetensors": part for n, part in enumerate(parts, 1)}
 
 
 def _config_json(model: VisionTransformer, layout: Layout, dtype: torch.dtype) -> dict:

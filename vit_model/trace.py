@@ -98,6 +98,10 @@ class Trace:
         """The same numbers without their graph: what a plain trace holds."""
         return self._each(Tensor.detach)
 
+    def split(self) -> list[Trace]:
+        """A trace of each picture of the batch, [1, ...], in memory of its own."""
+        return [self._each(lambda tensor, row=row: tensor[row : row + 1].clone()) for row in range(len(self.logits))]
+
     @property
     def nbytes(self) -> int:
         """Bytes held, counting shared storage (q, k and v are views of one product) once."""

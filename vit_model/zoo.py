@@ -11,7 +11,8 @@ from pathlib import Path
 from vit_model.errors import UnknownSourceError
 
 BUNDLED = "bundled"
-BUNDLED_FOLDER = Path(__file__).parent / "bundled"
+SHIPPED = {BUNDLED: "bundled", "bundled-objects": "bundled_objects"}
+"""Models in this package: name -> folder beside this file."""
 HUB_PREFIX = "hf-hub:"  # timm's way to say "this is a Hub id, not a path"
 
 Progress = Callable[[int, int, str], None]  # (bytes done, bytes in all, name of the file that is coming in)
@@ -118,7 +119,7 @@ def fetch(
     """The folder (or file) that holds the checkpoint called `source`, downloaded first where that is needed.
 
     What a source can be, and the first that fits wins:
-      1. "bundled": the model in this package, whatever the current folder holds;
+      1. "bundled", or another of SHIPPED: a model in this package, whatever the current folder holds;
       2. "hf-hub:owner/name": always the Hub;
       3. a `Path`, or the name of an existing file or folder: itself, even where a Hub model has the same name
          (say "hf-hub:google/vit" for the Hub's). Only with `local_paths`; without it nothing is looked for on the disk;
@@ -133,8 +134,8 @@ def fetch(
             raise UnknownSourceError(_expectation(source, local_paths))
         return _existing(source, source)
     name = source.strip()
-    if name == BUNDLED:
-        return BUNDLED_FOLDER
+    if name in SHIPPED:
+        return Path(__file__).parent / SHIPPED[name]
     if not name.startswith(HUB_PREFIX) and local_paths:
         path = os.path.expanduser(name)
         if name and os.path.exists(path):

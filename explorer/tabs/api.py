@@ -30,10 +30,13 @@ from explorer.tabs.picture import Picture
 from explorer.tabs.progress import followed
 from explorer.tabs.truth import AT_ONCE, measure
 from explorer.tabs.truth_values import MAX_STEPS, Asked, arrays_of
+from explorer.turns import check_wanted
 from vit_model import VisionTransformer
 from vit_model.errors import HubError, UnknownSourceError, quoted
 from vit_model.positions import METHODS as RESAMPLING
 from vit_model.zoo import BUNDLED
+
+LINED_UP = 16  # calls of one endpoint that take turns: no quick one stands in Gradio's queue behind slow ones
 
 
 def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
@@ -49,7 +52,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
         host = local_paths and is_local(request)
         choice = ModelChoice(source(model, request), model, token=token_for(model or "", request, host, opened))
         try:
-            return choice, get_model(choice)
+            return choice, get_model(choice, lambda done, total, file: check_wanted())
         except HubError as error:
             raise ValueError(hub_reason(error, request, local_paths)) from error
         except UnknownSourceError as error:
@@ -184,7 +187,13 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
     method = gr.Dropdown(list(METHODS), value="rollout", label="method", allow_custom_value=True, **hidden)
     measuring = {"concurrency_id": "truth", "concurrency_limit": AT_ONCE}  # with those of the page
     for function, name, inputs, output, queue in (
-        (predict, "predict", [*seen_as, gr.Number(5, label="top", **hidden)], gr.JSON(**hidden), {}),
+        (
+            predict,
+            "predict",
+            [*seen_as, gr.Number(5, label="top", **hidden)],
+            gr.JSON(**hidden),
+            {"concurrency_limit": LINED_UP},
+        ),
         (
             attention,
             "attention",
@@ -195,7 +204,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
                 gr.Textbox("to", label="direction", **hidden),
             ],
             gr.JSON(**hidden),
-            {},
+            {"concurrency_limit": LINED_UP},
         ),
         (
             explain_picture,
@@ -208,7 +217,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
                 gr.Textbox("", label="against", **hidden),
             ],
             gr.JSON(**hidden),
-            {},
+            {"concurrency_limit": LINED_UP},
         ),
         (
             faithfulness,

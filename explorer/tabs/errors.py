@@ -15,6 +15,8 @@ import torch
 
 from explorer.tabs.said import said
 from explorer.tabs.text import language_of, say
+from explorer.tabs.visitor import each_for, visiting, visitor_of
+from explorer.turns import StoppedError, Visitor
 
 MOST_OF_A_VALUE = 400  # letters; lists of names and folders are the longest
 _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("utf-8"))}
@@ -31,8 +33,8 @@ def said_plainly(function: Callable, as_html: bool = True) -> Callable:
         @wraps(function)
         def steps(*args, **kwargs):
             yielded = False
-            with _in_plain_words(args, as_html), closing(function(*args, **kwargs)) as values:
-                for value in values:
+            with _in_plain_words(args, as_html) as visitor, closing(function(*args, **kwargs)) as values:
+                for value in each_for(visitor, values):
                     yielded = True
                     yield value
             if not yielded:
@@ -42,7 +44,7 @@ def said_plainly(function: Callable, as_html: bool = True) -> Callable:
 
     @wraps(function)
     def wrapper(*args, **kwargs):
-        with _in_plain_words(args, as_html):
+        with _in_plain_words(args, as_html) as visitor, visiting(visitor):
             return function(*args, **kwargs)
 
     return wrapper
@@ -52,10 +54,12 @@ answered_plainly = partial(said_plainly, as_html=False)
 
 
 @contextmanager
-def _in_plain_words(arguments: tuple, as_html: bool) -> Iterator[None]:
+def _in_plain_words(arguments: tuple, as_html: bool) -> Iterator[Visitor]:
     request = next((argument for argument in arguments if isinstance(argument, gr.Request)), None)
     try:
-        yield
+        yield visitor_of(request)
+    except StoppedError as error:
+        raise plain_error(say(request, "nobody_waits"), say(request, "toast_error"), as_html) from error
     except (ValueError, OSError) as error:
         message = say(request, "failed", reason=reason_of(error, language_of(request)))
         raise plain_error(message, say(request, "toast_error"), as_html) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import gradio as gr
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from explorer.ablation import Ablation
+from explorer.gradients import Progress
 from explorer.session import ModelChoice, Scene, look
 from explorer.tabs.errors import said_plainly
 from explorer.tabs.laboratory_edits import (
@@ -27,6 +30,7 @@ from explorer.tabs.laboratory_edits import (
 )
 from explorer.tabs.latest import BEGUN, LATEST, asker, stopping
 from explorer.tabs.manifest import manifest_of
+from explorer.tabs.progress import followed
 from explorer.tabs.store import both, chosen_layer
 from explorer.tabs.tab import Tab
 from explorer.tabs.text import say, words
@@ -65,7 +69,7 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         scene = look(choice, picture_file)
         told, wish = asked(event, scene)
         about = {"of": told, "changed": wish.changes}
-        values = (parts_value(scene, step, about) for step in ablation_of(scene, wish))
+        values = (parts_value(scene, step, about) if step else gr.skip() for step in _ablated(scene, wish))
         yield from LATEST.answer(asker(request, "ablation"), None, values)
 
     bench.edit(
@@ -80,6 +84,21 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
     parts.ablate(run, [choice, picture], parts, trigger_mode="multiple", show_progress="hidden", **ABLATE)
     parts.stop(stopping("ablation"), None, None, queue=False, api_visibility="private")
     return Tab("laboratory", item, (bench, outcome, parts), _show, _arrays)
+
+
+def _ablated(scene: Scene, wish: Wish) -> Iterator[Ablation | None]:
+    """The ablation as it goes on, its newest table every few moments; None where there is no news."""
+    news: deque[Ablation] = deque(maxlen=1)
+
+    def work(progress: Progress) -> None:
+        for step in ablation_of(scene, wish, progress):
+            news.append(step)
+
+    with closing(followed(work)) as following:
+        for _ in following:
+            yield news.pop() if news else None
+    if news:
+        yield news.pop()
 
 
 def asked(event: gr.EventData, scene: Scene) -> tuple[Any, Wish]:

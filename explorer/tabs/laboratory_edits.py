@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,9 +17,11 @@ from explorer.carried import Carried, carried_over
 from explorer.classes import class_index
 from explorer.device import ZERO_GPU, steps_on_gpu
 from explorer.edits import Edited, Edits, PatchEdit, apply_edits
+from explorer.gradients import Progress
 from explorer.rollout import rollout, rollout_matrices
 from explorer.session import MAX_PATCHES, ModelChoice, Scene, look_at_size, on_best_device, parse_size, resized
 from explorer.tokens import asking_row
+from explorer.turns import TURNS
 from vit_model import VisionTransformer
 from vit_model.errors import CodedError
 from vit_model.positions import METHODS
@@ -128,15 +131,24 @@ def watched(scene: Scene, wish: Wish) -> int | None:
     return int(scene.trace.logits[0].argmax()) if wish.target is None else wish.target
 
 
-def ablation_of(scene: Scene, wish: Wish) -> Iterator[Ablation]:
+def ablation_of(scene: Scene, wish: Wish, progress: Progress | None = None) -> Iterator[Ablation]:
     """`ablate` of the edited model on the edited picture, for the class that is watched: what each part is worth as
-    things are. Raises as `ablate`."""
+    things are. `progress` is told after each step; what it raises ends the work. Raises as `ablate`."""
     target = watched(scene, wish)
     if ZERO_GPU and target is not None:
         seen = _seen_at(scene, wish)
-        return _ablations_on_zero_gpu(seen.choice, seen.pixels.numpy(), seen.resizing, wish.edits, target)
-    edited, trace = _edited(scene, wish)
-    return ablate(edited.model, trace, target)
+        steps = _ablations_on_zero_gpu(seen.choice, seen.pixels.numpy(), seen.resizing, wish.edits, target)
+    else:
+        edited, trace = _edited(scene, wish)
+        steps = ablate(edited.model, trace, target)
+    return _in_turns(steps, progress)
+
+
+def _in_turns(steps: Generator, progress: Progress | None) -> Iterator[Ablation]:
+    with closing(steps), TURNS.slow(progress) as turn:
+        for step in steps:
+            yield step
+            turn(step.done, step.total)
 
 
 def _ablations(
@@ -165,8 +177,10 @@ def _edited(scene: Scene, wish: Wish) -> tuple[Edited, Trace]:
     """The edited model and picture, and their trace."""
     seen = _seen_at(scene, wish)
     edited = apply_edits(seen.model, seen.pixels.to(scene.trace.logits.device), wish.edits)
-    unchanged = seen is scene and wish.edits == Edits()
-    return edited, scene.trace if unchanged else edited.model.trace(edited.pixels)
+    if seen is scene and wish.edits == Edits():
+        return edited, scene.trace
+    with TURNS.quick():
+        return edited, edited.model.trace(edited.pixels)
 
 
 def _carried(wish: Wish, scene: Scene, grid: tuple[int, int]) -> Wish:

@@ -18,8 +18,9 @@ from explorer.tabs.latest import BEGUN, LATEST, asker
 from explorer.tabs.local_request import is_local
 from explorer.tabs.text import language_of, say, words
 from explorer.tabs.uploads import WEIGHTS, uploaded_checkpoint
+from explorer.turns import check_wanted
 from vit_model.errors import HubError, UnknownSourceError
-from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
+from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN, SHIPPED
 
 if TYPE_CHECKING:  # it imports this module
     from explorer.tabs.train_checkpoints import RunCheckpoints
@@ -38,7 +39,7 @@ class ModelPicker:
     def __init__(self, model: str, local_paths: bool, runs: RunCheckpoints | None = None, elem_prefix: str = ""):
         self.local_paths, self.runs = local_paths, runs
         self._others: list[Dependency] = []
-        local = model != BUNDLED and Path(model).exists()
+        local = model not in SHIPPED and Path(model).exists()
         self.opened = ModelChoice(model, Path(model).name if local else model, token=None)  # visitors see no path
         self.choice = gr.State(self.opened)
         names = [(words("bundled"), BUNDLED)] + [(f"{known.name} · {known.key}", known.key) for known in KNOWN[1:]]
@@ -187,6 +188,7 @@ class ModelPicker:
         loading = say(request, "loading_model", name=choice.name)
 
         def report(done: int, total: int, file: str) -> None:
+            check_wanted()
             if done < total:
                 megabytes = {"done": f"{done / 1e6:.1f}", "total": f"{total / 1e6:.1f}"}
                 progress(done / total, desc=say(request, "downloading", file=file, **megabytes))
@@ -206,9 +208,9 @@ class ModelPicker:
 
 
 def public_source(name: str | None) -> str:
-    """What `load_model` takes for a name that a visitor typed: the bundled model or a Hub id, never a path."""
+    """What `load_model` takes for a name that a visitor typed: a bundled model or a Hub id, never a path."""
     name = (name or "").strip()
-    return name if name == BUNDLED else HUB_PREFIX + name.removeprefix(HUB_PREFIX)
+    return name if name in SHIPPED else HUB_PREFIX + name.removeprefix(HUB_PREFIX)
 
 
 def hub_reason(error: HubError, request: gr.Request | None, local_paths: bool) -> str:

@@ -10,32 +10,37 @@ from contextvars import copy_context
 from typing import Any, TypeVar
 
 from explorer.gradients import Progress
+from explorer.turns import VISITOR, StoppedError, Visitor
 
 Result = TypeVar("Result")
 
 
-class StoppedError(Exception):
-    """Raised inside work whose visitor has stopped it."""
-
-
 def followed(work: Callable[[Progress], Result], seconds: float = 0.2) -> Generator[tuple[int, int], None, Result]:
     """Runs work(progress) in a thread, where it sees the request as the caller does (ZeroGPU's quota is the visitor's);
-    yields the latest (done, of how many) every few moments and returns what it
-    returned. When the generator is closed, which is what Gradio does on a cancel, the work ends at its next report."""
-    stop, latest = threading.Event(), [(0, 1)]
+    yields the latest (done, of how many) every few moments and returns what it returned.
+
+    When the generator is closed, which is what Gradio does on a cancel, the work ends at its next report, or in the
+    queue for its turn. Closing does not wait for that: Gradio closes generators in the thread that serves everyone."""
+    stop, latest, visitor = threading.Event(), [(0, 1)], VISITOR.get()
+
+    def gone() -> bool:
+        return stop.is_set() or visitor.gone()
 
     def progress(done: int, total: int) -> None:
-        if stop.is_set():
+        if gone():
             raise StoppedError
         latest[0] = (done, total)
 
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(copy_context().run, work, progress)
-        try:
-            while not wait([future], seconds).done:
-                yield latest[0]
-        finally:
-            stop.set()
+    context = copy_context()
+    context.run(VISITOR.set, Visitor(visitor.key, gone))
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(context.run, work, progress)
+    pool.shutdown(wait=False)
+    try:
+        while not wait([future], seconds).done:
+            yield latest[0]
+    finally:
+        stop.set()
     return future.result()
 
 

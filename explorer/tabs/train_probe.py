@@ -15,11 +15,13 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from explorer.turns import MOMENT, VISITOR, check_wanted
 from training.bounds import prefer_for_ending
 from training.processes import without_token
 
@@ -49,7 +51,8 @@ def ask(
     kind: Kind, config: dict[str, Any], limit: float = LIMIT_SECONDS, guest: bool = False
 ) -> Iterator[Progress | dict[str, Any]]:
     """Yields `Progress` as it comes, and last what `answer` returned. ValueError with the reason where the run would
-    fail with it, ProbeError where the process died. Closing the iterator ends the process. `guest`: whoever asks may
+    fail with it, ProbeError where the process died. Closing the iterator ends the process, and so does
+    its visitor by leaving, with StoppedError. `guest`: whoever asks may
     not use this computer's Hub token."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
@@ -64,9 +67,18 @@ def ask(
         env=environment,
         start_new_session=True,
     )
-    late = threading.Event()
-    timer = threading.Timer(limit, lambda: (late.set(), _end(process)))
-    timer.start()
+    late, ended, visitor = threading.Event(), threading.Event(), VISITOR.get()
+
+    def watch() -> None:
+        end = time.monotonic() + limit
+        while not ended.wait(MOMENT):
+            if time.monotonic() > end:
+                late.set()
+            if late.is_set() or visitor.gone():
+                _end(process)
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
     said: list[bytes] = []
     listener = threading.Thread(target=lambda: said.append(process.stderr.read()[-4000:]), daemon=True)
     listener.start()  # or a chatty process would wait for its pipe
@@ -85,6 +97,7 @@ def ask(
                 return
         process.wait()
         listener.join(5)
+        check_wanted()
         if late.is_set():
             raise ProbeError(f"ended after {limit:.0f} s", long=True)
         if process.returncode in MEMORY_SIGNALS:
@@ -92,7 +105,7 @@ def ask(
         lines = b"".join(said).decode(errors="replace").strip().splitlines()
         raise ProbeError(lines[-1][:500] if lines else f"exit code {process.returncode}")
     finally:
-        timer.cancel()
+        ended.set()
         _end(process)
         process.wait()
         listener.join(5)

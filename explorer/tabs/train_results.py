@@ -22,6 +22,7 @@ from explorer.tabs.train_evaluation import SPLITS, Evaluation, whole
 from explorer.tabs.train_numbers import result_numbers, sweep_numbers
 from explorer.tabs.train_owner import Door
 from explorer.tabs.train_pictures import split_of
+from explorer.turns import check_wanted
 from explorer.viewer.files import written_once
 from explorer.viewer.results_facts import FactTable
 from explorer.viewer.results_matrix import ConfusionView
@@ -93,6 +94,7 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     def fetch(query: dict | None):
         return query | {"fetch": True, "asked": True} if query else gr.skip()
 
+    @said_plainly
     def pictures(request: gr.Request, query: dict | None, progress=gr.Progress()):  # noqa: B008 - gradio's way
         return pictures_value(door, request, query, explorer is not None, _reporter(request, progress))
 
@@ -182,6 +184,7 @@ def _reporter(request: gr.Request, progress: gr.Progress):
     reading = say(request, "results_reading")
 
     def report(done: int, total: int, text: str) -> None:
+        check_wanted()
         progress(done / total if total else None, desc=f"{reading}: {text}" if text else reading)
 
     return report

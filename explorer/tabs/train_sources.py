@@ -21,7 +21,7 @@ from training.datasets import cache_folder
 from training.private import private_folder
 from training.runs import Runs
 from vit_model import SIZES
-from vit_model.zoo import BUNDLED, HUB_PREFIX, KNOWN
+from vit_model.zoo import HUB_PREFIX, KNOWN, SHIPPED
 
 NAMED_SETS = ("shapes", "cifar10", "cifar100", "pets", "flowers102")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz")
@@ -53,7 +53,7 @@ def data_source(text: str | None, archive: str | None, local: bool, request: gr.
 def model_source(text: str | None, files: Sequence[str] | None, local: bool, request: gr.Request | None) -> str:
     """What the trainer takes for a model that a visitor typed or uploaded: as `data_source`."""
     text = (text or "").strip()
-    if text in (BUNDLED, RESNET) or any(known.key == text for known in KNOWN):
+    if text in SHIPPED or text == RESNET or any(known.key == text for known in KNOWN):
         return text
     if text.startswith(NEW) and text.removeprefix(NEW) in SIZES:
         return text

@@ -18,8 +18,8 @@ GROUPS = {
         *("momentum", "beta1", "beta2"),
     ),
     "augmentation": (
-        *("crop", "crop_scale", "flip", "randaugment", "randaugment_magnitude", "color_jitter", "erasing", "mixup"),
-        *("cutmix", "label_smoothing", "dropout", "drop_path", "ema"),
+        *("crop", "crop_scale", "flip", "randaugment", "randaugment_magnitude", "color_jitter", "downscale", "erasing"),
+        *("mixup", "cutmix", "label_smoothing", "dropout", "drop_path", "ema"),
     ),
     "measuring": (
         *("held_out", "eval_every", "patience", "test_at", "checkpoint_every", "keep_every", "log_every"),

@@ -41,6 +41,7 @@ from explorer.tabs.truth_values import (
     step_name,
     table_value,
 )
+from explorer.turns import TURNS
 from explorer.viewer.plot import PlotlyView
 from explorer.viewer.scores import ScoreTable, scores_value
 from vit_model.errors import CodedError
@@ -198,15 +199,16 @@ def _kept(
 ) -> None:
     """Keeps each step of `method` under `name`; on ZeroGPU the steps of `lent`. `local`: what does not travel there."""
     scene = asked.scene
-    if ZERO_GPU:
-        steps = lent(scene.choice, scene.pixels.numpy(), scene.resizing, asked.target, how)
-    else:
-        pixels = scene.pixels.to(scene.trace.logits.device)
-        steps = method(scene.model, pixels, asked.target, progress=progress, **how, **local)
-    with closing(steps):
-        for step in steps:
-            asked.keep(**{name: step})
-            progress(0, 1)  # which ends the work where it was stopped
+    with TURNS.slow(progress) as turn:
+        if ZERO_GPU:
+            steps = lent(scene.choice, scene.pixels.numpy(), scene.resizing, asked.target, how)
+        else:
+            pixels = scene.pixels.to(scene.trace.logits.device)
+            steps = method(scene.model, pixels, asked.target, progress=turn, **how, **local)
+        with closing(steps):
+            for step in steps:
+                asked.keep(**{name: step})
+                turn(0, 1)  # which ends the work where it was stopped
 
 
 def _boards(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None, target: int, how: dict) -> Iterator:

@@ -1,6 +1,7 @@
 """ByteCache: bounds in bytes and age, one making a key, errors not kept."""
 
 import threading
+import time
 
 import pytest
 
@@ -84,3 +85,47 @@ def test_an_error_reaches_the_caller_and_the_next_call_tries_again():
     with pytest.raises(ValueError, match="broken"):
         cache.get("k", lambda: (_ for _ in ()).throw(ValueError("broken")))
     assert cache.get("k", lambda: b"fine") == b"fine"
+
+
+def test_who_comes_after_a_failure_waits_for_those_who_try_again():
+    """The first one to make a value has left; of the others one makes it, for all."""
+    cache, _ = make_cache()
+    made, together = [], []
+    events = {name: (threading.Event(), threading.Event()) for name in "ab"}  # begun, may end
+
+    def make(name):
+        begun, may_end = events[name]
+        made.append(name)
+        begun.set()
+        assert may_end.wait(20)
+        if name == "a":
+            raise ValueError("left")
+        return b"value"
+
+    def ask(name):
+        try:
+            together.append((name, cache.get("key", lambda: make(name))))
+        except ValueError:
+            together.append((name, None))
+
+    threads = {name: threading.Thread(target=ask, args=name, daemon=True) for name in "abc"}
+    threads["a"].start()
+    assert events["a"][0].wait(20)
+    threads["b"].start()
+    end = time.monotonic() + 20
+    while cache._making["key"].asking < 2:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    events["a"][1].set()
+    assert events["b"][0].wait(20)
+    threads["a"].join(20)
+    threads["c"].start()
+    while cache._making["key"].asking < 2:
+        assert time.monotonic() < end
+        time.sleep(0.002)
+    events["b"][1].set()
+    for thread in threads.values():
+        thread.join(20)
+    assert made == ["a", "b"]
+    assert sorted(together) == [("a", None), ("b", b"value"), ("c", b"value")]
+    assert not cache._making

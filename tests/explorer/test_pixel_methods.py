@@ -108,7 +108,7 @@ def test_batches_change_nothing_and_tell_their_progress(model, method, monkeypat
 
 @pytest.mark.parametrize(
     ("size", "side", "expected"),
-    [("Ti/16", 224, 12), ("B/16", 224, 12), ("B/16", 592, 1), ("H/14", 224, 2), ("H/14", 1022, 1)],
+    [("Ti/16", 224, 12), ("S/16", 224, 8), ("B/16", 224, 4), ("B/16", 592, 1), ("H/14", 224, 1), ("H/14", 1022, 1)],
 )
 def test_batches_on_a_cpu_are_bounded_in_tokens_and_by_the_size_of_the_model(size, side, expected):
     model = SimpleNamespace(config=replace(SIZES[size], image_size=side))

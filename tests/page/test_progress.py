@@ -6,6 +6,8 @@ from contextvars import ContextVar
 import pytest
 
 from explorer.tabs.progress import StoppedError, followed, told
+from explorer.turns import VISITOR as VISITOR_SERVED
+from explorer.turns import Visitor
 
 VISITOR = ContextVar("VISITOR", default="nobody")
 
@@ -40,7 +42,7 @@ def test_the_work_sees_the_request_of_its_visitor():
 
 
 def test_closing_it_ends_the_work_at_its_next_report():
-    begun, ended = threading.Event(), []
+    begun, ended = threading.Event(), threading.Event()
 
     def work(progress):
         try:
@@ -48,11 +50,54 @@ def test_closing_it_ends_the_work_at_its_next_report():
                 progress(0, 1)
                 begun.set()
         except StoppedError:
-            ended.append(True)
+            ended.set()
             raise
 
     steps = followed(work, 0.01)
     next(steps)
     begun.wait(20)
     steps.close()
-    assert ended == [True]
+    assert ended.wait(20)
+
+
+def test_closing_it_does_not_wait_for_the_work():
+    """Gradio closes generators in the thread that serves everyone: nobody was answered until the step had ended."""
+    begun, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work(progress):
+        begun.set()
+        release.wait(20)
+        ended.set()
+
+    steps = followed(work, 0.01)
+    next(steps)
+    assert begun.wait(20)
+    steps.close()
+    assert not ended.is_set()
+    release.set()
+    assert ended.wait(20)
+
+
+def test_work_ends_when_its_visitor_has_left_though_nobody_closes_it():
+    left, begun, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def work(progress):
+        try:
+            while True:
+                progress(0, 1)
+                begun.set()
+        except StoppedError:
+            ended.set()
+            raise
+
+    before = VISITOR_SERVED.set(Visitor("one", left.is_set))
+    try:
+        steps = followed(work, 0.01)
+        next(steps)
+    finally:
+        VISITOR_SERVED.reset(before)
+    assert begun.wait(20)
+    left.set()
+    assert ended.wait(20)
+    with pytest.raises(StoppedError):
+        list(steps)

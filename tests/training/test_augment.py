@@ -28,6 +28,7 @@ STRONG = {
     "cutmix": 1.0,
     "randaugment": 2,
     "color_jitter": 0.4,
+    "downscale": 0.5,
     "erasing": 0.5,
 }
 
@@ -162,6 +163,20 @@ def test_randaugment_has_the_operations_and_magnitudes_of_torchvision():
         expected = theirs._apply_image_or_video_transform(pixels, name, value, theirs.interpolation, theirs._fill)
         difference = (ours(v2.functional, pixels, 9 / 30).float() - expected.float()).abs().mean()
         assert difference < 0.6, name
+
+
+def test_downscaled_pictures_keep_their_coarse_content_and_lose_the_fine():
+    """A chequerboard of single pixels turns grey in the share that is shrunk; a slope across the picture stays."""
+    board = (torch.arange(48)[:, None] + torch.arange(48)) % 2 * 255
+    pixels, labels = board.to(torch.uint8).expand(64, 3, -1, -1), torch.zeros(64, dtype=torch.long)
+    plain, settings = Preprocessing(size=(48, 48)), config(downscale=0.5, batch=64)
+    x, _ = augment(pixels, labels, settings, plain, step=0)
+    spread = x.flatten(1).std(1)
+    shrunk = spread < 0.5
+    assert 16 < shrunk.sum() < 48 and bool((spread[~shrunk] > 0.99).all()) and bool((spread[shrunk] < 0.2).all())
+    slope = torch.linspace(0, 255, 48).to(torch.uint8).expand(64, 3, 48, -1)
+    x, _ = augment(slope, labels, settings, plain, step=0)
+    assert (x - (slope / 255 / 0.5 - 1)).abs()[..., 8:-8].max() < 0.06
 
 
 def test_colour_jitter_stays_within_its_strength():

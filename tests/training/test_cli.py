@@ -59,7 +59,8 @@ def test_every_field_is_a_flag(tmp_path, captured):
         "momentum": "0.5", "beta1": "0.8", "beta2": "0.95", "weight_decay": "0.1", "layer_decay": "0.75",
         "schedule": "linear", "warmup": "7", "clip": "2", "label_smoothing": "0.1", "mixup": "0.2", "cutmix": "0.3",
         "crop": "pad", "crop_scale": "0.5", "randaugment": "2", "randaugment_magnitude": "5", "color_jitter": "0.3",
-        "erasing": "0.25", "dropout": "0.1", "drop_path": "0.2", "ema": "0.99", "precision": "bf16", "seed": "9",
+        "downscale": "0.4", "erasing": "0.25", "dropout": "0.1", "drop_path": "0.2", "ema": "0.99",
+        "precision": "bf16", "seed": "9",
         "device": "cuda:1", "workers": "2", "held_out": "0.3", "eval_every": "11", "patience": "4",
         "test_at": "1,2", "checkpoint_every": "13", "keep_every": "14", "log_every": "15",
     }  # fmt: skip

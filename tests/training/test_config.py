@@ -10,7 +10,7 @@ from training.recipes import RECIPES, recipe_named
 
 NAMES = (
     "paper cifar-10k sweep-7 scratch-patch16 scratch-patch32 scratch-vit4 scratch-vit2 scratch-resnet18 scratch-tiny "
-    "adamw last-blocks linear-probe bundled"
+    "adamw last-blocks linear-probe bundled bundled-small"
 )
 
 

@@ -356,3 +356,17 @@ def test_lists_from_json_become_tuples():
     assert Preprocessing(size=[8, 8], resize=[9, 9], mean=[0.5] * 3, std=[0.5] * 3) == Preprocessing((8, 8), (9, 9))
     assert hash(Preprocessing(size=[8, 8])) == hash(Preprocessing(size=(8, 8)))
     assert Preprocessing.from_hugging_face({"image_processor_type": "CLIPImageProcessor"}).mean == CLIP_MEAN
+
+
+def test_values_are_what_the_pixels_are_made_of():
+    """uint8, before rescaling and normalisation; room that a picture leaves is the mean colour, as in evaluation."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (30, 60, 3), dtype=np.uint8))
+    for fit in ("squash", "cover", "contain"):
+        chosen = Preprocessing(size=(24, 24), mean=IMAGENET_MEAN, std=(0.2, 0.3, 0.4), fit=fit)
+        values, box = chosen.values(picture)
+        pixels, same = chosen(picture)
+        assert values.dtype == np.uint8 and values.shape == (24, 24, 3) and box == same
+        again = (torch.from_numpy(values).permute(2, 0, 1)[None] / 255 - torch.tensor(chosen.mean).view(3, 1, 1)) / (
+            torch.tensor(chosen.std).view(3, 1, 1)
+        )
+        assert_close(again, pixels)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import transformers
 
 from vit_model import Preprocessing, VisionTransformer, ViTConfig, load_model, save_model
 from vit_model.model import Origin
@@ -135,6 +136,38 @@ def test_stored_in_half_loaded_as_fp32(dtype, randomise, tmp_path):
     half = load_model(tmp_path / "half")
     assert {parameter.dtype for parameter in half.parameters()} == {torch.float32}
     assert torch.equal(half.positions, model.positions.to(dtype).float())
+
+
+def test_large_weights_are_saved_in_shards_that_everybody_opens(randomise, tmp_path):
+    model = _model(TINY, randomise)
+    save_model(model, tmp_path / "whole")
+    whole = (tmp_path / "whole/model.safetensors").stat().st_size
+    most = whole // 3
+    folder = save_model(model, tmp_path / "cut", shard_bytes=most)
+    shards = sorted(path.name for path in folder.glob("*.safetensors"))
+    assert shards == [f"model-{n:05}-of-{len(shards):05}.safetensors" for n in range(1, len(shards) + 1)]
+    assert len(shards) >= 3 and all((folder / name).stat().st_size <= most for name in shards)
+    x = torch.randn(2, 3, *TINY.image_size)
+    assert torch.equal(load_model(folder)(x), model(x))
+    theirs, info = transformers.AutoModelForImageClassification.from_pretrained(folder, output_loading_info=True)
+    assert not info["missing_keys"] and not info["unexpected_keys"]
+    torch.testing.assert_close(theirs.eval()(x).logits, model(x), rtol=1e-4, atol=1e-5)
+
+
+def test_shards_take_the_place_of_the_one_file_that_was_there(randomise, tmp_path):
+    """Readers prefer model.safetensors: one left over from an earlier save would be read in place of the shards."""
+    save_model(_model(TINY, randomise), tmp_path)
+    later = _model(TINY, randomise)
+    torch.nn.init.constant_(later.head.bias, 0.5)
+    save_model(later, tmp_path, shard_bytes=20_000)
+    assert not (tmp_path / "model.safetensors").exists()
+    assert bool((load_model(tmp_path).head.bias == 0.5).all())
+
+
+def test_a_tensor_larger_than_a_shard_is_told(randomise, tmp_path):
+    with pytest.raises(ValueError, match=r"takes [\d,]+ bytes in a file, more than shard_bytes = 1,000"):
+        save_model(_model(TINY, randomise), tmp_path / "cut", shard_bytes=1000)
+    assert not (tmp_path / "cut").exists()
 
 
 def test_weights_beyond_half_precision_are_refused(randomise, tmp_path):
