@@ -116,8 +116,8 @@ def test_a_version_without_weights_does_not_open_the_others(server):
 def test_what_was_granted_ends(server, monkeypatch):
     server.private[SECRET] = OWN
     zoo.fetch(SECRET, token=OWN)
-    now = hub_access.time.monotonic()
-    monkeypatch.setattr(hub_access.time, "monotonic", lambda: now + hub_access.GRANT_SECONDS + 1)
+    assert hub_access.granted(SECRET, OWN)
+    monkeypatch.setattr(hub_access, "_granted", dict.fromkeys(hub_access._granted, hub_access.time.monotonic() - 1))
     server.private[SECRET] = HOST
     with pytest.raises(RepositoryNotFoundError):
         zoo.check_access(SECRET, OWN)
