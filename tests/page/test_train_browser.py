@@ -368,6 +368,11 @@ def test_a_run_goes_on_with_data_that_moved_and_changed_when_told_so(open_page, 
     page.locator("#watch-data-resume").click()
     wait_for_state(page, "queued")
     assert one.run.config.data == "cifar10" and (one.run.path / "data_changed.json").exists()
+    one.run.ask_stop()  # the server may have begun it, and what runs cannot be deleted
+    for _ in range(600):
+        if one.run.state in ("stopped", "failed", "finished"):
+            break
+        page.wait_for_timeout(100)
 
 
 def test_a_page_that_nobody_looks_at_asks_for_nothing(open_page, trainer, fake):
