@@ -12,8 +12,7 @@ from explorer.session import ModelChoice, get_model
 from explorer.tabs.hub_token import ALLOWED, token_for
 from explorer.tabs.models import ModelPicker
 from tests.vit_model.hub_server import HubServer, keep_to
-from vit_model import hub_access
-from vit_model.zoo import BUNDLED_FOLDER
+from vit_model import hub_access, zoo
 
 HOST, OWN = "hf_thehostsowntoken", "hf_somevisitorstoken"
 SECRET = "owner/secret"
@@ -37,7 +36,7 @@ def host():
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    files = {file.name: file.read_bytes() for file in BUNDLED_FOLDER.iterdir() if file.suffix != ".md"}
+    files = {file.name: file.read_bytes() for file in zoo.fetch("bundled").iterdir() if file.suffix != ".md"}
     with HubServer({SECRET: files}, private={SECRET: HOST}) as server:
         keep_to(server.url, tmp_path, monkeypatch)
         monkeypatch.setenv("HF_TOKEN", HOST)
