@@ -13,7 +13,7 @@ from vit_model import Trace, VisionTransformer
 
 MOST_PICTURES = 4
 MOST_TOKENS = 1100
-"""Of all pictures of a batch. One of more than half as many fills the processors alone."""
+"""Of all pictures of a batch, which bounds its memory: a longer sequence runs alone."""
 
 
 @dataclass(eq=False)

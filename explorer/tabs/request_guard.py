@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
@@ -13,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from explorer.tabs.local_request import from_elsewhere
+from training.disk import free_bytes
 
 READING = ("GET", "HEAD", "OPTIONS")
 MOST_BYTES = 16 * 2**20
@@ -57,7 +57,7 @@ class RequestGuard:
             await _refuse(send, 411, "an upload has to say its size: send a Content-Length")
         elif told > self.most_upload:
             await _refuse(send, 413, f"this upload has {told:,} bytes, at most {self.most_upload:,} are taken")
-        elif (free := _free_bytes()) < told + FREE_BYTES:
+        elif (free := free_bytes(Path(get_upload_folder()))) < told + FREE_BYTES:
             words = f"the disk of this server has {free:,} bytes left, too few for this upload; try again later"
             await _refuse(send, 507, words)
         else:
@@ -86,12 +86,6 @@ def _length(headers: Headers) -> int | None:
     """Bytes of the body, where the request says so."""
     told = headers.get("content-length", "")
     return int(told) if told.isascii() and told.isdigit() and len(told) < 20 else None
-
-
-def _free_bytes() -> int:
-    folder = Path(get_upload_folder())
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(there).free
 
 
 async def _refuse(send: Send, status: int, words: str) -> None:

@@ -181,7 +181,7 @@ def test_an_upload_says_its_size_and_keeps_to_the_bound(monkeypatch):
     status, body, read = answer(path=path, content_length="1001")
     assert (status, read) == (413, 0)
     assert "at most 1,000" in words(body)
-    monkeypatch.setattr(request_guard.shutil, "disk_usage", lambda _: SimpleNamespace(free=2**30 + 1))
+    monkeypatch.setattr(request_guard, "free_bytes", lambda _: 2**30 + 1)
     status, body, read = answer(path=path, content_length="2")
     assert (status, read) == (507, 0)
     assert "1,073,741,825 bytes left" in words(body)
