@@ -1,8 +1,9 @@
 """Turns: whose forward pass is next, where many visitors wait for few processors.
 
-Every forward of a visitor goes through one gate, `TURNS`. Two run at a time: a forward has serial parts, which another one
-fills, and more of them push one another out of the caches. One of the two places is for quick work alone, a single picture's forward pass; slow work, a map by many of them, shares the other
-and gives it up between its steps. So nothing quick waits for anything slow, and of slow work everyone gets on.
+Every forward of a visitor goes through one gate, `TURNS`. Two run at a time: a forward has serial parts, which another
+one fills, and more of them push one another out of the caches. One of the two places is for quick work alone, a single
+picture's forward pass; slow work, a map by many of them, shares the other and gives it up between its steps. So nothing
+quick waits for anything slow, and of slow work everyone gets on.
 
 Nothing is computed for a visitor who has left: work ends, by StoppedError, while it waits and between its steps.
 
