@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import sys
 import time
 from collections.abc import Iterator
@@ -109,15 +110,15 @@ def started(command: list[str], port: int) -> Iterator[tuple[subprocess.Popen, f
     """As `running`, with the process itself."""
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     start = time.perf_counter()
+    said = tempfile.TemporaryFile()  # a pipe that nobody reads would stop the process once it is full
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
     )
     try:
         while not answers(port):
             if process.poll() is not None:
-                raise RuntimeError(
-                    f"{' '.join(command[:2])} ended before it answered:\n{process.stderr.read().decode()}"
-                )
+                said.seek(0)
+                raise RuntimeError(f"{' '.join(command[:2])} ended before it answered:\n{said.read().decode()}")
             if time.perf_counter() - start > PATIENCE_SECONDS:
                 raise TimeoutError(f"{' '.join(command[:2])} did not answer within {PATIENCE_SECONDS:.0f} s")
             time.sleep(0.02)
@@ -129,7 +130,7 @@ def started(command: list[str], port: int) -> Iterator[tuple[subprocess.Popen, f
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stderr.close()
+        said.close()
 
 
 def answers(port: int) -> bool:
