@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from training.private import fault_of
+from vit_model.files.private import fault_of
 
 if cache := os.environ.get("VIT_EXPLORER_CACHE"):  # one writable folder for everything that is written
     if fault := fault_of(Path(cache, "tmp")):
@@ -30,18 +30,18 @@ import gradio as gr
 from gradio.utils import _parse_file_size, get_upload_folder
 from starlette.middleware import Middleware
 
-from explorer.allocator import keep_freed_memory
 from explorer.device import on_space
-from explorer.session import ModelChoice, get_model
-from explorer.tabs.full import Full
-from explorer.tabs.head import EarlyHead
-from explorer.tabs.lighter_gradio import MOST_SESSIONS, keep_sessions_light
-from explorer.tabs.page import CSS, build_page, theme
-from explorer.tabs.refusals import HANDLERS
-from explorer.tabs.request_guard import RequestGuard
-from explorer.tabs.text import TRANSLATIONS
-from explorer.tabs.train import dispatcher
-from explorer.viewer.served import ROUTES
+from explorer.page.full import Full
+from explorer.page.head import EarlyHead
+from explorer.page.lighter_gradio import MOST_SESSIONS, keep_sessions_light
+from explorer.page.page import CSS, build_page, theme
+from explorer.page.refusals import HANDLERS
+from explorer.page.request_guard import RequestGuard
+from explorer.session.allocator import keep_freed_memory
+from explorer.session.scenes import ModelChoice, get_model
+from explorer.tabs.train.tab import dispatcher
+from explorer.ui.words import TRANSLATIONS
+from explorer.viewer.kit.served import ROUTES
 
 MOST_WAITING = int(os.environ.get("VIT_EXPLORER_MAX_WAITING", 128))
 """Events of all visitors in the queue; whoever comes then is told when to come again."""
@@ -118,7 +118,7 @@ def launch(page: gr.Blocks, **choices: object) -> tuple:
         run_history=False,
         state_session_capacity=MOST_SESSIONS,
         max_file_size=most_upload,
-        max_threads=80,  # most of them wait for their turn, see explorer/turns.py
+        max_threads=80,  # most of them wait for their turn, see explorer/session/turns.py
         theme=theme(),
         css=CSS,
         i18n=TRANSLATIONS,

@@ -21,10 +21,10 @@ from benchmarks.explain_oracles import captums, grad_cams, with_stored_attention
 from benchmarks.peers import random_model
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
-from explorer.allocator import keep_freed_memory
-from explorer.faithfulness import deletion_curve
-from explorer.methods import explain
-from explorer.rollout import rollout
+from explorer.analysis.explain.methods import explain
+from explorer.analysis.faithfulness.faithfulness import deletion_curve
+from explorer.analysis.rollout import rollout
+from explorer.session.allocator import keep_freed_memory
 from vit_model import SIZES, VisionTransformer, ViTConfig
 
 SIDES = {224: 0.10, 384: 0.15, 592: 0.50}

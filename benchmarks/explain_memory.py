@@ -21,7 +21,7 @@ def peaks(config: ViTConfig) -> dict:
 
     from benchmarks.explain_oracles import with_stored_attention
     from benchmarks.peers import random_model
-    from explorer.methods import explain
+    from explorer.analysis.explain.methods import explain
 
     model = random_model(config)
     pixels, found = torch.randn(1, config.channels, *config.image_size), {}

@@ -21,12 +21,12 @@ from benchmarks import memory, startup
 from benchmarks.peers import hugging_face, peers, random_model, vit_explain_rollout
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import Times, interleaved, medians, paired_ratio, ratio
-from explorer.allocator import keep_freed_memory
-from explorer.attention import layer_attention
-from explorer.methods import explain
-from explorer.rollout import rollout, rollout_matrices
-from explorer.statistics import attention_distance, attention_entropy
-from explorer.viewer.pack import compress, pack
+from explorer.analysis.attention import layer_attention
+from explorer.analysis.explain.methods import explain
+from explorer.analysis.rollout import rollout, rollout_matrices
+from explorer.analysis.statistics import attention_distance, attention_entropy
+from explorer.session.allocator import keep_freed_memory
+from explorer.viewer.kit.pack import compress, pack
 from vit_model import SIZES, Trace, VisionTransformer
 from vit_model.linear import linear
 

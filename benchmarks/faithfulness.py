@@ -2,8 +2,9 @@
 
 For each picture, patches are left out in the order of every method's map, most relevant first (positive: a small area
 under the class's probability is good) and least relevant first (negative: a large area is good; it is also the area
-under the insertion curve), beside a random order and Sobel edges. See explorer/faithfulness.py for definitions and
-papers. By default, as in that literature, all pictures count, right or wrong, and the class is the predicted one.
+under the insertion curve), beside a random order and Sobel edges. See
+explorer/analysis/faithfulness/faithfulness.py for definitions and papers. By default, as in that literature, all
+pictures count, right or wrong, and the class is the predicted one.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from pathlib import Path
 
 from benchmarks.bootstrap import Interval, mean_interval
 from benchmarks.report import machine, versions
+from explorer.analysis.explain.methods import METHODS
+from explorer.analysis.faithfulness.faithfulness import VALUES
+from explorer.analysis.faithfulness.leaderboard import BASELINES, DRAWS, RANDOM, Leaderboard, leaderboard
 from explorer.device import best_device
-from explorer.faithfulness import VALUES
-from explorer.leaderboard import BASELINES, DRAWS, RANDOM, Leaderboard, leaderboard
-from explorer.methods import METHODS
-from training.pictures import Pictures, class_of, pictures_of
+from training.data.pictures import Pictures, class_of, pictures_of
 from vit_model import VisionTransformer, load_model
 from vit_model.picture import PictureError
 

@@ -21,10 +21,10 @@ import torch
 from PIL import Image
 from starlette.middleware import Middleware
 
-from explorer.tabs.head import EarlyHead
+from explorer.page.head import EarlyHead
 from explorer.viewer import AttentionViewer, StackSource, ViewerStore, viewer_value
-from explorer.viewer.pack import compress, pack, unpack
-from explorer.viewer.served import ROUTES
+from explorer.viewer.kit.pack import compress, pack, unpack
+from explorer.viewer.kit.served import ROUTES
 from vit_model import load_model
 from vit_model.config import SIZES
 from vit_model.model import VisionTransformer

@@ -31,8 +31,8 @@ from PIL import Image
 from benchmarks.memory import MIB
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.startup import commands, free_port, running
-from explorer.explaining import SLOW
-from explorer.methods import METHODS
+from explorer.analysis.explain.methods import METHODS
+from explorer.session.explaining import SLOW
 from vit_model.picture import picture_hash, read_picture
 
 TARGETS = {"/predict": 5.0, "/attention": 15.0, "/explain": 15.0}  # seconds at p95

@@ -53,8 +53,8 @@ def peak_of(function: Callable[[], object], base: int) -> tuple[object, float]:
 
 def analyses(trace: Trace) -> dict[str, Callable[[], object]]:
     """What is asked of one picture's trace."""
-    from explorer.attention import attention_columns, attention_rows
-    from explorer.rollout import rollout
+    from explorer.analysis.attention import attention_columns, attention_rows
+    from explorer.analysis.rollout import rollout
 
     return {
         "rollout": lambda: rollout(trace),
@@ -66,7 +66,7 @@ def analyses(trace: Trace) -> dict[str, Callable[[], object]]:
 def main(side: int) -> dict[str, float]:
     import torch
 
-    from explorer.allocator import keep_freed_memory
+    from explorer.session.allocator import keep_freed_memory
     from vit_model import SIZES, VisionTransformer
 
     keep_freed_memory()

@@ -8,8 +8,8 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -110,7 +110,7 @@ def started(command: list[str], port: int) -> Iterator[tuple[subprocess.Popen, f
     """As `running`, with the process itself."""
     environment = os.environ | {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_OFFLINE": "1"}
     start = time.perf_counter()
-    said = tempfile.TemporaryFile()  # a pipe that nobody reads would stop the process once it is full
+    said = tempfile.TemporaryFile()  # noqa: SIM115 - closed below; a pipe that nobody reads would stop the process once it is full
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said
     )

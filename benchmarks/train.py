@@ -1,8 +1,8 @@
 """`python -m benchmarks train`: our training step against timm's in a plain PyTorch loop and transformers' Trainer.
 
 A step is batch -> augmentation -> forward -> backward -> clip -> AdamW, the same for all three: batch, precision,
-shape, optimiser and augmentation (shift by an eighth with padding, flip, resize). Ours runs through `training.loop`;
-the plain loop and the Trainer augment picture by picture with torchvision.transforms.v2, as such loops do, and are
+shape, optimiser and augmentation (shift by an eighth with padding, flip, resize). Ours runs through `training.loop`; the
+plain loop and the Trainer augment picture by picture with torchvision.transforms.v2, as such loops do, and are
 measured once more on ready-made batches, so that what the model and what the data cost can be told apart. They take
 turns in one run. Rows of a GPU are measured where there is one.
 """
@@ -27,10 +27,11 @@ from torchvision.transforms import v2
 from benchmarks.peers import hugging_face, timm_model
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.timing import medians, paired_ratio, ratio, take_turns
-from training.build import new_config
 from training.config import RunConfig
-from training.loop import Training
-from training.parallel import device_of
+from training.loop.build import new_config
+from training.loop.loop import open_training
+from training.loop.parallel import device_of
+from training.loop.step import take_step
 
 STEPS = 3  # in one turn
 
@@ -105,12 +106,12 @@ def measure(case: Case, device: torch.device, rounds: int) -> Iterator[Result]:
         device=str(device),
     )
     with tempfile.TemporaryDirectory() as folder:
-        ours = Training(_Folder(Path(folder)), config)
+        ours = open_training(_Folder(Path(folder)), config)
         ours.begin()
         store, labels = ours.feed.train.fetch(torch.arange(512)).cpu(), ours.feed.labels[:512]
         shape = replace(new_config(config), classes=len(ours.feed.classes))
         waited = ours.feed.waited
-        turns = {"ours": lambda: _timed(lambda: [ours.take_step(1e-4) for _ in range(STEPS)][-1][0].item())}
+        turns = {"ours": lambda: _timed(lambda: [take_step(ours, 1e-4) for _ in range(STEPS)][-1][0].item())}
         loops = {
             "timm, plain loop": Plain(timm_model(shape), case, device, store, labels),
             "transformers Trainer": HuggingFace(hugging_face(shape, "sdpa"), case, device, store, labels),

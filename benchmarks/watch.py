@@ -17,8 +17,8 @@ from pathlib import Path
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.startup import chromium, commands, free_port, running
 from training.config import RunConfig
-from training.metrics import MetricEvent, append_events
-from training.runs import Run, Runs
+from training.runs.metrics import MetricEvent, append_events
+from training.runs.runs import Run, Runs
 
 WATCHERS, HERTZ = 5, 10
 

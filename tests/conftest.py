@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.viewer.served import ROUTES
+from explorer.viewer.kit.served import ROUTES
 
 # Where tests run side by side, each process has its share of the cores, and a range of ports for its servers.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # not set where the processes are started from: they would inherit

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from training.config import ConfigError, RunConfig, parse_field
-from training.console import age, logged, percent
-from training.export import export
+from training.publish.export import export
 from training.recipes import RECIPES, recipe_named
-from training.runs import Run, RunError, Runs
+from training.runs.console import age, logged, percent
+from training.runs.runs import Run, RunError, Runs
 
 FIELDS = {field.name: field for field in fields(RunConfig)}
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
@@ -82,7 +82,7 @@ def _train(run: Run, resumed: dict[str, Any] | None = None) -> int:
     """In this process, until it ends. Ctrl-C and SIGTERM stop it with a checkpoint. `resumed`: what `prepare_resume`
     takes."""
     if RANK > 0:
-        from training.worker import work
+        from training.loop.worker import work
 
         return work(run)
     run.begin()  # before torch is imported, which takes seconds
@@ -91,7 +91,7 @@ def _train(run: Run, resumed: dict[str, Any] | None = None) -> int:
         try:
             if resumed:
                 run.prepare_resume(**resumed)
-            from training.worker import work
+            from training.loop.worker import work
 
             print(f"run {run.path}", flush=True)
             code = work(run)
@@ -131,7 +131,7 @@ def _export(options: argparse.Namespace) -> int:
 def _push(options: argparse.Namespace) -> int:
     from huggingface_hub import get_token  # here, as it takes a while
 
-    from training.hub import push
+    from training.publish.hub import push
 
     private, token = not options.public, get_token() or ""
     run = _existing(options.run, "push")
@@ -142,7 +142,7 @@ def _push(options: argparse.Namespace) -> int:
 def _job(options: argparse.Namespace) -> int:
     from huggingface_hub import get_token
 
-    from training.jobs import job_for, price_of, send
+    from training.hosted.jobs import job_for, price_of, send
 
     config = _config(options)
     job = job_for(
@@ -226,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_job_flags(parser: argparse.ArgumentParser) -> None:
-    """The defaults are training.jobs', which takes a while to import."""
+    """The defaults are training.hosted.jobs', which takes a while to import."""
     parser.add_argument("--push-to", metavar="OWNER/NAME", required=True, help="repository for the checkpoint")
     parser.add_argument("--flavor", default="a10g-small", help="machine, see `hf jobs hardware`; default: a10g-small")
     parser.add_argument("--timeout", default="2h", help="it is ended then; 90m, 2h, 1d; default: 2h")

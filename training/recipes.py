@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from training.config import ConfigError, RunConfig
-from training.errors import quoted
+from vit_model.errors import quoted
 
 
 @dataclass(frozen=True)

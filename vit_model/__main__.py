@@ -7,7 +7,7 @@ import sys
 from dataclasses import fields
 from itertools import islice
 
-from vit_model.loading import Inspection, inspect_model
+from vit_model.checkpoints.loading import Inspection, inspect_model
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,8 +8,8 @@ import torch
 from benchmarks import explain, explain_memory
 from benchmarks.explain_oracles import captums, grad_cams, with_stored_attention
 from benchmarks.peers import random_model
-from explorer.gradients import class_gradients
-from explorer.methods import explain as explained
+from explorer.analysis.explain.gradients import class_gradients
+from explorer.analysis.explain.methods import explain as explained
 from vit_model import ViTConfig
 
 CONFIG = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3, mlp_width=96, classes=5)

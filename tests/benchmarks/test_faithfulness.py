@@ -11,8 +11,8 @@ from PIL import Image
 from benchmarks import faithfulness
 from benchmarks.bootstrap import mean_interval
 from benchmarks.faithfulness import AREAS, Measured, in_words, summary
-from explorer.methods import METHODS
-from training.pictures import class_of, pictures_of
+from explorer.analysis.explain.methods import METHODS
+from training.data.pictures import class_of, pictures_of
 from vit_model import VisionTransformer, ViTConfig, save_model
 
 SOME = ["rollout", "attention"]

@@ -10,11 +10,20 @@ import torch
 from PIL import Image
 
 import explorer
-from explorer import session
-from explorer.cache import ByteCache
-from explorer.session import MAX_PATCHES, ModelChoice, get_model, look, look_at_size, most_patches, seen_by, token_bytes
+from explorer.session import scenes as session
+from explorer.session.cache import ByteCache
+from explorer.session.scenes import (
+    MAX_PATCHES,
+    ModelChoice,
+    get_model,
+    look,
+    look_at_size,
+    most_patches,
+    seen_by,
+    token_bytes,
+)
 from vit_model import VisionTransformer, ViTConfig, load_model, save_model
-from vit_model.loading import size_within
+from vit_model.checkpoints.loading import size_within
 
 
 @pytest.fixture(scope="module")

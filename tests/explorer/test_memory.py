@@ -14,10 +14,10 @@ MEASURE = """
 import json
 import torch
 from benchmarks.memory import peak_of, resident_bytes
-from explorer import attention
-from explorer.attention import attention_columns, attention_rows
-from explorer.rollout import rollout, rollout_rows
-from explorer.statistics import attention_distance, attention_entropy
+from explorer.analysis import attention
+from explorer.analysis.attention import attention_columns, attention_rows
+from explorer.analysis.rollout import rollout, rollout_rows
+from explorer.analysis.statistics import attention_distance, attention_entropy
 from explorer import explain
 from vit_model import ViTConfig, VisionTransformer
 

@@ -7,21 +7,28 @@ import pytest
 import torch
 
 from explorer import explain
-from explorer.ablation import ablate
-from explorer.attention import attention_columns, attention_rows, layer_attention
-from explorer.edits import Edits, PatchEdit, apply_edits
-from explorer.faithfulness import deletion_curve, faithfulness
-from explorer.filters import patch_filters
-from explorer.gradient_rollout import gradient_rollout_matrices, gradient_rollout_rows
-from explorer.gradients import class_gradients
-from explorer.leaderboard import leaderboard
-from explorer.lens import layer_logits, read_tokens, top_by_layer
-from explorer.methods import METHODS
-from explorer.position import position_similarity
-from explorer.rollout import rollout, rollout_matrices, rollout_rows
-from explorer.sanity import sanity
-from explorer.statistics import attention_distance, attention_entropy
-from explorer.tokens import artefact_share, artefacts, asking_row, token_components, token_norms, token_similarity
+from explorer.analysis.ablation import ablate
+from explorer.analysis.attention import attention_columns, attention_rows, layer_attention
+from explorer.analysis.edits import Edits, PatchEdit, apply_edits
+from explorer.analysis.explain.gradient_rollout import gradient_rollout_matrices, gradient_rollout_rows
+from explorer.analysis.explain.gradients import class_gradients
+from explorer.analysis.explain.methods import METHODS
+from explorer.analysis.faithfulness.faithfulness import deletion_curve, faithfulness
+from explorer.analysis.faithfulness.leaderboard import leaderboard
+from explorer.analysis.faithfulness.sanity import sanity
+from explorer.analysis.filters import patch_filters
+from explorer.analysis.lens import layer_logits, read_tokens, top_by_layer
+from explorer.analysis.position import position_similarity
+from explorer.analysis.rollout import rollout, rollout_matrices, rollout_rows
+from explorer.analysis.statistics import attention_distance, attention_entropy
+from explorer.analysis.tokens import (
+    artefact_share,
+    artefacts,
+    asking_row,
+    token_components,
+    token_norms,
+    token_similarity,
+)
 from tests.other_device import other_device
 from vit_model import VisionTransformer, ViTConfig
 

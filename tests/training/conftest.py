@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from training import processes, run
 from training.config import RunConfig
-from training.runs import Runs
+from training.runs import processes, run
+from training.runs.runs import Runs
 
 FAKE = Path(__file__).with_name("fake_worker.py")
 

@@ -12,8 +12,8 @@ import subprocess
 import sys
 import time
 
-from training.metrics import MetricEvent, append_events
-from training.runs import Run
+from training.runs.metrics import MetricEvent, append_events
+from training.runs.runs import Run
 
 run, words = Run(sys.argv[1]), os.environ.get("VIT_FAKE", "").split()
 run.begin()

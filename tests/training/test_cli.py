@@ -13,7 +13,7 @@ from PIL import Image
 
 from training import __main__ as cli
 from training.config import RunConfig
-from training.runs import Run, Runs
+from training.runs.runs import Run, Runs
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--recipe", "scratch-tiny", "--width", "12", "--depth", "1", "--heads", "1", "--batch", "8", "--device", "cpu"]

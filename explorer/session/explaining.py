@@ -1,0 +1,106 @@
+"""Explanations of a scene, made once for all visitors: what several views show of the same picture and class."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+
+import numpy as np
+import torch
+
+from explorer.analysis.explain.classes import Class, chosen_classes, class_index
+from explorer.analysis.explain.explanation import Explanation
+from explorer.analysis.explain.gradients import Progress
+from explorer.analysis.explain.methods import METHODS, explain, uses_gradients
+from explorer.device import ZERO_GPU, on_gpu
+from explorer.session.cache import ByteCache
+from explorer.session.scenes import ModelChoice, Scene, gradients_of, on_best_device
+from explorer.session.turns import TURNS
+from vit_model.errors import CodedError
+
+SLOW = ("integrated-gradients", "smoothgrad", "occlusion")
+"""Methods that run the model many times."""
+
+MOST = {"steps": 128, "samples": 64}
+"""Of the choices that are as many passes."""
+
+MOST_WORK = int(os.environ.get("VIT_EXPLORER_MAX_EXPLAINING", 2_000_000))
+"""Passes times tokens of one map. 1,369 patches left out one at a time, a 37 x 37 grid, are just below it."""
+
+_EXPLANATIONS: ByteCache[Explanation] = ByteCache(32 * 2**20, 3600, lambda made: made.values.nbytes + 1000)
+
+
+def explained(
+    scene: Scene, method: str, target: int | None, progress: Progress | None = None, **choices: object
+) -> Explanation:
+    """`explain` of the scene, made once. `target`: a class's number; None for the predicted one.
+
+    Raises as `explain`, and CodedError where the map would take more work than this host gives to one.
+    """
+    choices = choices if "against" not in choices else choices | {"against": _number(scene, choices["against"])}
+    check_work(scene, method, choices)
+
+    def make() -> Explanation:
+        if ZERO_GPU and method in SLOW:
+            values, *said = _on_zero_gpu(scene.choice, scene.pixels.numpy(), method, target, choices, scene.resizing)
+            return Explanation(method, torch.from_numpy(values), *said)
+        gradients = None
+        if method in METHODS and uses_gradients(method) and scene.model.config.classes:
+            gradients = gradients_of(scene, *chosen_classes(scene.model, scene.trace, target, choices.get("against")))
+        pixels = scene.pixels.to(scene.trace.logits.device)
+        with TURNS.slow(progress) as step:
+            known = {"trace": scene.trace, "gradients": gradients, "progress": step}
+            return explain(scene.model, pixels, method, target, **known, **choices)
+
+    return _EXPLANATIONS.get(_key(scene, method, target, choices), make)
+
+
+def is_explained(scene: Scene, method: str, target: int | None, **choices: object) -> bool:
+    """Whether that map is there already."""
+    return _key(scene, method, target, choices) in _EXPLANATIONS
+
+
+def passes(scene: Scene, method: str, choices: dict) -> int:
+    """How many times a method of SLOW runs the model, forward or forward and backward; 1 for the others."""
+    if method == "occlusion":
+        (gh, gw), window = scene.trace.grid, choices.get("window", 1)
+        if not isinstance(window, int):  # the method says what it expects
+            return 1
+        return max(gh - window + 1, 1) * max(gw - window + 1, 1)
+    return choices.get({"integrated-gradients": "steps", "smoothgrad": "samples"}.get(method, ""), 1)
+
+
+def check_work(scene: Scene, method: str, choices: dict) -> None:
+    """CodedError where a map takes more passes than this host gives to one."""
+    if method not in SLOW:
+        return
+    count, tokens = passes(scene, method, choices), scene.trace.tokens
+    most = max(MOST_WORK // tokens, 1)
+    for name in MOST.keys() & choices.keys():
+        most = min(most, MOST[name])
+    if isinstance(count, int) and count > most:
+        message = (
+            f"{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
+            "fewer, or a lower resolution"
+        )
+        raise CodedError(message, "too_much_explaining", method=method, count=count, tokens=tokens, most=most)
+
+
+def _number(scene: Scene, against: Class | None) -> int | None:
+    return None if against is None else class_index(scene.model, against)
+
+
+def _key(scene: Scene, method: str, target: int | None, choices: dict) -> Hashable:
+    return (scene.key, method, target, *sorted(choices.items()))
+
+
+def _explanation(
+    choice: ModelChoice, pixels: np.ndarray, method: str, target: int | None, choices: dict, resizing: tuple | None
+) -> tuple:
+    """In ZeroGPU's worker: numbers go in and come out as numpy arrays."""
+    model, moved = on_best_device(choice, pixels, resizing)
+    found = explain(model, moved, method, target, **choices)
+    return found.values.numpy(), found.target, found.signed, found.against
+
+
+_on_zero_gpu = on_gpu(_explanation)

@@ -1,0 +1,170 @@
+"""Turns: whose forward pass is next, where many visitors wait for few processors.
+
+Every forward of a visitor goes through one gate, `TURNS`. Two run at a time: a forward has serial parts, which another
+one fills, and more of them push one another out of the caches. One of the two places is for quick work alone, a single
+picture's forward pass; slow work, a map by many of them, shares the other and gives it up between its steps. So nothing
+quick waits for anything slow, and of slow work everyone gets on.
+
+Nothing is computed for a visitor who has left: work ends, by StoppedError, while it waits and between its steps.
+
+A turn is taken around the computing alone, never around a question to a `ByteCache`: whoever makes the value that is
+waited for there may itself be waiting for a turn.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from explorer.analysis.explain.gradients import Progress
+from explorer.device import ZERO_GPU
+
+PLACES = 2
+PATIENT_SECONDS = 1.0  # slow work that has waited so long goes before quick work, in its own place
+MOMENT = 0.25  # seconds between two looks at whether a waiting visitor is still there
+
+
+class StoppedError(Exception):
+    """Raised inside work whose visitor has stopped it or has left."""
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """For whom work is done. `key`: who shares the turns of one; `gone`: whether nobody waits for the work any more."""
+
+    key: Hashable = None
+    gone: Callable[[], bool] = lambda: False
+
+
+VISITOR: ContextVar[Visitor] = ContextVar("VISITOR", default=Visitor())  # noqa: B039 - it is frozen
+
+
+def check_wanted() -> None:
+    """StoppedError where the visitor for whom this runs has left."""
+    if VISITOR.get().gone():
+        raise StoppedError
+
+
+@dataclass(eq=False)
+class _Waiting:
+    visitor: Visitor
+    slow: bool
+    arrived: int
+    since: float
+
+
+class Turns:
+    """The gate. `places`: how many run at a time; with one only, slow work takes it where no quick work waits."""
+
+    def __init__(self, places: int = PLACES, clock: Callable[[], float] = time.monotonic):
+        self.places, self._clock = places, clock
+        self._running = self._slow_running = 0
+        self._waiting: list[_Waiting] = []
+        self._count = itertools.count(1)
+        self._last: dict[Hashable, int] = {}  # of visitors with slow work: when the last turn of each ended
+        self._present: dict[Hashable, int] = {}  # how much slow work each has
+        self._changed = threading.Condition()
+        self._holds = threading.local()
+
+    @contextmanager
+    def quick(self, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
+        """A turn for one forward pass, True; or False, without one, as soon as it is needless: `unless`."""
+        begun = self._take(slow=False, unless=unless)
+        try:
+            yield begun
+        finally:
+            if begun:
+                self._give(slow=False)
+
+    def look_again(self) -> None:
+        """Tell those who wait that a turn may have become needless for them."""
+        with self._changed:
+            self._changed.notify_all()
+
+    @contextmanager
+    def slow(self, progress: Progress | None = None) -> Iterator[Progress]:
+        """A turn for work of many steps: the `progress` for its method, which tells `progress`, and lets others in."""
+        key, held = VISITOR.get().key, False
+
+        def step(done: int, total: int) -> None:
+            nonlocal held
+            if held:
+                self._give(slow=True)
+                held = False
+            if progress is not None:
+                progress(done, total)
+            self._take(slow=True)
+            held = True
+
+        with self._changed:
+            self._present[key] = self._present.get(key, 0) + 1
+        try:
+            self._take(slow=True)
+            held = True
+            yield step
+        finally:
+            if held:
+                self._give(slow=True)
+            with self._changed:
+                self._present[key] -= 1
+                if not self._present[key]:
+                    del self._present[key]
+                    self._last.pop(key, None)
+
+    def waiting(self) -> int:
+        """How much work waits for its turn."""
+        return len(self._waiting)
+
+    def _take(self, slow: bool, unless: Callable[[], bool] = lambda: False) -> bool:
+        assert not getattr(self._holds, "turn", False), "a turn within a turn could wait for itself"
+        visitor = VISITOR.get()
+        with self._changed:
+            mine = _Waiting(visitor, slow, next(self._count), self._clock())
+            self._waiting.append(mine)
+            try:
+                while not ((gone := visitor.gone()) or (needless := unless()) or self._may_begin(mine)):
+                    self._changed.wait(MOMENT)
+            finally:
+                self._waiting.remove(mine)
+                self._changed.notify_all()
+            if gone:
+                raise StoppedError
+            if needless:
+                return False
+            self._running += 1
+            self._slow_running += slow
+        self._holds.turn = True
+        return True
+
+    def _give(self, slow: bool) -> None:
+        self._holds.turn, key = False, VISITOR.get().key
+        with self._changed:
+            self._running -= 1
+            self._slow_running -= slow
+            if slow:
+                self._last[key] = next(self._count)
+            self._changed.notify_all()
+
+    def _may_begin(self, mine: _Waiting) -> bool:
+        if self._running >= self.places:
+            return False
+        quick = [one for one in self._waiting if not one.slow]
+        slow = [one for one in self._waiting if one.slow]
+        if self._slow_running >= max(self.places - 1, 1):
+            slow = []
+        patient = [one for one in slow if self._clock() - one.since >= PATIENT_SECONDS]
+        if patient or not quick:
+            return bool(slow) and mine is min(patient or slow, key=self._turn)
+        return mine is min(quick, key=lambda one: one.arrived)
+
+    def _turn(self, one: _Waiting) -> tuple[int, int]:
+        """Who has waited longest since their last turn, or since they came, is next."""
+        return self._last.get(one.visitor.key, one.arrived), one.arrived
+
+
+TURNS = Turns(1000 if ZERO_GPU else PLACES)  # a lent GPU has a queue of its own, before all of its users

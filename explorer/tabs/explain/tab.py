@@ -1,0 +1,216 @@
+"""The Explain tab: why the model names a class, or that class and not another, as every method of METHODS sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import gradio as gr
+from gradio.components import Component
+
+from explorer.analysis.explain.classes import chosen_classes
+from explorer.analysis.explain.explanation import Explanation
+from explorer.analysis.explain.methods import METHODS, choices_of, looks_at_a_class
+from explorer.session.explaining import SLOW, explained, is_explained, passes
+from explorer.session.scenes import ModelChoice, Scene, look
+from explorer.tabs.explain import choices as explain_choices
+from explorer.tabs.explain.view import ExplainViewer, explain_value
+from explorer.ui.class_choice import instead, named_class
+from explorer.ui.errors import reason_of, said_plainly
+from explorer.ui.manifest import manifest_of
+from explorer.ui.progress import followed
+from explorer.ui.stale_work import LATEST, asker, stopping
+from explorer.ui.tab import Tab
+from explorer.ui.viewer_store import both
+from explorer.ui.words import TEXT, say, words
+
+
+def build(choice: Component, picture: Component) -> Tab:
+    """`choice`, `picture`: the page's own, of which the slow methods make their maps."""
+    with gr.Tab(words("tab_explain"), id="explain", elem_id="tab-explain") as item:
+        with gr.Row(elem_id="explain-classes"):
+            target, against = (
+                gr.Dropdown(
+                    [],
+                    value=None,
+                    label=words(f"explain_{role}"),
+                    info=words(f"explain_{role}_info"),
+                    allow_custom_value=True,
+                    min_width=220,
+                    elem_id=f"explain-{role}",
+                )
+                for role in ("target", "against")
+            )
+        viewer = ExplainViewer(elem_id="explain", choices_prefix="explain-of-")
+        controls = explain_choices.build()
+        with gr.Row(elem_id="explain-slow"):
+            small = {"size": "sm", "scale": 0}
+            run = gr.Button(words("explain_run"), min_width=240, elem_id="explain-run", **small)
+            stop = gr.Button(words("explain_stop"), min_width=120, visible=False, elem_id="explain-stop", **small)
+            status = gr.Markdown(elem_id="explain-status")
+        with gr.Accordion(words("what"), open=False):
+            gr.Markdown(words("about_explain"), elem_classes="about")
+    inputs = [target, against, *controls.values()]
+    keys = tuple(controls)
+
+    seen = [choice, picture, *inputs]
+    shown, in_place = [status, run, stop], {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+
+    @said_plainly
+    def compute(request: gr.Request, *seen):
+        steps = _compute(keys, request, *seen)
+        if (yield from LATEST.answer(asker(request, "explain-slow"), seen, steps)) == "stopped":
+            yield gr.skip(), say(request, "explain_stopped"), *_buttons(running=False)
+
+    def changed(request: gr.Request, *seen) -> list | dict:
+        news = LATEST.sees(asker(request, "explain-slow"), seen)
+        return ["", *_buttons(running=False)] if news else gr.skip()
+
+    run.click(
+        compute,
+        seen,
+        [viewer, *shown],
+        api_visibility="private",
+        show_progress="hidden",
+        trigger_mode="multiple",
+    )
+    stop.click(stopping("explain-slow"), None, None, **in_place)
+    gr.on([each.change for each in seen], changed, seen, shown, **in_place)
+    functions = partial(_show, keys), partial(_arrays, keys)
+    return Tab("explain", item, (viewer,), *functions, inputs, classes=(target, against))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a visitor asks of one scene: two classes as numbers (None without a head), each method's choices, and why a
+    class that they named is not taken, in both languages."""
+
+    scene: Scene
+    target: int | None
+    against: int | None
+    choices: dict[str, dict]
+    notice: dict[str, str] | str = ""
+
+    @classmethod
+    def of(cls, scene: Scene, keys: Sequence, target: str | None, against: str | None, *values: object) -> Asked:
+        choices = explain_choices.chosen(keys, values, scene.trace)
+        if not scene.model.config.classes:
+            return cls(scene, None, None, choices, both("explain_no_head"))
+        try:
+            classes = chosen_classes(scene.model, scene.trace, named_class(target), named_class(against))
+            return cls(scene, *classes, choices)
+        except ValueError as error:  # such as a label of the model before: the predicted class is what there is to show
+            return cls(scene, *chosen_classes(scene.model, scene.trace, None), choices, instead(error))
+
+    def of_method(self, method: str) -> tuple[int | None, dict]:
+        """(target, choices) for `explained`."""
+        choices = self.choices.get(method, {})
+        if not looks_at_a_class(method):
+            return None, choices
+        return self.target, choices | {"against": self.against}
+
+    def is_there(self, method: str) -> bool:
+        """Whether the method is quick, or its map made before."""
+        target, choices = self.of_method(method)
+        return method not in SLOW or is_explained(self.scene, method, target, **choices)
+
+    def maps(self) -> tuple[dict[str, Explanation], dict[str, dict[str, str]]]:
+        """(what is there, why a method is off)."""
+        found, off = {}, {}
+        for method in METHODS:
+            if looks_at_a_class(method) and self.target is None:
+                off[method] = both("explain_off")
+            elif self.is_there(method):
+                target, choices = self.of_method(method)
+                try:
+                    found[method] = explained(self.scene, method, target, **choices)
+                except ValueError as error:
+                    off[method] = {language: reason_of(error, language) for language in TEXT}
+        return found, off
+
+    def value(self, also_off: dict[str, dict[str, str]] | None = None) -> dict:
+        """The viewer's. `also_off`: methods that failed."""
+        maps, off = self.maps()
+        facts = {}
+        if made := maps.get("integrated-gradients"):
+            facts["integrated-gradients"] = both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
+        value = explain_value(
+            list(METHODS),
+            maps,
+            off | (also_off or {}),
+            self.scene.trace.grid,
+            picture=self.scene.model.preprocessing.pixels_to_picture(self.scene.pixels),
+            title=self._title(),
+            caption=self.scene.name,
+            notice=self.notice,
+            facts=facts,
+        )
+        return value | {"manifest": manifest_of(self.scene, "explain", **self.told(maps))}
+
+    def told(self, maps: dict[str, Explanation]) -> dict:
+        """What a manifest says of `maps`: of which classes they are, and by which choices."""
+        labels = self.scene.model.labels
+        return {
+            "target": self.target,
+            "target_label": None if self.target is None else labels[self.target],
+            "against": self.against,
+            "against_label": None if self.against is None else labels[self.against],
+            "methods": {method: choices_of(method) | self.of_method(method)[1] for method in maps},
+            "signed": [method for method, made in maps.items() if made.signed],
+            "grid": list(self.scene.trace.grid),
+        }
+
+    def _title(self) -> dict[str, str]:
+        if self.target is None:
+            return both("explain_title_no_class")
+        probabilities = self.scene.trace.logits[0].float().softmax(-1)
+        label, share = self.scene.model.labels[self.target], f"{probabilities[self.target].item():.1%}"
+        if self.against is not None:
+            other = self.scene.model.labels[self.against], f"{probabilities[self.against].item():.1%}"
+            return both("explain_title_against", label=label, share=share, other=other[0], other_share=other[1])
+        predicted = self.target == int(probabilities.argmax())
+        return both("explain_title_predicted" if predicted else "explain_title", label=label, share=share)
+
+
+def _show(keys: Sequence, scene: Scene, request: gr.Request, *inputs) -> list:
+    return [Asked.of(scene, keys, *inputs).value()]
+
+
+def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_file: str | None, *inputs):
+    """Makes the slow methods' maps one after another, the quickest first; what is made is kept, also on a cancel."""
+    if not picture_file:
+        raise ValueError(say(request, "need_picture"))
+    scene = look(choice, picture_file)
+    asked, failed = Asked.of(scene, keys, *inputs), {}
+    wanted = [method for method in SLOW if asked.target is not None and not asked.is_there(method)]
+    for method in sorted(wanted, key=lambda name: passes(scene, name, asked.choices[name])):
+        target, choices = asked.of_method(method)
+        with closing(followed(partial(explained, scene, method, target, **choices))) as following:
+            try:
+                for done, total in following:
+                    name = say(request, f"method_{method}")
+                    doing = say(request, "explain_doing", method=name, done=done, total=total)
+                    yield gr.skip(), doing, *_buttons(running=True)
+            except ValueError as error:
+                failed[method] = {language: reason_of(error, language) for language in TEXT}
+        yield asked.value(failed), gr.skip(), gr.skip(), gr.skip()
+    ended = "explain_off" if asked.target is None else "explain_failed" if failed else "explain_done"
+    yield gr.skip(), say(request, ended), *_buttons(running=False)
+
+
+def _buttons(running: bool) -> list[gr.Button]:
+    """Run and Stop, of which one is there."""
+    return [gr.Button(visible=not running), gr.Button(visible=running)]
+
+
+def _arrays(keys: Sequence, scene: Scene, state: dict, *inputs) -> tuple[dict, dict]:
+    """Every map that is there, with the choices that it was made by; `shown` is the one that was large."""
+    asked = Asked.of(scene, keys, *inputs)
+    maps, _ = asked.maps()
+    arrays = {method.replace("-", "_"): made.values.numpy() for method, made in maps.items()}
+    if asked.target is not None:
+        arrays["logits"] = scene.trace.logits[0].float().cpu().numpy()
+    shown = state.get("method")
+    return arrays, {"shown": shown if shown in tuple(METHODS) else None} | asked.told(maps)

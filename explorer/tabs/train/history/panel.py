@@ -1,0 +1,262 @@
+"""The history of runs: a table to open, rename, resume and delete them, and several of them overlaid."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.events import Dependency
+
+from explorer.tabs.train.facts.facts import FactTable
+from explorer.tabs.train.history.table import RunTable
+from explorer.tabs.train.runs import slices as train_slices
+from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.checkpoints import run_of, shown_source
+from explorer.tabs.train.runs.evaluation import test_accuracy
+from explorer.tabs.train.runs.numbers import curve_numbers, curves_manifest
+from explorer.tabs.train.runs.overlay import (
+    AXES,
+    COLOURS,
+    MOST_RUNS,
+    curves_csv,
+    curves_of,
+    differing,
+    events_of,
+    overlay_figure,
+    shown_value,
+)
+from explorer.ui.errors import said_plainly
+from explorer.ui.manifest import saved_npz
+from explorer.ui.stale_work import BEGUN, LATEST, asker
+from explorer.ui.trainer_messages import said_in_both
+from explorer.ui.viewer_store import both
+from explorer.ui.visitors.host_paths import without_folders
+from explorer.ui.words import TEXT, words
+from explorer.viewer.kit.files import written_once
+from explorer.viewer.plot.plot import PlotlyView, plot_value
+from training.runs.runs import Run
+
+MOST_ROWS = 200
+# All queued: an event that is not changes a State without its `change`.
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+_FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "panel_accuracy", "panel_lr")
+
+
+def build(door: Door, selected: gr.State) -> Dependency:
+    """Inside an open tab. `selected`: the id of the run that the page's other views show; opening a run in the table
+    sets it. Returns that event: what follows its success finds `selected` set."""
+    table = RunTable(elem_id="run-table")
+    compared = gr.State([])
+    due = gr.State("")  # what the overlay should be drawn from; it is drawn when this changes
+    with gr.Row(visible=False, elem_id="overlay-controls") as controls:
+        axis = gr.Radio(
+            [(words(f"history_axis_{name}"), name) for name in AXES],
+            value="step",
+            label=words("history_overlay"),
+            elem_id="overlay-axis",
+        )
+        save = gr.Button(words("history_save_csv"), size="sm", scale=0, min_width=220, elem_id="overlay-csv")
+        save_npz = gr.Button(words("history_save_npz"), size="sm", scale=0, min_width=220, elem_id="overlay-npz")
+        saved = gr.File(visible=False, label=words("download"), height=60, elem_id="overlay-file")
+    plot = PlotlyView(height=640, elem_id="overlay")
+    facts = FactTable(elem_id="overlay-facts")
+
+    @said_plainly
+    def refresh(request: gr.Request, selected: str | None, ids: list[str], axis: str, event: gr.EventData):
+        value = table_value(door, request, selected)
+        same = value["stamp"] == _told(event, "stamp")
+        return gr.skip() if same else value, drawn_from(_runs(door, request, ids), axis)
+
+    @said_plainly
+    def opened(request: gr.Request, event: gr.EventData):
+        begun = next(BEGUN)
+        run = run_of(_told(event, "run"), door, request)
+        return run.id if LATEST.newest(asker(request, "opened"), begun) else gr.skip()
+
+    @said_plainly
+    def rename(request: gr.Request, selected: str | None, event: gr.EventData):
+        run = run_of(_told(event, "run"), door, request)
+        name = _told(event, "name")
+        run.rename(name if isinstance(name, str) else "")
+        return table_value(door, request, selected)
+
+    @said_plainly
+    def resume(request: gr.Request, selected: str | None, event: gr.EventData):
+        run = run_of(_told(event, "run"), door, request)
+        door.check_start(request)
+        train_slices.resume(run, door, request)
+        return table_value(door, request, selected)
+
+    @said_plainly
+    def remove(request: gr.Request, selected: str | None, event: gr.EventData):
+        run = run_of(_told(event, "run"), door, request)
+        run.delete()
+        if selected == run.id:
+            return table_value(door, request, None), None
+        return table_value(door, request, selected), gr.skip()
+
+    @said_plainly
+    def compare(request: gr.Request, axis: str, event: gr.EventData):
+        begun, chosen = next(BEGUN), _told(event, "runs")
+        ids = [run_id for run_id in chosen if isinstance(run_id, str)][:MOST_RUNS] if isinstance(chosen, list) else []
+        drawn = drawn_from(_runs(door, request, ids), axis)
+        return (ids, drawn) if LATEST.newest(asker(request, "compared"), begun) else gr.skip()
+
+    @said_plainly
+    def turn(request: gr.Request, ids: list[str], axis: str):
+        return drawn_from(_runs(door, request, ids), axis)
+
+    @said_plainly
+    def draw(request: gr.Request, ids: list[str], axis: str):
+        return overlay_values(_runs(door, request, ids), axis)
+
+    @said_plainly
+    def save_csv(request: gr.Request, ids: list[str]):
+        named = [(run.name, events_of(run)) for run in _runs(door, request, ids)]
+        data = "\ufeff" + curves_csv(named)  # the mark tells spreadsheets that it is UTF-8
+        path = written_once(data.encode(), "vit-explorer-runs.csv")
+        return gr.File(path, visible=True)
+
+    @said_plainly
+    def take_npz(request: gr.Request, ids: list[str]):
+        return gr.File(saved_npz("runs", *curve_numbers(_runs(door, request, ids))), visible=True)
+
+    table.refresh(refresh, [selected, compared, axis], [table, due], concurrency_limit=4, **QUIET)
+    opening = table.open(opened, None, selected, trigger_mode="multiple", **QUIET)
+    table.rename(rename, selected, table, trigger_mode="multiple", **QUIET)
+    table.resume(resume, selected, table, trigger_mode="multiple", **QUIET)
+    table.remove(remove, selected, [table, selected], trigger_mode="multiple", **QUIET)
+    table.compare(compare, axis, [compared, due], trigger_mode="multiple", concurrency_limit=4, **QUIET)
+    axis.change(turn, [compared, axis], due, **QUIET)
+    due.change(draw, [compared, axis], [controls, plot, facts], trigger_mode="always_last", **QUIET)
+    save.click(save_csv, compared, saved, api_visibility="private", show_progress_on=saved)
+    save_npz.click(take_npz, compared, saved, api_visibility="private", show_progress_on=saved)
+    return opening
+
+
+def table_value(door: Door, request: gr.Request, opened: str | None) -> dict[str, Any]:
+    """The visitor's runs as `RunTable` shows them. `stamp` is a hash of all that is shown."""
+    runs = door.list(request)
+    rows = [row_of(run) for run in runs[:MOST_ROWS]]
+    value = {"opened": opened, "rows": rows, "more": len(runs) - len(rows)}
+    stamp = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    return value | {"stamp": stamp}
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    """One line of the table. A run whose files somebody has damaged is shown as such; nothing else suffers."""
+    status = run.status()
+    progress = run.progress
+    row = {
+        "id": run.id,
+        "name": run.name,
+        "recipe": "–",
+        "data": "–",
+        "model": "–",
+        "state": status.state,
+        "reason": {code: plain_reason(run, text) for code, text in said_in_both(status.reason).items()},
+        "step": progress.get("step"),
+        "steps": progress.get("steps"),
+        "best": run.best_accuracy,
+        "test": test_accuracy(run.path),
+        "started": run.created,
+        "seconds": progress.get("seconds"),
+        "resumable": status.state in ("stopped", "failed"),
+    }
+    try:
+        config = run.config
+    except ValueError:
+        live = status.state in ("running", "stopping")
+        return row | {"state": status.state if live else "damaged", "resumable": False}
+    return row | {"recipe": config.recipe, "data": shown_source(config.data), "model": shown_source(config.model)}
+
+
+def plain_reason(run: Run, reason: str) -> str:
+    """Why a run failed or stopped, in a line, without the folders of this computer."""
+    lines = [line for line in reason.replace(str(run.path), run.id).splitlines() if line.strip()]
+    told = " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines)
+    return without_folders(told.replace(str(Path.home()), "~"))[:300]
+
+
+def drawn_from(runs: list[Run], axis: str) -> str:
+    """Changes when the overlay of these runs has to be drawn anew; empty where there is none."""
+    if len(runs) < 2:
+        return ""
+    return json.dumps([axis, [[run.id, run.name, run.state, _size(run)] for run in runs]])
+
+
+def overlay_values(runs: list[Run], axis: str) -> list:
+    """Values for the overlay's controls, figure and table; nothing where there are not two runs."""
+    if len(runs) < 2:
+        return [gr.Row(visible=False), None, None]
+    captions = {name: both(name) for name in _FIGURE}
+    figure = overlay_figure([(run.name, curves_of(run)) for run in runs], axis if axis in AXES else "step", captions)
+    return [gr.Row(visible=True), plot_value(figure) | {"manifest": curves_manifest(runs)}, _differences(runs)]
+
+
+def _differences(runs: list[Run]) -> dict[str, Any]:
+    """What `FactTable` shows of several runs: the numbers they reached, and the fields in which they differ."""
+    configs = []
+    for run in runs:
+        try:
+            config = run.config.to_dict()
+        except ValueError:
+            config = {}
+        configs.append(config | {name: shown_source(config[name]) for name in ("data", "model") if name in config})
+    reached = {
+        "differ_state": [both(f"state_{run.state}") for run in runs],
+        "differ_step": [shown_value(run.progress.get("step")) for run in runs],
+        "differ_seconds": [shown_value(run.progress.get("seconds")) for run in runs],
+        "differ_loss": [shown_value(_lowest_loss(run)) for run in runs],
+        "differ_best": [_percent(run.best_accuracy) for run in runs],
+        "differ_test": [_percent(test_accuracy(run.path)) for run in runs],
+    }
+    rows = [[both(name), *values] for name, values in reached.items()]
+    fields = differing(configs)
+    for name, values in fields.items():
+        key = next((key for key in (f"field_{name}", f"differ_{name}") if key in TEXT["en"]), None)
+        rows.append([both(key) if key else name, *map(shown_value, values)])
+    return {
+        "title": both("differ_title"),
+        "note": both("differ_note" if fields else "differ_none"),
+        "head": ["", *(run.name for run in runs)],
+        "colours": ["", *COLOURS[: len(runs)]],
+        "rows": rows,
+    }
+
+
+def _lowest_loss(run: Run) -> float | None:
+    curve = curves_of(run).get(("val", "loss"))
+    values = [] if curve is None else [value for value in curve.value if math.isfinite(value)]
+    return float(min(values)) if values else None
+
+
+def _runs(door: Door, request: gr.Request, ids: Any) -> list[Run]:
+    """Those of the asked-for runs that are still there and the visitor's."""
+    found = []
+    for run_id in ids if isinstance(ids, list) else []:
+        try:
+            found.append(run_of(run_id, door, request))
+        except ValueError:
+            continue
+    return found[:MOST_RUNS]
+
+
+def _size(run: Run) -> int:
+    try:
+        return (run.path / "events.jsonl").stat().st_size
+    except OSError:
+        return 0
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.2f}%"
+
+
+def _told(event: gr.EventData, name: str) -> Any:
+    """What a browser says with an event, to be checked by who uses it."""
+    return event._data.get(name) if isinstance(event._data, dict) else None

@@ -1,0 +1,209 @@
+"""What the Results part shows of a run, as values for its components, for one visitor."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from explorer.tabs.train.results.confusion.confusion import confusion_value
+from explorer.tabs.train.results.pictures.pictures import PAGE, fits, split_of, thumbnails
+from explorer.tabs.train.results.published import published_value, sweep_value
+from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.checkpoints import is_resnet, run_of, shown_source
+from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, read_evaluation, read_object, stamp
+from explorer.tabs.train.runs.numbers import result_numbers
+from explorer.ui.trainer_messages import said_in_both
+from explorer.ui.viewer_store import both
+from explorer.ui.visitors.host_paths import without_folders
+from explorer.ui.words import say
+from training.data.datasets import cache_folder, would_download
+from training.runs.run import Run
+
+
+def results_values(door: Door, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
+    """Values for the matrix, the published numbers, the sweep and the pictures' query; skipped where `told`, the stamp
+    of what the browser shows, is that of what there is."""
+    split = split if split in SPLITS else SPLITS[0]
+    try:
+        run = run_of(run_id, door, request) if run_id else None
+    except ValueError as error:
+        return _nothing(f"gone {run_id}", str(error), told)
+    if run is None:
+        return _nothing("", say(request, "results_none"), told)
+    name = run.name
+    reported = (run.path / "data.json").exists()
+    now = f"{run.id} {split} {reported} {stamp(run.path, split)} {stamp(run.path, 'test')} {_sweep_stamp(run)}"
+    if now == told:
+        return [gr.skip() for _ in range(4)]
+    beside = [published_value(run), sweep_value(run)]
+    try:
+        found = read_evaluation(run.path, split)
+    except ValueError as error:
+        message = both("results_damaged", name=name, reason=said_in_both(without_folders(str(error))))
+        return [{"stamp": now, "message": message}, *beside, None]
+    if found is None:
+        return [{"stamp": now, "message": both(_missing(run, split), name=name)}, *beside, None]
+    title = both(
+        f"results_title_{split}", name=name, step=found.step, accuracy=_percent(found.accuracy), loss=_plain(found.loss)
+    )
+    value = confusion_value(
+        found.classes,
+        found.confusion,
+        stamp=now,
+        split=split,
+        title=title,
+        pictures=found.answers is not None,
+        note=both("results_no_single", reason=said_in_both(found.missing)) if found.missing else "",
+    )
+    query = {"run": run.id, "split": split, "true": None, "predicted": None, "offset": 0, "asked": False}
+    query |= {"fetch": False, "of": now}
+    value |= {"manifest": result_numbers(run, found)[1]}
+    return [value, *beside, query if found.answers is not None else None]
+
+
+def opens_on(door: Door, request: gr.Request, run_id: str | None, split: str) -> str:
+    """The split on which to open a run's results: the one in sight, unless only the other can have any."""
+    try:
+        run = run_of(run_id, door, request)
+    except ValueError:
+        return split
+    if split == "val" and _holds_nothing_out(run):
+        return "test"
+    return "val" if split == "test" and not stamp(run.path, "test") and stamp(run.path, "val") else split
+
+
+def pictures_value(
+    door: Door, request: gr.Request, query: dict | None, openable: bool, progress: Any = None
+) -> dict[str, Any] | None:
+    """What `PictureGrid` shows for a query. Faults are told in its place: the matrix stays as it is."""
+    if not query:
+        return None
+    empty = {"total": 0, "offset": 0, "page": PAGE, "items": [], "openable": False, "asked": query["asked"]}
+    title = both("results_mistakes")
+    try:
+        run = run_of(query["run"], door, request)
+        found = evaluation_of(run, query["split"], request)
+        true, predicted = (_class(query[name], found) for name in ("true", "predicted"))
+        title = _title(found, true, predicted)
+        positions = found.answers.where(true, predicted) if found.answers is not None else np.zeros(0, np.int64)
+        offset = min(query["offset"], max(len(positions) - 1, 0)) // PAGE * PAGE
+        missing = len(positions) > 0 and not query["fetch"] and would_download(run.config.data)
+        if missing:  # a look at results should not fetch gigabytes unasked
+            note = both("results_not_here", data=shown_source(run.config.data))
+            return empty | {"title": title, "note": note, "fetch": True}
+        if not len(positions):
+            return empty | {"title": both("results_no_mistakes") if true is None else title, "note": ""}
+        try:
+            pictures = split_of(run, found, progress)
+        except (ValueError, OSError) as error:
+            reason = str(error).replace(str(run.path), run.id)
+            return empty | {
+                "title": title,
+                "note": both("results_no_data", reason=said_in_both(_without_paths(reason, run))),
+            }
+    except ValueError as error:
+        return empty | {"title": title, "note": str(error)}
+    note = "" if fits(pictures, found.answers) else both("results_data_changed")
+    if is_resnet(run):
+        openable, note = False, note or both("results_resnet")
+    unreadable = say(request, "results_unreadable")
+    items = thumbnails(pictures, found, positions[offset:], unreadable)
+    return {
+        "title": title,
+        "note": note,
+        "openable": openable,
+        "total": len(positions),
+        "offset": offset,
+        "page": PAGE,
+        "items": items,
+        "asked": query["asked"],
+    }
+
+
+def evaluation_of(run: Run, split: str, request: gr.Request) -> Evaluation:
+    found = read_evaluation(run.path, split)
+    if found is None:
+        raise ValueError(say(request, _missing(run, split), name=run.name))
+    return found
+
+
+def _class(number: Any, found: Evaluation) -> int | None:
+    """A class that a browser asked for."""
+    if number is None:
+        return None
+    if type(number) is not int or not 0 <= number < len(found.classes):
+        raise ValueError(f"there are {len(found.classes)} classes, from 0; got {str(number)[:40]}")
+    return number
+
+
+def _title(found: Evaluation, true: int | None, predicted: int | None) -> dict[str, str]:
+    if true is None:
+        return both("results_mistakes")
+    if predicted is None:
+        return both("results_class", true=found.classes[true])
+    key = "results_right" if true == predicted else "results_cell"
+    return both(key, true=found.classes[true], predicted=found.classes[predicted])
+
+
+def _nothing(now: str, message: str, told: str | None) -> list:
+    if now == told:
+        return [gr.skip() for _ in range(4)]
+    return [{"stamp": now, "message": message}, None, None, None]
+
+
+def _sweep_stamp(run: Run) -> str:
+    try:
+        return json.dumps([run.path.joinpath("sweep.json").stat().st_mtime_ns, run.state])
+    except OSError:
+        return run.state
+
+
+def _missing(run: Run, split: str) -> str:
+    """What is said of a run without results on a split: whether there can be any."""
+    whole, untested = _holds_nothing_out(run), _has_no_test(run)
+    if whole and untested:
+        return "results_nothing_to_measure"
+    if split == "test":
+        return "results_no_test" if untested else "results_not_yet"
+    return "results_nothing_held_out" if whole else "results_not_yet"
+
+
+def _has_no_test(run: Run) -> bool:
+    """Told by the data report; without a readable one by a run that ended, as it reads the test set last."""
+    if stamp(run.path, "test"):
+        return False
+    try:
+        parts = (read_object(run.path / "data.json") or {}).get("parts")
+    except ValueError:
+        parts = None
+    return "test" not in parts if isinstance(parts, dict) else run.state == "finished"
+
+
+def _holds_nothing_out(run: Run) -> bool:
+    if stamp(run.path, "val"):  # the data set has a held-out part of its own
+        return False
+    try:
+        return run.config.held_out == 0 or bool(run.sweep)
+    except ValueError:
+        return False
+
+
+def _without_paths(reason: str, run: Run) -> str:
+    """A fault of the data as visitors read it."""
+    try:
+        source = run.config.data
+    except ValueError:
+        return without_folders(reason)
+    return without_folders(reason.replace(source, shown_source(source)).replace(str(cache_folder()), "~"))
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f}%" if math.isfinite(share) else "-"
+
+
+def _plain(value: float) -> str:
+    return f"{value:.4f}" if math.isfinite(value) else "-"

@@ -1,0 +1,91 @@
+"""Errors as a visitor reads them: plain words, shown as text, in a message that lasts; earlier results stay."""
+
+from __future__ import annotations
+
+import html
+import inspect
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial, wraps
+from pathlib import Path
+
+import gradio as gr
+import torch
+
+from explorer.session.turns import StoppedError, Visitor
+from explorer.ui.trainer_messages import said
+from explorer.ui.visitors.visitor import each_for, visiting, visitor_of
+from explorer.ui.words import language_of, say
+
+MOST_OF_A_VALUE = 400  # letters; lists of names and folders are the longest
+_SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("utf-8"))}
+"""Language -> {"reasons": code of an error -> its text, "names": vit_model's names of files and models -> theirs}."""
+
+
+def said_plainly(function: Callable, as_html: bool = True) -> Callable:
+    """Turn the errors that users can cause (ValueError and its kin, memory, files) into a `gr.Error`. Faults of our own
+    stay what they are. The function's positional arguments include its `request: gr.Request` (for the language). A
+    generator stays one, and where it yields nothing, changes nothing: Gradio would empty its outputs. `as_html`: the
+    page shows the message, as HTML; `answered_plainly` is for endpoints of programs, which get it as it is."""
+    if inspect.isgeneratorfunction(function):
+
+        @wraps(function)
+        def steps(*args, **kwargs):
+            yielded = False
+            with _in_plain_words(args, as_html) as visitor, closing(function(*args, **kwargs)) as values:
+                for value in each_for(visitor, values):
+                    yielded = True
+                    yield value
+            if not yielded:
+                yield gr.skip()
+
+        return steps
+
+    @wraps(function)
+    def wrapper(*args, **kwargs):
+        with _in_plain_words(args, as_html) as visitor, visiting(visitor):
+            return function(*args, **kwargs)
+
+    return wrapper
+
+
+answered_plainly = partial(said_plainly, as_html=False)
+
+
+@contextmanager
+def _in_plain_words(arguments: tuple, as_html: bool) -> Iterator[Visitor]:
+    request = next((argument for argument in arguments if isinstance(argument, gr.Request)), None)
+    try:
+        yield visitor_of(request)
+    except StoppedError as error:
+        raise plain_error(say(request, "nobody_waits"), say(request, "toast_error"), as_html) from error
+    except (ValueError, OSError) as error:
+        message = say(request, "failed", reason=reason_of(error, language_of(request)))
+        raise plain_error(message, say(request, "toast_error"), as_html) from error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise plain_error(say(request, "memory"), say(request, "toast_error"), as_html) from error
+
+
+def reason_of(error: Exception, language: str) -> str:
+    """What went wrong, in the visitor's language where errors.LANGUAGE.json or said.LANGUAGE.json says it, else in
+    English."""
+    known = _SAID.get(language)
+    if known is None or getattr(error, "code", "") not in known["reasons"]:
+        return said(str(error), language)
+    details = {name: _short(value) for name, value in error.details.items()}
+    if "kind" in details:
+        details["kind"] = known["names"].get(details["kind"]) or said(details["kind"], language)
+    return known["reasons"][error.code].format(**details)
+
+
+def _short(value: object) -> object:
+    """A value of a message: some may be anybody's text."""
+    return f"{value[:MOST_OF_A_VALUE]}..." if isinstance(value, str) and len(value) > MOST_OF_A_VALUE else value
+
+
+def plain_error(message: str, title: str, as_html: bool = True) -> gr.Error:
+    """A `gr.Error` shown as text (toasts render HTML), for a minute, as it may hold a command to copy."""
+    return gr.Error(
+        html.escape(message, quote=False) if as_html else message, duration=60, title=title, print_exception=False
+    )

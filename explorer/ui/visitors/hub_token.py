@@ -1,0 +1,37 @@
+"""Whose token fetches a model from the Hub: the host's own for the host alone, and for what the host allows."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+import gradio as gr
+
+from explorer.device import on_space
+from vit_model.checkpoints.zoo import HUB_PREFIX
+
+ALLOWED = "VIT_EXPLORER_ALLOW_MODELS"
+
+
+def token_for(name: str, request: gr.Request | None, host: bool, opened: str | None = None) -> str | bool | None:
+    """As `ModelChoice.token`: None, the host's, where `host` says that the host asks, for the model that the host
+    `opened` the page with, and for those on the host's list; else the visitor's own login, else False."""
+    named = name.strip().removeprefix(HUB_PREFIX)
+    if host or named == opened or is_allowed(named.partition("@")[0]):
+        return None
+    return (login_info(request) or {}).get("access_token") or False
+
+
+def is_allowed(repository: str) -> bool:
+    """Whether the host's list, "owner/name, owner/", lets every visitor see this repository with the host's token."""
+    listed = (one.strip() for one in os.environ.get(ALLOWED, "").split(","))
+    return any(one and (repository == one or (one.endswith("/") and repository.startswith(one))) for one in listed)
+
+
+def login_info(request: gr.Request | None) -> dict[str, Any] | None:
+    """What a Hub login on a Space left in the session that Gradio signs; None for no login, or one that has expired."""
+    if request is None or not on_space() or getattr(request, "request", None) is None:
+        return None
+    known = (request.request.scope.get("session") or {}).get("oauth_info") or {}
+    return known if known.get("expires_at", 0) >= time.time() else None

@@ -1,0 +1,63 @@
+"""The page's words in English and Chinese, and which of the two a visitor reads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import gradio as gr
+from gradio.i18n import I18nData
+
+from explorer.ui.method_words import method_words
+
+
+def _read(folder: Path) -> dict[str, dict[str, str]]:
+    """The words.json of every folder below this one, as one; a key stands in one file only."""
+    read: dict[str, dict[str, str]] = {"en": {}, "zh": {}}
+    for file in sorted(folder.rglob("words.json")):
+        for language, words in json.loads(file.read_text("utf-8")).items():
+            if twice := read[language].keys() & words.keys():
+                raise ValueError(f"{file.relative_to(folder)} repeats {', '.join(sorted(twice))}")
+            read[language] |= words
+    return read
+
+
+def _method_names() -> dict[str, dict[str, str]]:
+    """ "method_NAME" for every method of explanation, as the Explain viewer calls it."""
+    return {
+        language: {
+            f"method_{key.removeprefix('name_')}": name for key, name in words.items() if key.startswith("name_")
+        }
+        for language, words in method_words().items()
+    }
+
+
+TEXT = {language: words | _method_names()[language] for language, words in _read(Path(__file__).parents[1]).items()}
+LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
+
+_PREFIX = "vit_"  # Gradio translates any string of the page that equals a key, the value of a dropdown too
+TRANSLATIONS = gr.I18n(**{code: {} for code in ("en", "zh-CN", "zh-TW")})
+"""Passed to `launch`: what the page has asked for by `words`. Gradio shows Chinese to these two locales alone."""
+
+
+def words(key: str) -> I18nData:
+    """One text that the browser fills in, in the visitor's language. While the page is built, which carries the texts;
+    what the server writes later it `say`s."""
+    for code, texts in TRANSLATIONS.translations_dict.items():
+        texts[_PREFIX + key] = TEXT[code[:2]][key]
+    return TRANSLATIONS(_PREFIX + key)
+
+
+def language_of(request: gr.Request | None) -> str:
+    """ "zh" or "en": what the visitor chose on the page, else the first language their browser asks for."""
+    if request is None or request.request is None:
+        return "en"
+    chosen = request.cookies.get(LANGUAGE_COOKIE)
+    if chosen in TEXT:
+        return chosen
+    return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
+
+
+def say(request: gr.Request | None, key: str, **values: object) -> str:
+    """One text in the visitor's language, for what the server writes."""
+    return TEXT[language_of(request)][key].format(**values)

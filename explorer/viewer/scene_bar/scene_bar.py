@@ -1,0 +1,16 @@
+"""SceneBar: the top-5 prediction, the model in one line, and a note; stays in sight while tabs change."""
+
+from __future__ import annotations
+
+from explorer.viewer.kit.component import Component
+
+
+class SceneBar(Component):
+    """Value: {"seq": str, "top": [[label, probability], ...], "card": str, "note": str}; all shown as text."""
+
+    html, css, scripts = "scene_bar.html", ("scene_bar.css",), ("scene_bar.js",)
+
+    @classmethod
+    def strings(cls) -> str:
+        """None: Python sends its sentences in the visitor's language."""
+        return "{}"

@@ -1,0 +1,88 @@
+"""What a run is made from: made_from.json, with which a resume compares its data.
+
+Of every picture counts what it shows and its class, in order, as these decide the training; its file's name and times
+do not: the same pictures unpacked again, checked out again or moved elsewhere are the same data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import Any
+
+from training.data.picture_set import DataError, PictureSet, Split
+from training.runs.run import CHANGED
+from training.storage.jsonfile import read_json, write_json
+
+NOTE = "made_from.json"
+
+
+class ChangedDataError(DataError):
+    """The data are not those that the run was made from, and nobody said to go on with them."""
+
+
+def made_from(pictures: PictureSet) -> dict[str, Any]:
+    """For JSON: the classes, and of each split the number of pictures and hashes of labels and contents."""
+    splits = {}
+    for kind, split in pictures.splits.items():
+        contents = _hash(_contents(split, pictures))
+        splits[kind] = {"count": len(split), "labels": _hash(split.labels.tobytes()), "contents": contents}
+    return {"classes": list(pictures.classes), "splits": splits}
+
+
+def compare(folder: Path, pictures: PictureSet) -> str:
+    """What has changed since the run in `folder` began, in words; "" for nothing, or where nothing was noted.
+    ChangedDataError where something has, unless it was resumed with changed data; DataError where the run cannot go on
+    with them at all."""
+    before, now = read_json(folder / NOTE), made_from(pictures)
+    told = difference(before, now) if before else ""
+    if told and before.get("classes") != now["classes"]:
+        raise DataError(f"this run cannot go on with these data: {told}; bring back its own, or start a new run")
+    if told and not _accepted(folder):
+        raise ChangedDataError(
+            f"the data are not those that this run was made from: {told}; bring them back, say where they are now "
+            "(--data), or say that it goes on with these all the same (--changed-data)"
+        )
+    return told
+
+
+def note(folder: Path, pictures: PictureSet, told: str, step: int) -> None:
+    """Note what the run is made from, and `told`, what of it has changed at this step."""
+    known = read_json(folder / NOTE) or {}
+    if told or not known:
+        changes = [*known.get("changes", []), *([{"step": step, "what": told, "time": time.time()}] if told else [])]
+        write_json(folder / NOTE, made_from(pictures) | {"changes": changes})
+    (folder / CHANGED).unlink(missing_ok=True)
+
+
+def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """The first thing that differs, in words; "" for none. ValueError where `before` is damaged."""
+    old, new = before.get("classes"), now["classes"]
+    if old != new:
+        count = len(old) if isinstance(old, list) else 0
+        return (
+            f"they had {count} classes, and have {len(new)}" if count != len(new) else "their classes have other names"
+        )
+    kept = before.get("splits") if isinstance(before.get("splits"), dict) else {}
+    for kind in ("train", "val", "test"):
+        first, second = kept.get(kind) or {"count": 0}, now["splits"].get(kind) or {"count": 0}
+        if first["count"] != second["count"]:
+            return f"{kind} had {first['count']} pictures, and has {second['count']}"
+        if first != second:
+            other = first["labels"] != second["labels"]
+            return f"pictures of {kind} are in other classes" if other else f"pictures of {kind} show something else"
+    return ""
+
+
+def _contents(split: Split, pictures: PictureSet) -> bytes:
+    """Of the pixels where each picture was decoded when the set was opened; else the set is a published one."""
+    return pictures.fingerprint.encode() if split.survey is None else split.survey.digests.tobytes()
+
+
+def _accepted(folder: Path) -> bool:
+    return (read_json(folder / CHANGED) or {}).get("accepted") is True
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -1,0 +1,129 @@
+"""push: a checkpoint and its model card into a repository of the Hugging Face Hub.
+
+The token is handed from call to call, and is nowhere kept, printed or part of an error. huggingface_hub reads
+HF_ENDPOINT (a mirror) and HF_HUB_OFFLINE.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from huggingface_hub import HfApi, constants
+from huggingface_hub import errors as hub_errors
+from huggingface_hub.errors import HTTPError
+from huggingface_hub.utils import disable_progress_bars, validate_repo_id
+
+from training.publish.export import export
+from training.runs.record import printable
+from training.runs.runs import Run
+
+_TOKEN = re.compile(r"[!-~]{4,4096}", re.ASCII)
+
+
+class PushError(ValueError):
+    """What was to be sent to the Hub could not be; says why, and what to do. Never holds the token."""
+
+
+def push(
+    run: Run,
+    checkpoint: str | int | None,
+    repo_id: str,
+    token: str,
+    *,
+    private: bool = True,
+    overwrite: bool = False,
+) -> str:
+    """Upload what `export` makes of a checkpoint to a new model repository "owner/name"; returns its address.
+
+    `overwrite`: the repository may be there already, if this token may write to it: files of the same names are
+    replaced, the others and its visibility stay. PushError from the Hub, RunError from the run.
+    """
+    token = checked_token(token)
+    with TemporaryDirectory() as above:
+        folder = export(run, checkpoint, Path(above) / "model", repo_id=checked_id(repo_id))
+        claim(repo_id, token, private=private, overwrite=overwrite)
+        disable_progress_bars()
+        ask(
+            _api(token).upload_folder,
+            token,
+            repo_id,
+            f". {repo_id} is there, without this checkpoint: push again, and allow to overwrite it",
+            repo_id=repo_id,
+            folder_path=folder,
+            commit_message=f"Checkpoint of {run.id}",
+        )
+    return f"{constants.ENDPOINT}/{repo_id}"
+
+
+def claim(repo_id: str, token: str, *, private: bool = True, overwrite: bool = False) -> None:
+    """Create the repository that is going to be written to. PushError if it exists, unless `overwrite` and the Hub lets
+    this token write there."""
+    token, api = checked_token(token), _api(checked_token(token))
+    ask(api.create_repo, token, checked_id(repo_id), repo_id=repo_id, private=private, exist_ok=overwrite)
+    if overwrite:
+        ask(api.auth_check, token, repo_id, repo_id=repo_id, write=True)
+
+
+def checked_id(repo_id: str) -> str:
+    """The same; PushError unless it is "owner/name" as the Hub allows it."""
+    try:
+        if not isinstance(repo_id, str) or repo_id.count("/") != 1:
+            raise hub_errors.HFValidationError
+        validate_repo_id(repo_id)
+    except hub_errors.HFValidationError:
+        raise PushError(
+            f"expected a repository as owner/name, of letters, digits and - _ . alone; got {str(repo_id)[:100]!r}"
+        ) from None
+    return repo_id
+
+
+def checked_token(token: str | None) -> str:
+    """The same, without blanks around it. PushError for none: huggingface_hub would take one of this machine."""
+    token = token.strip() if isinstance(token, str) else ""
+    if not token:
+        raise PushError("this needs a token: log in, run `hf auth login`, or set HF_TOKEN to one that may write")
+    if not _TOKEN.fullmatch(token):
+        raise PushError("the token holds blanks or characters that no token has; copy it again")
+    return token
+
+
+def ask(call: Callable[..., Any], token: str, what: str, afterwards: str = "", **choices: Any) -> Any:
+    """`call(token=token, **choices)` of huggingface_hub. What the Hub and the network raise becomes a PushError about
+    `what`; the errors themselves carry the request, with the token in its headers, and are let go of."""
+    try:
+        return call(token=token, **choices)
+    except (HTTPError, OSError, RuntimeError, ValueError, KeyError) as error:
+        reason = _reason(what, error).replace(token, "***")
+    raise PushError(reason + afterwards)  # out here, as inside it would hold on to the error
+
+
+def _reason(what: str, error: Exception) -> str:
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # "error while uploading" hides it
+        error = error.__cause__
+    host, status = constants.ENDPOINT, getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, hub_errors.OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, so nothing is sent; unset it"
+    reasons = {
+        401: f"{host} does not know this token; it may have expired. Make one that may write in your settings there",
+        402: f"{host} asks for payment: this needs credit, or another plan, on the account",
+        403: f"this token may not write to {what}; use a name of your own, or a token with write access there",
+        404: f"{host} has no {what} that this token may see",
+        409: f"{what} exists already; choose another name, or allow to overwrite it",
+        429: f"{host} wants fewer requests; try again in a while",
+    }
+    if status in reasons:
+        return reasons[status]
+    said = printable(" ".join(str(getattr(error, "server_message", None) or error).split()))[:200]
+    if status is not None:
+        return f"{host} refused {what} with status {status} ({said})"
+    if not isinstance(error, (HTTPError, OSError)):
+        return f"{what} could not be sent to {host} ({type(error).__name__}: {said})"
+    return f"{host} cannot be reached ({type(error).__name__}); check the network, HF_ENDPOINT and proxies"
+
+
+def _api(token: str) -> HfApi:
+    return HfApi(endpoint=constants.ENDPOINT, token=checked_token(token), library_name="vit-explorer")

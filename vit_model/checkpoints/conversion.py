@@ -1,0 +1,117 @@
+"""Their tensors -> ours, by a format's key tables: every tensor is used, or dropped by name with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vit_model.checkpoints.formats import PARTS, Format, plain_names
+from vit_model.errors import CheckpointError, quoted
+
+
+@dataclass(frozen=True)
+class Converted:
+    """`state`: our parameters in fp32, in memory of their own. `used`: their key -> our parameter. `dropped`: their key
+    -> the reason. `plain`: their names as the tables spell them. `heads`: where the file's shapes tell them."""
+
+    state: dict[str, Tensor]
+    used: dict[str, str]
+    dropped: dict[str, str]
+    plain: frozenset[str]
+    heads: int | None = None
+
+
+def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
+    """Every tensor put in its place. CheckpointError names tensors that are unknown, missing, double or not numbers."""
+    plain = plain_names(format, tensors)
+    used, dropped, unknown = {}, {}, []
+    has_head = any(format.target(name) == "head.weight" for name in plain.values())
+    for key, name in plain.items():
+        target, reason = format.target(name), format.reason(name)
+        if reason is None and has_head and name.startswith("pooler."):
+            reason = "the classifier reads the class token, not the pooler"
+        if reason is not None:
+            dropped[key] = reason
+        elif target is None:
+            unknown.append(key)
+        else:
+            used[key] = target
+    if unknown:
+        raise CheckpointError(
+            f"{format.name}: {len(unknown)} of {len(tensors)} tensors have names that this format does not have: "
+            f"{few(unknown)}; a variant with such tensors is not supported",
+            "tensors_unknown",
+            format=format.name,
+            count=len(unknown),
+            total=len(tensors),
+            names=few(unknown),
+        )
+    by_target: dict[str, str] = {}
+    for key, target in used.items():
+        if target in by_target:
+            raise CheckpointError(f"{format.name}: {quoted(by_target[target])} and {quoted(key)} both hold {target}")
+        by_target[target] = key
+
+    state, heads = {}, None
+    for target, key in by_target.items():
+        parameter, bracket, _ = target.partition("[")
+        if parameter in state:
+            continue
+        if bracket:
+            kinds = PARTS[parameter.split(".")[-2]]
+            keys = [by_target.get(f"{parameter}[{kind}]") for kind in kinds]
+            if None in keys:
+                absent = ", ".join(kind for kind, part in zip(kinds, keys, strict=True) if part is None)
+                raise CheckpointError(
+                    f"{format.name}: {quoted(key)} is there, but its {absent} is missing ({parameter})"
+                )
+        else:
+            keys = [key]
+        if plain[keys[0]].endswith("query/kernel") and tensors[keys[0]].dim() == 3:
+            heads = tensors[keys[0]].shape[1]
+        parts = [_checked(part, format.reshape(plain[part], tensors[part])) for part in keys]
+        if len({part.shape for part in parts}) > 1:
+            shapes = ", ".join(f"{part} {list(tensor.shape)}" for part, tensor in zip(keys, parts, strict=True))
+            raise CheckpointError(f"{format.name}: parts of {parameter} have different shapes: {shapes}")
+        # A copy, also of fp32: what was read is a window on a file that may be replaced while the model is in use.
+        state[parameter] = torch.cat(parts).float() if bracket else parts[0].to(torch.float32, copy=True).contiguous()
+        _check_finite(keys, state[parameter])
+    return Converted(state, used, dropped, frozenset(plain.values()), heads)
+
+
+def missing_error(format: Format, missing: list[str]) -> CheckpointError:
+    """The error for our parameters that a checkpoint lacks, in the checkpoint's own names."""
+    theirs = [next((key for key, part in format.source(name) if part is None), name) for name in missing]
+    hint = ""
+    if all(name.endswith(".bias") and "norm" in name for name in missing):
+        hint = "; LayerNorms without a bias (RMSNorm, say) are not supported"
+    elif any(name.startswith("norm.") for name in missing):
+        hint = "; a model without its final LayerNorm is not supported"
+    message = f"{format.name}: {len(missing)} tensors are missing: {few(theirs)}{hint}"
+    return CheckpointError(message, "tensors_missing", format=format.name, count=len(missing), names=few(theirs))
+
+
+def few(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(name[:120] for name in names[:4]) + more
+
+
+def _checked(key: str, tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        raise CheckpointError(
+            f"{quoted(key)} holds {str(tensor.dtype).removeprefix('torch.')} numbers; expected floating-point weights "
+            "(quantised models are not supported)"
+        )
+    return tensor
+
+
+def _check_finite(keys: list[str], tensor: Tensor) -> None:
+    if not tensor.sum().isfinite() and not tensor.isfinite().all():  # the sum is cheap, and finite in all but odd cases
+        bad = int((~tensor.isfinite()).sum())
+        message = f"{few(keys)}: {bad:,} of {tensor.numel():,} weights are NaN or infinite; fetch it again"
+        details = {"names": few(keys), "bad": f"{bad:,}", "total": f"{tensor.numel():,}"}
+        raise CheckpointError(message, "weights_not_finite", **details)

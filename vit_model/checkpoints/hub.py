@@ -1,0 +1,369 @@
+"""Fetches the files of one checkpoint from the Hugging Face Hub into huggingface_hub's cache, and no file more.
+
+huggingface_hub reads the environment: HF_ENDPOINT (a mirror), HF_TOKEN, HF_HOME (the cache), HF_HUB_OFFLINE. It picks a
+download up where a broken connection left it; what a stopped process had of an unfinished file it throws away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import NoReturn
+
+from huggingface_hub import (
+    HfApi,
+    ModelInfo,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+    try_to_load_from_cache,
+)
+from huggingface_hub import errors as hub_errors
+from huggingface_hub.errors import HTTPError  # the transport's own base class, whichever transport this version uses
+from huggingface_hub.utils import tqdm
+
+from vit_model.checkpoints import hub_access
+from vit_model.checkpoints.hub_access import Token
+from vit_model.errors import (
+    DiskFullError,
+    DownloadTooLargeError,
+    GatedRepositoryError,
+    HubError,
+    HubServerError,
+    NoWeightsError,
+    OfflineError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+MAX_BYTES = 20_000_000_000
+TIMEOUT_SECONDS = 8.0  # for the first answer; without one the cache is used
+
+if "HF_HUB_DISABLE_XET" not in os.environ:
+    # Xet's client retries an unreachable store for minutes, starts every broken file anew and hides a full disk. Its
+    # files also come by plain HTTP, which has none of this; HF_HUB_DISABLE_XET=0 in the environment brings Xet back.
+    constants.HF_HUB_DISABLE_XET = True
+
+# huggingface_hub writes, reports and later resumes in pieces of 10 MB, which on a slow line looks like a standstill.
+constants.DOWNLOAD_CHUNK_SIZE = 2**20
+
+CONFIGS = ("config.json", "preprocessor_config.json")
+SINGLE, SHARD_INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+_SHARD = re.compile(r"model-(\d{5})-of-(\d{5})\.safetensors")
+
+
+def download(
+    repository: str,
+    revision: str = "main",
+    progress: Callable[[int, int, str], None] | None = None,
+    max_bytes: int = MAX_BYTES,
+    *,
+    token: Token = None,
+) -> Path:
+    """The folder with the checkpoint's files (see `files_to_fetch`); what the cache holds already is not fetched again.
+
+    One question to the Hub names the commit, the files and their sizes. If it fails for any reason but a wrong
+    revision, what the cache holds of the repository is used. `progress(bytes done, bytes in all, file)` is called while
+    bytes arrive (not necessarily from this thread), and not at all when there is nothing to fetch.
+    `token`: None for the host's own; with any other, False for none, only what the Hub shows to that token is handed
+    out, also of the cache. HubError's subclasses say what went wrong.
+    """
+    asked = _asked(repository, revision, token)
+    if isinstance(asked, Path):
+        return asked
+    if token is not None:
+        max_bytes = min(max_bytes, hub_access.VISITOR_BYTES)
+    commit, sizes, public = asked
+    files = files_to_fetch(sizes)
+    if not files:
+        raise _no_weights(repository, revision, sizes)
+    missing = [name for name in files if not _is_cached(repository, commit, name)]
+    needed = sum(sizes[name] for name in missing)
+    if needed > max_bytes:
+        size, most = _size(needed), _size(max_bytes)
+        message = (
+            f"{repository} needs a download of {size}, more than the {most} allowed here; choose a smaller model, or "
+            + _by_hand(repository, revision)
+        )
+        raise DownloadTooLargeError(message, "hub_too_large", size=size, most=most, **_named(repository, revision))
+    if missing:
+        _check_disk(needed, repository, revision)
+
+    done = 0
+    for name in files:
+        if progress is not None and name in missing:
+            progress(done, needed, name)
+        bar = _reporting_bar(name, done, needed, progress) if progress is not None else None
+        try:
+            path = hf_hub_download(
+                repository,
+                name,
+                revision=commit,
+                token=token,
+                tqdm_class=bar,
+                etag_timeout=TIMEOUT_SECONDS,
+                library_name="vit-explorer",
+            )
+        except (HTTPError, OSError, RuntimeError) as error:  # RuntimeError: Xet's faults
+            _explain(error, repository, revision, name)
+        if name in missing:
+            done += sizes[name]
+            if progress is not None:
+                progress(done, needed, name)
+    folder = Path(path).parent
+    _remember(folder, revision)
+    if public:
+        hub_access.note_public(repository)
+    return folder
+
+
+def check_access(repository: str, revision: str, token: Token) -> None:
+    """HubError unless the Hub shows the repository to this token, or showed it lately: before what was loaded for
+    somebody else is handed out."""
+    if not hub_access.granted(repository, token):
+        _asked(repository, revision, token)
+
+
+def _asked(repository: str, revision: str, token: Token) -> tuple[str, dict[str, int], bool] | Path:
+    """(commit, {file: bytes}, whether it is public) as the Hub shows them to this token; where it cannot be asked, the
+    cache's folder."""
+    try:
+        commit, sizes, public = _listing(repository, revision, token)
+        files = files_to_fetch(sizes)
+        if token is not None and not public and files:
+            # The list of a gated repository's files is for everybody, and what is cached is not asked for again
+            url = hf_hub_url(repository, files[-1], revision=commit)
+            get_hf_file_metadata(url, token=token, timeout=TIMEOUT_SECONDS)
+    except hub_errors.RevisionNotFoundError as error:
+        _explain(error, repository, revision)
+    except (HTTPError, OSError, HubServerError) as error:
+        refused = hub_access.refuses(error)
+        if refused and token is False:
+            hub_access.revoke(repository)
+        mine = token is None or (not refused and hub_access.is_public(repository))
+        cached = cached_folder(repository, revision) if mine else None
+        if cached is None:
+            _explain(error, repository, revision)
+        hub_access.grant(repository, token, public=token is not None)
+        return cached
+    if public or files:
+        hub_access.grant(repository, token, public)
+    if not public:
+        hub_access.note_public(repository, False)
+    return commit, sizes, public
+
+
+def files_to_fetch(names: Iterable[str]) -> tuple[str, ...]:
+    """Of the files in a repository, those to fetch, in this order; () if there are no weights among them.
+
+    The configs come first and the weights' last piece last, so that a folder whose weights are complete is complete.
+    Weights: safetensors in one file, else in shards (all of them, and their index), else pytorch_model.bin. timm's
+    repositories use the same names.
+    """
+    present = set(names)
+    shards = sorted(name for name in present if _SHARD.fullmatch(name))
+    if SINGLE in present:
+        weights = [SINGLE]
+    elif SHARD_INDEX in present and shards and len(shards) == int(_SHARD.fullmatch(shards[-1])[2]):
+        weights = [*shards, SHARD_INDEX]
+    elif PICKLED in present:
+        weights = [PICKLED]
+    else:
+        return ()
+    return (*(name for name in CONFIGS if name in present), *weights)
+
+
+def cached_folder(repository: str, revision: str = "main") -> Path | None:
+    """The cache's folder for this revision if it holds weights, without a question to the network."""
+    for name in (SINGLE, SHARD_INDEX, PICKLED):
+        path = try_to_load_from_cache(repository, name, revision=revision)
+        if isinstance(path, str) and files_to_fetch(os.listdir(Path(path).parent)):
+            return Path(path).parent
+    return None
+
+
+def _listing(repository: str, revision: str, token: Token) -> tuple[str, dict[str, int], bool]:
+    """(commit, {file: bytes}, whether everybody may have them) as the Hub has them now. A size that the server keeps to
+    itself counts as 0."""
+    endpoint = constants.ENDPOINT
+    try:
+        info = HfApi(library_name="vit-explorer").model_info(
+            repository, revision=revision, files_metadata=True, timeout=TIMEOUT_SECONDS, token=token
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, (HTTPError, OSError)):
+            raise
+        message = f"{endpoint} does not answer as a Hub does ({error}); check HF_ENDPOINT and proxies"
+        raise HubServerError(message, "hub_strange", host=endpoint, repository=repository) from error
+    if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
+        message = f"{endpoint} answered without a commit or a list of files; check HF_ENDPOINT"
+        raise HubServerError(message, "hub_strange", host=endpoint, repository=repository)
+    return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}, _is_public(info)
+
+
+def _is_public(info: ModelInfo) -> bool:
+    return info.private is False and info.gated is False
+
+
+def _remember(folder: Path, revision: str) -> None:
+    """Notes in the cache (.../refs/main holds a commit) what `revision` is, so that it is found without a network.
+
+    huggingface_hub does so as a download by revision begins; done at its end, the note never moves from a complete
+    version to one that broke off.
+    """
+    note, commit = folder.parent.parent / "refs" / revision, folder.name
+    if revision == commit or (note.is_file() and note.read_text() == commit):
+        return
+    with contextlib.suppress(OSError):  # a read-only cache serves this call all the same
+        note.parent.mkdir(parents=True, exist_ok=True)
+        draft = note.with_name(f"{note.name}.{uuid.uuid4().hex[:8]}.tmp")
+        draft.write_text(commit)
+        os.replace(draft, note)
+
+
+def _is_cached(repository: str, commit: str, name: str) -> bool:
+    return isinstance(try_to_load_from_cache(repository, name, revision=commit), str)
+
+
+def _check_disk(needed: int, repository: str, revision: str) -> None:
+    free = _free(Path(constants.HF_HUB_CACHE))
+    if needed > free:
+        size, room, cache = _size(needed), _size(free), constants.HF_HUB_CACHE
+        message = (
+            f"{repository} needs {size}, the disk of the cache folder {cache} has {room} free; make room, set HF_HOME "
+            f"to a folder on another disk, or {_by_hand(repository, revision)}"
+        )
+        raise DiskFullError(message, "hub_no_room", size=size, room=room, cache=cache, **_named(repository, revision))
+
+
+def _free(folder: Path) -> int:
+    """Bytes free where the folder is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def _reporting_bar(name: str, before: int, needed: int, progress: Callable[[int, int, str], None]) -> type:
+    """huggingface_hub's terminal bar that also reports to `progress`; `before`: bytes of the files already fetched."""
+
+    class ReportingBar(tqdm):
+        received = 0
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.received += int(n or 0)  # a terminal bar that is switched off does not count
+            progress(before + self.received, max(needed, before + self.received), name)
+            return super().update(n)
+
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Xet counts bytes received and bytes written apart; having this method keeps it to one bar, the latter."""
+
+        def set_transfer_postfix_str(self, postfix: str, refresh: bool = False) -> None:
+            """As above."""
+
+    return ReportingBar
+
+
+def _explain(error: Exception, repository: str, revision: str, file: str | None = None) -> NoReturn:
+    """Raises the HubError that says what happened and what to do. `file`: the one being fetched, if it got that far."""
+    if isinstance(error, hub_errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # huggingface_hub's "no connection and not in the cache" hides what happened
+    if isinstance(error, HubError):
+        raise error
+    raise _explanation(error, repository, revision, file) from error
+
+
+def _explanation(error: Exception, repository: str, revision: str, file: str | None) -> HubError:
+    host, cache, by_hand = constants.ENDPOINT, constants.HF_HUB_CACHE, _by_hand(repository, revision)
+    page, what, reason = f"{host}/{repository}", file or repository, _reason(error)
+    named = _named(repository, revision) | {"host": host, "cache": cache, "page": page, "what": what, "reason": reason}
+    if isinstance(error, hub_errors.GatedRepoError):  # before its parent, RepositoryNotFoundError
+        message = (
+            f"{repository} is gated: accept its licence on {page}, make an access token in the settings there, and set "
+            f"HF_TOKEN to it, or with that token {by_hand}"
+        )
+        return GatedRepositoryError(message, "hub_gated", **named)
+    if isinstance(error, hub_errors.RepositoryNotFoundError):
+        message = (
+            f"{host} has no model {repository!r}, or it is private; check the spelling, and for a private model set "
+            "HF_TOKEN"
+        )
+        return RepositoryNotFoundError(message, "hub_missing", **named)
+    if isinstance(error, hub_errors.RevisionNotFoundError):
+        message = (
+            f'{repository} has no revision {revision!r}; leave "@{revision}" out for its newest version, or look for '
+            f"its branches and tags on {page}/tree/main"
+        )
+        return RevisionNotFoundError(message, "hub_revision", **named)
+    if isinstance(error, hub_errors.HfHubHTTPError):
+        status = error.response.status_code
+        if status == 401:
+            message = f"{host} refused the access token (401); correct HF_TOKEN, or unset it"
+            return HubServerError(message, "hub_token", **named)
+        reason = f"{status} ({error.server_message or error.response.reason_phrase})"
+        named["reason"], answered = reason, f"{host} answered {reason} to the question for {what}"
+        if status < 500 and status not in (408, 429):
+            return HubServerError(f"{answered}; check HF_ENDPOINT, HF_TOKEN and proxies", "hub_refused", **named)
+        return HubServerError(f"{answered}; try again later", "hub_busy", **named)
+    if isinstance(error, hub_errors.OfflineModeIsEnabled):
+        message = f"{repository} is not in the cache {cache}, and HF_HUB_OFFLINE is set; unset it, or {by_hand}"
+        return OfflineError(message, "hub_offline", **named)
+    if isinstance(error, HTTPError) and file is None:
+        message = (
+            f"{host} cannot be reached ({reason}) and {repository} is not in the cache {cache}; "
+            f"check the network, HF_ENDPOINT and proxies, or {by_hand}"
+        )
+        return OfflineError(message, "hub_unreached", **named)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        named["room"] = room = _size(_free(Path(cache)))
+        message = (
+            f"the disk of the cache folder {cache} became full while {what} was downloaded ({room} free); "
+            "make room and try again, or set HF_HOME to a folder on another disk"
+        )
+        return DiskFullError(message, "hub_disk_full", **named)
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
+        named["reason"] = error.strerror
+        message = f"the cache folder {cache} cannot be used ({error.strerror}); set HF_HOME to one that can"
+        return HubError(message, "hub_cache", **named)
+    message = f"the download of {what} from {host} broke off ({reason}); try again, or {by_hand}"
+    return HubServerError(message, "hub_broken", **named)
+
+
+def _by_hand(repository: str, revision: str) -> str:
+    return (
+        f'fetch it elsewhere with "hf download {repository}{_at(revision)} --local-dir FOLDER" and open FOLDER: a '
+        "folder works as well as a Hub id"
+    )
+
+
+def _at(revision: str) -> str:
+    return "" if revision == "main" else f" --revision {revision}"
+
+
+def _named(repository: str, revision: str) -> dict[str, str]:
+    """The details of an error that every translation of it may name."""
+    return {"repository": repository, "revision": revision, "at": _at(revision)}
+
+
+def _no_weights(repository: str, revision: str, names: Iterable[str]) -> NoWeightsError:
+    names = sorted(names)
+    shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    message = (
+        f"expected {SINGLE}, all shards of {SHARD_INDEX} or {PICKLED} in {repository}, found {shown or 'no file'}; "
+        "choose a repository with PyTorch weights"
+    )
+    return NoWeightsError(message, "hub_no_weights", found=shown, **_named(repository, revision))
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
