@@ -1,8 +1,8 @@
 """`python -m benchmarks train`: our training step against timm's in a plain PyTorch loop and transformers' Trainer.
 
 A step is batch -> augmentation -> forward -> backward -> clip -> AdamW, the same for all three: batch, precision,
-shape, optimiser and augmentation (shift by an eighth with padding, flip, resize). Ours runs through `training.loop`; the
-plain loop and the Trainer augment picture by picture with torchvision.transforms.v2, as such loops do, and are
+shape, optimiser and augmentation (shift by an eighth with padding, flip, resize). Ours runs through `training.loop`;
+the plain loop and the Trainer augment picture by picture with torchvision.transforms.v2, as such loops do, and are
 measured once more on ready-made batches, so that what the model and what the data cost can be told apart. They take
 turns in one run. Rows of a GPU are measured where there is one.
 """

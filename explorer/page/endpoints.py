@@ -16,15 +16,15 @@ from explorer.analysis.faithfulness.leaderboard import BASELINES
 from explorer.analysis.position import position_similarity
 from explorer.figures.export import manifest_for
 from explorer.session.explaining import check_work, explained
-from explorer.session.scenes import ModelChoice, Scene, get_model, look, parse_size, resized
+from explorer.session.scenes import ModelChoice, Scene, get_model, parse_size, resized, scene_of
 from explorer.session.turns import check_wanted
 from explorer.tabs.faithfulness.tab import AT_ONCE, measure
 from explorer.tabs.faithfulness.values import MAX_STEPS, Asked, arrays_of
-from explorer.ui.errors import answered_plainly
+from explorer.ui.errors import plain_api_errors
 from explorer.ui.manifest import saved_npz
 from explorer.ui.model_picker import hub_reason, public_source
 from explorer.ui.picture import Picture
-from explorer.ui.progress import followed
+from explorer.ui.progress import follow_progress
 from explorer.ui.visitors.arguments import json_object, whole
 from explorer.ui.visitors.hub_token import token_for
 from explorer.ui.visitors.local_request import is_local
@@ -60,9 +60,9 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
         if not picture:
             raise ValueError("send a picture: handle_file(path or URL)")
         choice, native = choice_of(model, request)
-        return look(replace(choice, size=parse_size(size, native.config.patch_size)), picture)
+        return scene_of(replace(choice, size=parse_size(size, native.config.patch_size)), picture)
 
-    @answered_plainly
+    @plain_api_errors
     def predict(request: gr.Request, model: str, picture: str, size: str, top: float) -> dict:
         """The most probable labels of a picture.
 
@@ -74,7 +74,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
             "top": [{"label": name, "probability": p} for name, p in seen.top(whole("top", top, 1, 1000))]
         }
 
-    @answered_plainly
+    @plain_api_errors
     def attention(
         request: gr.Request, model: str, picture: str, size: str, layer: float, query: float, direction: str
     ) -> dict:
@@ -94,7 +94,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
         chosen = {"layer": layer, "query": query, "direction": direction}
         return _about(seen) | chosen | {"prefix": seen.trace.prefix, "heads": values}
 
-    @answered_plainly
+    @plain_api_errors
     def explain_picture(
         request: gr.Request, model: str, picture: str, size: str, method: str, target: str, choices: str, against: str
     ) -> dict:
@@ -125,7 +125,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
             "values": found.values.tolist(),
         }
 
-    @answered_plainly
+    @plain_api_errors
     def faithfulness(
         request: gr.Request,
         model: str,
@@ -150,14 +150,14 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
         for method in asked.methods:
             check_work(seen, method, {})
         if not asked.found.measured:
-            for _ in followed(partial(measure, asked), 1.0):
+            for _ in follow_progress(partial(measure, asked), 1.0):
                 yield {"done": asked.found.board.done if asked.found.board else 0.0}, None
         arrays, choices = arrays_of(asked)
         manifest = manifest_for(seen.model, seen.picture_hash, view="truth", **choices)
         manifest["model"] = seen.name
         yield _about(seen) | choices | _judged(asked), saved_npz("faithfulness", arrays, manifest)
 
-    @answered_plainly
+    @plain_api_errors
     def positions(request: gr.Request, model: str, size: str, interpolation: str, kind: str) -> str:
         """Similarity of position embeddings, [gh, gw, gh, gw], as an NPZ file with a manifest.
 

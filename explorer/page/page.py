@@ -14,7 +14,7 @@ from explorer.device import device_report
 from explorer.page import endpoints as api
 from explorer.page.picture_folders import PictureFolders
 from explorer.page.refusals import Page
-from explorer.session.scenes import ModelChoice, Scene, could_be_other_than_square, look
+from explorer.session.scenes import ModelChoice, Scene, could_be_other_than_square, scene_of
 from explorer.tabs.attention import tab as attention
 from explorer.tabs.compare import tab as compare
 from explorer.tabs.explain import tab as explain
@@ -27,14 +27,14 @@ from explorer.tabs.positions import tab as positions
 from explorer.tabs.rollout import tab as rollout
 from explorer.tabs.train import tab as train
 from explorer.tabs.train.results.panel import Explorer
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import RunCheckpoints
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.examples import example_files, name_examples
 from explorer.ui.manifest import manifest_of, saved_npz
 from explorer.ui.model_picker import ModelPicker
-from explorer.ui.picture import Picture, kept_over_reload, told_once
-from explorer.ui.sent_values import Shown
+from explorer.ui.picture import Picture, changed_once, kept_over_reload
+from explorer.ui.sent_values import SentValues
 from explorer.ui.stale_work import BEGUN, LATEST, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.visitors.local_request import is_local
@@ -84,7 +84,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     elem_id="examples",
                     api_visibility="private",
                 )
-                checkpoints = RunCheckpoints(Door(Runs(), local_paths))
+                checkpoints = RunCheckpoints(RunAccess(Runs(), local_paths))
                 picker = ModelPicker(model, local_paths, checkpoints)
                 card = SceneBar(elem_id="model-card")
             with gr.Column(scale=3, min_width=320, elem_id="main"):
@@ -101,25 +101,25 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                     save_button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
                     saved = gr.File(visible=False, label=words("download"), elem_id="saved-npz", height=90)
         viewer_states = gr.Textbox(visible=False)
-        shown = [gr.State() for _ in tabs]  # each tab's `Shown`
+        shown = [gr.State() for _ in tabs]  # each tab's `SentValues`
         readable = gr.State(str(example_files()[0]))  # the picture that is analysed
 
         common = [picker.choice, picture]
         controls = [control for tab in tabs for control in tab.inputs]
         outputs = [bar, card, *shown, *(output for tab in tabs for output in (*tab.outputs, *tab.classes))]
 
-        @said_plainly
+        @plain_errors
         def fill(request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, *states):
             return _fill(tabs, request, active, choice, picture_file, states)
 
         def fill_tab(name: str):
-            @said_plainly
+            @plain_errors
             def fill_one(request: gr.Request, _: str, choice: ModelChoice, picture_file: str | None, *states):
                 return _fill(tabs, request, name, choice, picture_file, states)
 
             return fill_one
 
-        @said_plainly
+        @plain_errors
         def save(
             request: gr.Request, active: str, choice: ModelChoice, picture_file: str | None, states: str, *controls
         ):
@@ -142,7 +142,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             demo.load(open_to_others, None, others, **in_place)
         failed = {"js": "() => { document.body.dataset.vitFill = 'failed'; }", **in_place}
         opening.failure(None, **failed)
-        given = told_once(picture)
+        given = changed_once(picture)
         analysed = given.change(fill, **event)
         analysed.success(lambda file: file or gr.skip(), picture, readable, **in_place)
         analysed.failure(lambda file: file, readable, picture, **in_place)
@@ -223,11 +223,11 @@ def _fill(
     states: Sequence,
 ) -> list:
     """Everything in sight: the bar, and the tab `active` unless the browser already shows it so; the other tabs are
-    left as they are until they are opened. `states`: each tab's `Shown` or None, then all controls."""
+    left as they are until they are opened. `states`: each tab's `SentValues` or None, then all controls."""
     if not picture_file:
         return [gr.skip()] * (2 + len(tabs) + sum(len(tab.outputs) + len(tab.classes) for tab in tabs))
     before, controls, begun = states[: len(tabs)], states[len(tabs) :], next(BEGUN)
-    scene = look(choice, picture_file)
+    scene = scene_of(choice, picture_file)
     labels = scene.model.labels if scene.model.config.classes else ()
     shown: list = []
     values: list = []
@@ -238,7 +238,7 @@ def _fill(
             shown.append(gr.skip())
             values.extend(gr.skip() for _ in (*tab.outputs, *tab.classes))
         else:
-            shown.append(Shown.of(key, labels, made))
+            shown.append(SentValues.of(key, labels, made))
             values.extend(made)
             listed = last and last.labels == labels
             values.extend(gr.skip() if listed else gr.Dropdown(choices=_listed(labels)) for _ in tab.classes)
@@ -248,7 +248,7 @@ def _fill(
 
 
 def _made(
-    tab: Tab, scene: Scene, request: gr.Request, begun: int, last: Shown | None, key: tuple, seen: tuple
+    tab: Tab, scene: Scene, request: gr.Request, begun: int, last: SentValues | None, key: tuple, seen: tuple
 ) -> Sequence | None:
     """What the tab shows; None where the browser shows it already, or what an event that began later has chosen.
     `seen`: the page's model and picture, then the tab's own controls."""
@@ -260,12 +260,12 @@ def _made(
 
 
 def _later(tab: Tab) -> Callable:
-    @said_plainly
+    @plain_errors
     def fill_later(request: gr.Request, choice: ModelChoice, picture_file: str | None, *own):
         if not picture_file:
             return
         seen = (choice, picture_file, *own)
-        steps = tab.show_later(look(choice, picture_file), request, *own)
+        steps = tab.show_later(scene_of(choice, picture_file), request, *own)
         if (yield from LATEST.answer(asker(request, tab.name), seen, steps)) == "stopped":
             yield tab.stopped(request)
 
@@ -336,7 +336,7 @@ def _save(
     """The numbers of the tab in sight, as an NPZ with its manifest."""
     if not picture_file:
         raise ValueError(say(request, "need_picture"))
-    scene = look(choice, picture_file)
+    scene = scene_of(choice, picture_file)
     state = json.loads(states or "{}")
     state = state if isinstance(state, dict) else {}
     if any(tab.name == state.get("tab") for tab in tabs):

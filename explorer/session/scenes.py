@@ -182,7 +182,7 @@ def _check_patches(model: VisionTransformer, size: tuple[int, int]) -> None:
         raise CodedError(message, "too_many_patches", **details)
 
 
-def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:
+def scene_of(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:
     """Read the picture, run the model over it once, and keep what came of it."""
     model = get_model(choice, progress)
     with open_regular(picture_file, MAX_BYTES) as file:
@@ -191,33 +191,33 @@ def look(choice: ModelChoice, picture_file: str | Path, progress: Progress | Non
         def make() -> Scene:
             file.seek(0)
             picture = read_picture(file)
-            return _seen(model, choice, picture, picture_hash(picture), again=lambda: look(choice, picture_file))
+            return _seen(model, choice, picture, picture_hash(picture), again=lambda: scene_of(choice, picture_file))
 
         return _SCENES.get(key, make)
 
 
-def look_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None = None) -> Scene:
+def scene_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None = None) -> Scene:
     """The scene's picture through its model at another size, its positions resampled by `interpolation` (None: by the
-    scheme of the checkpoint's origin); run once, as in `look`."""
+    scheme of the checkpoint's origin); run once, as in `scene_of`."""
     model = resized(scene.model, size, interpolation)
     if model is scene.model:
         return scene
     resizing = (size, interpolation or model.origin.interpolation)
     key = (scene.name, scene.key, *resizing)
-    again = scene.again and _again(scene.again, lambda seen: look_at_size(seen, size, interpolation))
+    again = scene.again and _again(scene.again, lambda seen: scene_at_size(seen, size, interpolation))
     return _SCENES.get(key, lambda: _seen(model, scene.choice, scene.picture, scene.picture_hash, resizing, again))
 
 
-def seen_by(scene: Scene, choice: ModelChoice) -> Scene:
-    """The scene's picture through another model, run once, as in `look`."""
+def with_model(scene: Scene, choice: ModelChoice) -> Scene:
+    """The scene's picture through another model, run once, as in `scene_of`."""
     model = get_model(choice)
     key = (choice.name, _identity(model), model.config.image_size, scene.picture_hash)
-    again = scene.again and _again(scene.again, lambda seen: seen_by(seen, choice))
+    again = scene.again and _again(scene.again, lambda seen: with_model(seen, choice))
     return _SCENES.get(key, lambda: _seen(model, choice, scene.picture, scene.picture_hash, again=again))
 
 
-def look_at(scene: Scene, picture: Image.Image) -> Scene:
-    """Another picture, RGB and upright, through the scene's model, run once, as in `look`."""
+def with_picture(scene: Scene, picture: Image.Image) -> Scene:
+    """Another picture, RGB and upright, through the scene's model, run once, as in `scene_of`."""
     hashed = picture_hash(picture)
     key = (scene.name, scene.model_key, hashed)
     return _SCENES.get(key, lambda: _seen(scene.model, scene.choice, picture, hashed, scene.resizing))

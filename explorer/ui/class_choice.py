@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from explorer.analysis.explain.classes import Class
 from explorer.ui.errors import reason_of
-from explorer.ui.viewer_store import both
-from explorer.ui.words import TEXT
+from explorer.ui.words import TEXT, say_both
 
 
 def instead(error: ValueError) -> dict[str, str]:
     """Why a class that was named is not the one explained."""
-    return both("explain_instead", reason={language: reason_of(error, language) for language in TEXT})
+    return say_both("explain_instead", reason={language: reason_of(error, language) for language in TEXT})
 
 
 def named_class(text: str | None) -> Class | None:

@@ -14,7 +14,7 @@ import gradio as gr
 import torch
 
 from explorer.session.turns import StoppedError, Visitor
-from explorer.ui.trainer_messages import said
+from explorer.ui.trainer_messages import translate
 from explorer.ui.visitors.visitor import each_for, visiting, visitor_of
 from explorer.ui.words import language_of, say
 
@@ -23,11 +23,11 @@ _SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("
 """Language -> {"reasons": code of an error -> its text, "names": vit_model's names of files and models -> theirs}."""
 
 
-def said_plainly(function: Callable, as_html: bool = True) -> Callable:
+def plain_errors(function: Callable, as_html: bool = True) -> Callable:
     """Turn the errors that users can cause (ValueError and its kin, memory, files) into a `gr.Error`. Faults of our own
     stay what they are. The function's positional arguments include its `request: gr.Request` (for the language). A
     generator stays one, and where it yields nothing, changes nothing: Gradio would empty its outputs. `as_html`: the
-    page shows the message, as HTML; `answered_plainly` is for endpoints of programs, which get it as it is."""
+    page shows the message, as HTML; `plain_api_errors` is for endpoints of programs, which get it as it is."""
     if inspect.isgeneratorfunction(function):
 
         @wraps(function)
@@ -50,7 +50,7 @@ def said_plainly(function: Callable, as_html: bool = True) -> Callable:
     return wrapper
 
 
-answered_plainly = partial(said_plainly, as_html=False)
+plain_api_errors = partial(plain_errors, as_html=False)
 
 
 @contextmanager
@@ -72,10 +72,10 @@ def reason_of(error: Exception, language: str) -> str:
     English."""
     known = _SAID.get(language)
     if known is None or getattr(error, "code", "") not in known["reasons"]:
-        return said(str(error), language)
+        return translate(str(error), language)
     details = {name: _short(value) for name, value in error.details.items()}
     if "kind" in details:
-        details["kind"] = known["names"].get(details["kind"]) or said(details["kind"], language)
+        details["kind"] = known["names"].get(details["kind"]) or translate(details["kind"], language)
     return known["reasons"][error.code].format(**details)
 
 

@@ -13,7 +13,7 @@ from gradio.events import Dependency
 from explorer.device import on_space
 from explorer.session.scenes import ModelChoice, get_model, parse_size
 from explorer.session.turns import check_wanted
-from explorer.ui.errors import reason_of, said_plainly
+from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.stale_work import BEGUN, LATEST, asker
 from explorer.ui.visitors.hub_token import login_info, token_for
 from explorer.ui.visitors.local_request import is_local
@@ -160,7 +160,7 @@ class ModelPicker:
     def _listed(self, request: gr.Request) -> gr.Dropdown:
         return gr.Dropdown(choices=[*self._names, *self.runs.names(request)])
 
-    @said_plainly
+    @plain_errors
     def _by_name(self, request: gr.Request, name: str, size: str, progress=gr.Progress()):  # noqa: B008 - gradio's way
         begun, name = next(BEGUN), (name or "").strip()
         try:
@@ -172,13 +172,13 @@ class ModelPicker:
         except UnknownSourceError as error:
             raise ValueError(say(request, "unknown_model", name=name[:200])) from error
 
-    @said_plainly
+    @plain_errors
     def _resized(self, request: gr.Request, choice: ModelChoice, name: str, size: str, progress=gr.Progress()):  # noqa: B008
         if name and name.strip() != choice.name:  # the size is for the model that is still on its way
             return self._by_name(request, name, size, progress)
         return self._load(replace(choice, size=None), size, request, progress, next(BEGUN))
 
-    @said_plainly
+    @plain_errors
     def _own(self, request: gr.Request, files, path: str, size: str, progress=gr.Progress()):  # noqa: B008
         begun = next(BEGUN)
         if path and path.strip():

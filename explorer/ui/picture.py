@@ -21,7 +21,7 @@ class Picture(gr.Image):
         return str(visitor_path(payload.path))
 
 
-def told_once(picture: Picture) -> gr.Textbox:
+def changed_once(picture: Picture) -> gr.Textbox:
     """A box out of sight whose `change` comes once for each new picture. gr.Image's own `change` comes twice for an
     upload, when the browser sets its value and when the value is bound, and a refusal would be said twice."""
     file = gr.Textbox(visible="hidden", elem_id="picture-file")  # visible=False would not be in the page at all

@@ -15,7 +15,9 @@ from explorer.session.turns import VISITOR, StoppedError, Visitor
 Result = TypeVar("Result")
 
 
-def followed(work: Callable[[Progress], Result], seconds: float = 0.2) -> Generator[tuple[int, int], None, Result]:
+def follow_progress(
+    work: Callable[[Progress], Result], seconds: float = 0.2
+) -> Generator[tuple[int, int], None, Result]:
     """Runs work(progress) in a thread, where it sees the request as the caller does (ZeroGPU's quota is the visitor's);
     yields the latest (done, of how many) every few moments and returns what it returned.
 
@@ -44,9 +46,9 @@ def followed(work: Callable[[Progress], Result], seconds: float = 0.2) -> Genera
     return future.result()
 
 
-def told(work: Callable[[Progress], Result], tell: Callable[[int, int], Any]) -> Generator[Any, None, Result]:
-    """`followed`, yielding tell(done, of how many)."""
-    with closing(followed(work)) as following:
+def tell_progress(work: Callable[[Progress], Result], tell: Callable[[int, int], Any]) -> Generator[Any, None, Result]:
+    """`follow_progress`, yielding tell(done, of how many)."""
+    with closing(follow_progress(work)) as following:
         while True:
             try:
                 yield tell(*next(following))

@@ -1,4 +1,4 @@
-"""Shown: what a tab shows in one visitor's browser, so that to open it again runs and sends nothing."""
+"""SentValues: what a tab shows in one visitor's browser, so that to open it again runs and sends nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from explorer.ui.viewer_store import STORE
 
 
 @dataclass(frozen=True)
-class Shown:
+class SentValues:
     """Kept in a `gr.State`, so per page load, and written by the same event that sends the values. A server that has
     restarted knows of none, and then shows the tab again.
 
@@ -26,7 +26,7 @@ class Shown:
     tokens: tuple[str, ...]
 
     @classmethod
-    def of(cls, key: Hashable, labels: tuple[str, ...], values: Any) -> Shown:
+    def of(cls, key: Hashable, labels: tuple[str, ...], values: Any) -> SentValues:
         return cls(key, labels, tuple(_entries(values, "path")), tuple(_entries(values, "token")))
 
     def still(self, key: Hashable) -> bool:

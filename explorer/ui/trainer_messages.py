@@ -1,4 +1,4 @@
-"""said: what the trainer wrote in English, in the visitor's language.
+"""translate: what the trainer wrote in English, in the visitor's language.
 
 What went wrong in a run lies on disk as a sentence (ended.json, data.json, progress.json), and the trainer knows no
 languages. `trainer_messages.zh.json` holds its sentences with gaps, {name}, and theirs in Chinese: a sentence that fits
@@ -20,17 +20,17 @@ DEPTH = 4  # sentences within sentences
 INNER = {"reason", "hint", "where", "state", "what", "kind", "found"}  # gaps that hold sentences, not somebody's names
 
 
-def said(text: str, language: str) -> str:
+def translate(text: str, language: str) -> str:
     """`text` in this language, "en" or "zh"."""
-    return text if language != "zh" or len(text) > MOST else _said(text, DEPTH)
+    return text if language != "zh" or len(text) > MOST else _translate(text, DEPTH)
 
 
-def said_in_both(text: str) -> dict[str, str]:
+def translate_both(text: str) -> dict[str, str]:
     """`text` for a component that chooses in the browser."""
-    return {"en": text, "zh": said(text, "zh")}
+    return {"en": text, "zh": translate(text, "zh")}
 
 
-def _said(text: str, depth: int) -> str:
+def _translate(text: str, depth: int) -> str:
     whole, gapped = _known()
     if text in whole:
         return whole[text]
@@ -39,7 +39,7 @@ def _said(text: str, depth: int) -> str:
         found = dict(zip(names, values, strict=True)) if values is not None else None
         if found is not None and _FIELD.fullmatch(found.get("field", "field")):
             if depth:
-                found |= {name: _said(found[name], depth - 1) for name in INNER & found.keys()}
+                found |= {name: _translate(found[name], depth - 1) for name in INNER & found.keys()}
             return _GAP.sub(lambda gap: found[gap[1]], theirs)  # noqa: B023 - used at once
     return text
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from explorer.session.scenes import KEPT, Scene
-from explorer.ui.words import TEXT
 from explorer.viewer.matrix.source import Source
 from explorer.viewer.matrix.store import ViewerStore
 
@@ -18,18 +17,6 @@ def remade(scene: Scene, source_of: Callable[[Scene], Source]) -> Callable[[], S
     """For the store: makes `source_of(scene)` again from the visitor's own picture. It keeps nothing of the scene."""
     again = scene.again
     return again and (lambda: source_of(again()))
-
-
-def both(key: str, **values: object) -> dict[str, str]:
-    """One text in both languages, for components that choose in the browser. A value may itself be in both."""
-
-    def of(value: object, language: str) -> object:
-        return value[language] if isinstance(value, dict) else value
-
-    return {
-        language: TEXT[language][key].format(**{name: of(value, language) for name, value in values.items()})
-        for language in TEXT
-    }
 
 
 def chosen_layer(state: dict, layers: int) -> int:

@@ -61,3 +61,15 @@ def language_of(request: gr.Request | None) -> str:
 def say(request: gr.Request | None, key: str, **values: object) -> str:
     """One text in the visitor's language, for what the server writes."""
     return TEXT[language_of(request)][key].format(**values)
+
+
+def say_both(key: str, **values: object) -> dict[str, str]:
+    """One text in both languages, for components that choose in the browser. A value may itself be in both."""
+
+    def of(value: object, language: str) -> object:
+        return value[language] if isinstance(value, dict) else value
+
+    return {
+        language: TEXT[language][key].format(**{name: of(value, language) for name, value in values.items()})
+        for language in TEXT
+    }

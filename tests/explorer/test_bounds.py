@@ -16,11 +16,11 @@ from explorer.session.scenes import (
     MAX_PATCHES,
     ModelChoice,
     get_model,
-    look,
-    look_at_size,
     most_patches,
-    seen_by,
+    scene_at_size,
+    scene_of,
     token_bytes,
+    with_model,
 )
 from vit_model import VisionTransformer, ViTConfig, load_model, save_model
 from vit_model.checkpoints.loading import size_within
@@ -62,17 +62,17 @@ def test_a_checkpoint_of_65537_tokens_is_opened_at_the_largest_size_allowed(huge
     assert model.config.grid == (64, 64) and model.config.grid[0] * model.config.grid[1] == MAX_PATCHES
     assert model.origin.own_size == (256, 256)
     assert "its own size, 256x256, makes more patches than are allowed here: opened at 64x64" in model.origin.notes
-    assert look(ModelChoice(str(huge), "huge"), picture).trace.tokens == 4097
+    assert scene_of(ModelChoice(str(huge), "huge"), picture).trace.tokens == 4097
 
 
 def test_the_bound_holds_for_a_second_model_and_other_sizes(huge, picture, tmp_path):
     save_model(small(), tmp_path / "small")
-    scene = look(ModelChoice(str(tmp_path / "small"), "small"), picture)
-    other = seen_by(scene, ModelChoice(str(huge), "huge"))
+    scene = scene_of(ModelChoice(str(tmp_path / "small"), "small"), picture)
+    other = with_model(scene, ModelChoice(str(huge), "huge"))
     assert other.trace.tokens == 4097
     words = "256x256 pixels would make 65536 patches; this host allows 4096"
     with pytest.raises(ValueError, match=words):
-        look_at_size(other, (256, 256))
+        scene_at_size(other, (256, 256))
     with pytest.raises(ValueError, match=words):
         get_model(ModelChoice(str(huge), "huge", (256, 256)))
 

@@ -12,8 +12,8 @@ from explorer.figures.figures import distance_figure, entropy_figure
 from explorer.session.scenes import Scene
 from explorer.ui.manifest import manifest_of
 from explorer.ui.tab import Tab
-from explorer.ui.viewer_store import STORE, both, chosen_layer, remade
-from explorer.ui.words import language_of, words
+from explorer.ui.viewer_store import STORE, chosen_layer, remade
+from explorer.ui.words import language_of, say_both, words
 from explorer.viewer.matrix.source import AttentionSource
 from explorer.viewer.matrix.viewer import AttentionViewer, token_names, viewer_value
 from explorer.viewer.plot.plot import PlotlyView, plot_value
@@ -45,7 +45,7 @@ def _show(scene: Scene, request: gr.Request) -> list:
         picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
         shown_layer=2 * scene.trace.layers // 3,  # where heads look at things; the last layers gather from few tokens
         prefix_names=token_names(scene.model.config),
-        title=both("tab_attention"),
+        title=say_both("tab_attention"),
         caption=scene.name,
     )
     return [viewer | {"manifest": manifest_of(scene, "attention", **_choices(scene))}]

@@ -17,16 +17,16 @@ from explorer.analysis.explain.gradients import Progress
 from explorer.analysis.explain.methods import METHODS, looks_at_a_class
 from explorer.analysis.rollout import rollout_matrices, rollout_rows
 from explorer.session.explaining import SLOW, explained
-from explorer.session.scenes import ModelChoice, Scene, look, seen_by
+from explorer.session.scenes import ModelChoice, Scene, scene_of, with_model
 from explorer.tabs.compare.view import CompareViewer, compare_value
 from explorer.ui.class_choice import instead, named_class
 from explorer.ui.manifest import manifest_of
 from explorer.ui.model_picker import ModelPicker, MoreModels
 from explorer.ui.picture import Picture
-from explorer.ui.progress import told
+from explorer.ui.progress import tell_progress
 from explorer.ui.tab import Tab
-from explorer.ui.viewer_store import STORE, both, remade
-from explorer.ui.words import TEXT, say, words
+from explorer.ui.viewer_store import STORE, remade
+from explorer.ui.words import TEXT, say, say_both, words
 from explorer.viewer.kit.component import Caption
 from explorer.viewer.matrix.source import AttentionSource, Direction, Source, StackSource
 from explorer.viewer.matrix.viewer import WHOLE_LAYER_TOKENS, token_names, viewer_value
@@ -114,7 +114,7 @@ class Side:
         if not looks_at_a_class(name):
             return cls(scene, name)
         if not scene.model.config.classes:
-            return cls(scene, "rollout", notice=both("sides_no_head", method=both(f"method_{name}")))
+            return cls(scene, "rollout", notice=say_both("sides_no_head", method=say_both(f"method_{name}")))
         try:
             return cls(scene, name, *chosen_classes(scene.model, scene.trace, named_class(named))[:1])
         except ValueError as error:
@@ -154,10 +154,10 @@ class Side:
 
     def name(self, kind: str, letter: str) -> Caption:
         """What stands over it: what differs first, then the map, and of which class."""
-        method = both(f"method_{self.map}")
+        method = say_both(f"method_{self.map}")
         first = {
             "method": "",
-            "picture": both("sides_this_picture" if letter == "A" else "sides_that_picture"),
+            "picture": say_both("sides_this_picture" if letter == "A" else "sides_that_picture"),
             "model": self.scene.name,
         }[kind]
         of_class = "" if self.target is None else self.scene.model.labels[self.target]
@@ -192,9 +192,9 @@ def sides(
         raise ValueError(f"expected one of {', '.join(KINDS)} and two maps of {', '.join(MAPS)}")
     other = scene
     if kind == "picture" and picture_file:
-        other = look(scene.choice, picture_file)
+        other = scene_of(scene.choice, picture_file)
     if kind == "model" and choice is not None:
-        other = seen_by(scene, choice)
+        other = with_model(scene, choice)
     return Side.of(scene, a, named), Side.of(other, b if kind == "method" else a, named)
 
 
@@ -224,7 +224,7 @@ def _compare(scene: Scene, request: gr.Request, kind: str, *controls) -> Iterato
                 gr.Button(visible=True),
             ]
 
-        values.append((yield from told(side.value, tell)) if side.map in SLOW else side.value())
+        values.append((yield from tell_progress(side.value, tell)) if side.map in SLOW else side.value())
     made = compare_value(
         *values,
         tuple(side.name(kind, letter) for side, letter in _lettered(both_sides)),

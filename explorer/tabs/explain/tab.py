@@ -14,17 +14,16 @@ from explorer.analysis.explain.classes import chosen_classes
 from explorer.analysis.explain.explanation import Explanation
 from explorer.analysis.explain.methods import METHODS, choices_of, looks_at_a_class
 from explorer.session.explaining import SLOW, explained, is_explained, passes
-from explorer.session.scenes import ModelChoice, Scene, look
+from explorer.session.scenes import ModelChoice, Scene, scene_of
 from explorer.tabs.explain import choices as explain_choices
 from explorer.tabs.explain.view import ExplainViewer, explain_value
 from explorer.ui.class_choice import instead, named_class
-from explorer.ui.errors import reason_of, said_plainly
+from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import followed
+from explorer.ui.progress import follow_progress
 from explorer.ui.stale_work import LATEST, asker, stopping
 from explorer.ui.tab import Tab
-from explorer.ui.viewer_store import both
-from explorer.ui.words import TEXT, say, words
+from explorer.ui.words import TEXT, say, say_both, words
 
 
 def build(choice: Component, picture: Component) -> Tab:
@@ -58,7 +57,7 @@ def build(choice: Component, picture: Component) -> Tab:
     seen = [choice, picture, *inputs]
     shown, in_place = [status, run, stop], {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
 
-    @said_plainly
+    @plain_errors
     def compute(request: gr.Request, *seen):
         steps = _compute(keys, request, *seen)
         if (yield from LATEST.answer(asker(request, "explain-slow"), seen, steps)) == "stopped":
@@ -97,7 +96,7 @@ class Asked:
     def of(cls, scene: Scene, keys: Sequence, target: str | None, against: str | None, *values: object) -> Asked:
         choices = explain_choices.chosen(keys, values, scene.trace)
         if not scene.model.config.classes:
-            return cls(scene, None, None, choices, both("explain_no_head"))
+            return cls(scene, None, None, choices, say_both("explain_no_head"))
         try:
             classes = chosen_classes(scene.model, scene.trace, named_class(target), named_class(against))
             return cls(scene, *classes, choices)
@@ -121,7 +120,7 @@ class Asked:
         found, off = {}, {}
         for method in METHODS:
             if looks_at_a_class(method) and self.target is None:
-                off[method] = both("explain_off")
+                off[method] = say_both("explain_off")
             elif self.is_there(method):
                 target, choices = self.of_method(method)
                 try:
@@ -135,7 +134,7 @@ class Asked:
         maps, off = self.maps()
         facts = {}
         if made := maps.get("integrated-gradients"):
-            facts["integrated-gradients"] = both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
+            facts["integrated-gradients"] = say_both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
         value = explain_value(
             list(METHODS),
             maps,
@@ -164,14 +163,14 @@ class Asked:
 
     def _title(self) -> dict[str, str]:
         if self.target is None:
-            return both("explain_title_no_class")
+            return say_both("explain_title_no_class")
         probabilities = self.scene.trace.logits[0].float().softmax(-1)
         label, share = self.scene.model.labels[self.target], f"{probabilities[self.target].item():.1%}"
         if self.against is not None:
             other = self.scene.model.labels[self.against], f"{probabilities[self.against].item():.1%}"
-            return both("explain_title_against", label=label, share=share, other=other[0], other_share=other[1])
+            return say_both("explain_title_against", label=label, share=share, other=other[0], other_share=other[1])
         predicted = self.target == int(probabilities.argmax())
-        return both("explain_title_predicted" if predicted else "explain_title", label=label, share=share)
+        return say_both("explain_title_predicted" if predicted else "explain_title", label=label, share=share)
 
 
 def _show(keys: Sequence, scene: Scene, request: gr.Request, *inputs) -> list:
@@ -182,12 +181,12 @@ def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_f
     """Makes the slow methods' maps one after another, the quickest first; what is made is kept, also on a cancel."""
     if not picture_file:
         raise ValueError(say(request, "need_picture"))
-    scene = look(choice, picture_file)
+    scene = scene_of(choice, picture_file)
     asked, failed = Asked.of(scene, keys, *inputs), {}
     wanted = [method for method in SLOW if asked.target is not None and not asked.is_there(method)]
     for method in sorted(wanted, key=lambda name: passes(scene, name, asked.choices[name])):
         target, choices = asked.of_method(method)
-        with closing(followed(partial(explained, scene, method, target, **choices))) as following:
+        with closing(follow_progress(partial(explained, scene, method, target, **choices))) as following:
             try:
                 for done, total in following:
                     name = say(request, f"method_{method}")

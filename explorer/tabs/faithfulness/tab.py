@@ -18,7 +18,7 @@ from explorer.analysis.explain.methods import METHODS
 from explorer.analysis.faithfulness.leaderboard import leaderboard
 from explorer.analysis.faithfulness.sanity import sanity
 from explorer.device import ZERO_GPU, steps_on_gpu
-from explorer.session.scenes import ModelChoice, Scene, look, on_best_device
+from explorer.session.scenes import ModelChoice, Scene, on_best_device, scene_of
 from explorer.session.turns import TURNS
 from explorer.tabs.faithfulness.values import (
     MAX_STEPS,
@@ -35,13 +35,12 @@ from explorer.tabs.faithfulness.values import (
     step_name,
     table_value,
 )
-from explorer.ui.errors import reason_of, said_plainly
+from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import followed
+from explorer.ui.progress import follow_progress
 from explorer.ui.stale_work import LATEST, Asker, asker, stopping
 from explorer.ui.tab import Tab
-from explorer.ui.viewer_store import both
-from explorer.ui.words import language_of, say, words
+from explorer.ui.words import language_of, say, say_both, words
 from explorer.viewer.plot.plot import PlotlyView
 from explorer.viewer.scores.scores import ScoreTable, scores_value
 from vit_model.errors import CodedError
@@ -52,7 +51,7 @@ METHODS_FIRST = next(iter(METHODS))
 LENT = 120  # seconds of a ZeroGPU for one measurement
 MOMENT = 0.4  # seconds between two drawings
 MEASURE, CHECK = "truth-measure", "truth-check"  # this tab's long work
-STOPPED = {"done": 0.0, "text": both("truth_stopped"), "running": False}
+STOPPED = {"done": 0.0, "text": say_both("truth_stopped"), "running": False}
 
 
 def build(choice: gr.State, picture: Component) -> Tab:
@@ -128,14 +127,14 @@ def _wire(
     as_csv.click(_csv, seen, file, api_visibility="private", show_progress_on=file)
 
 
-@said_plainly
+@plain_errors
 def _measured(request: gr.Request, *seen) -> Iterator[list]:
     """The leaderboard as it grows."""
     asked = _asked(request, *seen)
     yield from _answered(asker(request, MEASURE), seen, asked, asked.found.measured, measure, _measuring)
 
 
-@said_plainly
+@plain_errors
 def _checked(request: gr.Request, *seen) -> Iterator[list]:
     """The weight check as it goes down."""
     asked = _asked(request, *seen)
@@ -154,7 +153,7 @@ def _answered(
     """What the page shows every moment while `work` runs, or at once where its result is `known`."""
 
     def pages() -> Iterator[list]:
-        with closing(followed(partial(work, asked), MOMENT)) as steps:
+        with closing(follow_progress(partial(work, asked), MOMENT)) as steps:
             for _ in steps:
                 yield [*_shown(asked, told(asked.found)), gr.Button(visible=True)]
 
@@ -169,7 +168,7 @@ def _changed(request: gr.Request, *seen) -> None:
         LATEST.sees(asker(request, name), seen)
 
 
-@said_plainly
+@plain_errors
 def _csv(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> gr.File:
     asked = _asked(request, choice, picture, *controls)
     manifest = manifest_of(asked.scene, "truth", **arrays_of(asked)[1])
@@ -180,7 +179,7 @@ def _csv(request: gr.Request, choice: ModelChoice, picture: str | None, *control
 def _asked(request: gr.Request, choice: ModelChoice, picture: str | None, *controls) -> Asked:
     if not picture:
         raise ValueError(say(request, "need_picture"))
-    return Asked.of(look(choice, picture), *controls)
+    return Asked.of(scene_of(choice, picture), *controls)
 
 
 def measure(asked: Asked, progress: Progress) -> None:
@@ -227,9 +226,9 @@ _boards_on_zero_gpu, _checks_on_zero_gpu = steps_on_gpu(_boards, LENT), steps_on
 def _measuring(found: Found) -> dict:
     board = found.board
     if board is None or board.curves is None:
-        text = both("truth_map", method=name_of((board and board.doing) or METHODS_FIRST))
+        text = say_both("truth_map", method=name_of((board and board.doing) or METHODS_FIRST))
     else:
-        text = both("truth_curves", done=len(board.curves.dropped), all=board.curves.points)
+        text = say_both("truth_curves", done=len(board.curves.dropped), all=board.curves.points)
     return {"done": board.done if board else 0.0, "text": text, "running": True}
 
 
@@ -237,7 +236,7 @@ def _checking(found: Found) -> dict:
     checked = found.sanity
     at = checked.planned[min(len(checked.steps), len(checked.planned) - 1)] if checked else "head"
     step, doing = step_name(at), name_of((checked and checked.doing) or METHODS_FIRST)
-    text = both("truth_checking", step=step, method=doing)
+    text = say_both("truth_checking", step=step, method=doing)
     return {"done": checked.done if checked else 0.0, "text": text, "running": True}
 
 
@@ -252,7 +251,7 @@ def _shown(asked: Asked, progress: dict | None = None) -> list:
 def _show(scene: Scene, request: gr.Request, named: str | None, *controls) -> list:
     """What is known of this scene, and its classes to choose from."""
     if not scene.model.config.classes:
-        told = {"done": 0.0, "text": both("truth_no_head"), "running": False}
+        told = {"done": 0.0, "text": say_both("truth_no_head"), "running": False}
         off = gr.Button(interactive=False)
         nothing = [scores_value(progress=told), None, None, None, None]
         return [

@@ -20,8 +20,7 @@ from explorer.figures.curve_figures import curves_figure, sanity_figure
 from explorer.session.cache import ByteCache
 from explorer.session.scenes import Scene
 from explorer.ui.errors import reason_of
-from explorer.ui.viewer_store import both
-from explorer.ui.words import TEXT
+from explorer.ui.words import TEXT, say_both
 from explorer.viewer.plot.plot import plot_value
 from explorer.viewer.scores.scores import cell, scores_value
 from vit_model.errors import CodedError, quoted
@@ -114,10 +113,12 @@ def table_value(asked: Asked, found: Found, progress: dict | None = None) -> dic
             cells = [
                 cell(f"{areas['positive'][row]:.3f}"),
                 cell(f"{areas['negative'][row]:.3f}"),
-                cell(f"{gap:+.3f}", gap / largest, mark=no_better, title=both("truth_no_better") if no_better else ""),
+                cell(
+                    f"{gap:+.3f}", gap / largest, mark=no_better, title=say_both("truth_no_better") if no_better else ""
+                ),
                 cell(f"{100 * areas['positive_first'][row]:.0f}%"),
                 cell(f"{100 * areas['negative_first'][row]:.0f}%"),
-                checked.get(name, cell("–", title="" if baseline else both("truth_unchecked"))),
+                checked.get(name, cell("–", title="" if baseline else say_both("truth_unchecked"))),
             ]
             rows.append(
                 {"head": name_of(name) if baseline else _placed(place, name), "quiet": baseline, "cells": cells}
@@ -125,16 +126,16 @@ def table_value(asked: Asked, found: Found, progress: dict | None = None) -> dic
         if not curves.complete:
             _add(notes, "truth_partial", points=len(curves.dropped), all=curves.points)
     elif progress is None:
-        progress = {"done": 0.0, "text": both("truth_ready"), "running": False}
+        progress = {"done": 0.0, "text": say_both("truth_ready"), "running": False}
     for method in board.refused if board else ():
         reason = {language: reason_of(board.refused[method], language) for language in TEXT}
         _add(notes, "truth_refused", method=name_of(method), reason=reason)
     keys = ("positive", "negative", "gap", "positive_first", "negative_first", "sanity")
     return scores_value(
-        title=both("truth_table", label=asked.label),
+        title=say_both("truth_table", label=asked.label),
         note={language: " ".join(lines) for language, lines in notes.items()},
-        corner=both("truth_method"),
-        head=[both(f"truth_head_{key}") for key in keys],
+        corner=say_both("truth_method"),
+        head=[say_both(f"truth_head_{key}") for key in keys],
         rows=rows,
         caption=asked.caption,
         name="faithfulness",
@@ -152,8 +153,8 @@ def curve_values(asked: Asked, found: Found) -> list[dict | None]:
     common = {
         "baselines": baselines,
         "shown": [*best, *baselines],
-        "x": both("truth_left_out"),
-        "y": both(f"truth_{asked.value}", label=asked.label),
+        "x": say_both("truth_left_out"),
+        "y": say_both(f"truth_{asked.value}", label=asked.label),
         "probability": asked.value == "probability",
     }
     names = [name_of(name) for name in curves.names]
@@ -182,7 +183,7 @@ def matrix_value(asked: Asked, found: Found) -> dict | None:
         for row, name in enumerate(names)
     ]
     return scores_value(
-        title=both("truth_matrix"),
+        title=say_both("truth_matrix"),
         head=[name_of(name) for name in names],
         rows=rows,
         turned=True,
@@ -195,14 +196,14 @@ def sanity_value(asked: Asked, found: Found) -> dict | None:
     """A plot of the correlation by what has been randomised."""
     if found.sanity is None:
         return None
-    steps = [both("truth_trained"), *(step_name(step) for step in found.sanity.planned)]
-    words = {"x": both("truth_randomised"), "y": both("truth_correlation"), "title": _titled(asked, "sanity")}
+    steps = [say_both("truth_trained"), *(step_name(step) for step in found.sanity.planned)]
+    words = {"x": say_both("truth_randomised"), "y": say_both("truth_correlation"), "title": _titled(asked, "sanity")}
     names = [name_of(name) for name in found.sanity.methods]
     return plot_value(sanity_figure(found.sanity, names, steps, **words), caption=asked.caption)
 
 
 def name_of(method: str) -> dict[str, str]:
-    return both(f"{'truth' if method in BASELINES else 'method'}_{method}")
+    return say_both(f"{'truth' if method in BASELINES else 'method'}_{method}")
 
 
 def _pair(one: str, other: str) -> dict[str, str]:
@@ -215,7 +216,7 @@ def _placed(place: int, method: str) -> dict[str, str]:
 
 def step_name(step: str) -> dict[str, str]:
     kind, _, index = step.partition(" ")
-    return both(f"truth_step_{kind}", index=index)
+    return say_both(f"truth_step_{kind}", index=index)
 
 
 def arrays_of(asked: Asked) -> tuple[dict, dict]:
@@ -280,15 +281,15 @@ def _checked(sanity: Sanity | None) -> dict[str, dict]:
         return {}
     judged = zip(sanity.methods, sanity.lowest, sanity.marked, strict=True)
     return {
-        name: cell("–", title=both("truth_undefined"))
+        name: cell("–", title=say_both("truth_undefined"))
         if math.isnan(lowest)
-        else cell(both("truth_hardly" if marked else "truth_follows", lowest=_number(lowest)), mark=marked)
+        else cell(say_both("truth_hardly" if marked else "truth_follows", lowest=_number(lowest)), mark=marked)
         for name, lowest, marked in judged
     }
 
 
 def _titled(asked: Asked, kind: str) -> dict[str, str]:
-    return both(f"truth_plot_{kind}", label=asked.label, model=asked.scene.name)
+    return say_both(f"truth_plot_{kind}", label=asked.label, model=asked.scene.name)
 
 
 def _number(value: float) -> str:
@@ -296,5 +297,5 @@ def _number(value: float) -> str:
 
 
 def _add(notes: dict[str, list[str]], key: str, **values: object) -> None:
-    for language, text in both(key, **values).items():
+    for language, text in say_both(key, **values).items():
         notes[language].append(text)

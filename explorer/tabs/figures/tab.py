@@ -25,11 +25,11 @@ from explorer.figures.export import png_with
 from explorer.figures.figures import distance_figure, filter_tile, position_mosaic, rollout_sheet
 from explorer.session.cache import ByteCache
 from explorer.session.explaining import explained
-from explorer.session.scenes import Scene, look_at
-from explorer.ui.errors import said_plainly
+from explorer.session.scenes import Scene, with_picture
+from explorer.ui.errors import plain_errors
 from explorer.ui.examples import example_files
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import told
+from explorer.ui.progress import tell_progress
 from explorer.ui.tab import Tab
 from explorer.ui.visitors.local_request import is_local
 from explorer.ui.words import language_of, say, words
@@ -125,7 +125,7 @@ def build(local_paths: bool, folders: PictureFolders) -> Tab:
                 distance = PlotlyView(elem_id="figure-distance")
                 gr.Markdown(words("figure_distance_reading"), elem_classes="subdued")
 
-    @said_plainly
+    @plain_errors
     def choose(request: gr.Request, named: str | None) -> str:
         if not (named or "").strip():
             return ""
@@ -205,7 +205,7 @@ def _later(folders: PictureFolders, scene: Scene, request: gr.Request, files: Fi
         sources = Sources.of(files, folder, folders, progress)
         return sources, *sources.seen(scene, progress)
 
-    sources, seen, refused = yield from told(work, tell)
+    sources, seen, refused = yield from tell_progress(work, tell)
     names = ", ".join(map(_plain, refused))
     if len(refused) == len(sources.pictures):
         said = say(request, "figures_none_read", names=names)
@@ -272,7 +272,9 @@ class Sources:
                 refused.append(name)
                 continue
             key = picture_hash(picture)
-            made = _SEEN.get((scene.model_key, key), partial(lambda picture: Seen.of(look_at(scene, picture)), picture))
+            made = _SEEN.get(
+                (scene.model_key, key), partial(lambda picture: Seen.of(with_picture(scene, picture)), picture)
+            )
             seen.setdefault(key, made)
         return list(seen.values()) or [Seen.of(scene)], refused
 

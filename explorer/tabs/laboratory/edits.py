@@ -20,7 +20,7 @@ from explorer.analysis.explain.gradients import Progress
 from explorer.analysis.rollout import rollout, rollout_matrices
 from explorer.analysis.tokens import asking_row
 from explorer.device import ZERO_GPU, steps_on_gpu
-from explorer.session.scenes import MAX_PATCHES, ModelChoice, Scene, look_at_size, on_best_device, parse_size, resized
+from explorer.session.scenes import MAX_PATCHES, ModelChoice, Scene, on_best_device, parse_size, resized, scene_at_size
 from explorer.session.turns import TURNS
 from vit_model import VisionTransformer
 from vit_model.errors import CodedError
@@ -170,7 +170,7 @@ def difference(before: Tensor, after: Tensor) -> Tensor:
 
 
 def _seen_at(scene: Scene, wish: Wish) -> Scene:
-    return scene if wish.size is None else look_at_size(scene, wish.size, wish.method)
+    return scene if wish.size is None else scene_at_size(scene, wish.size, wish.method)
 
 
 def _edited(scene: Scene, wish: Wish) -> tuple[Edited, Trace]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from explorer.analysis.ablation import Ablation
 from explorer.analysis.explain.gradients import Progress
-from explorer.session.scenes import ModelChoice, Scene, look
+from explorer.session.scenes import ModelChoice, Scene, scene_of
 from explorer.tabs.laboratory.edits import (
     MAPS,
     OWN,
@@ -28,13 +28,13 @@ from explorer.tabs.laboratory.edits import (
     watched,
 )
 from explorer.tabs.laboratory.view import LaboratoryBench, LaboratoryOutcome, LaboratoryParts, picture_file
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import followed
+from explorer.ui.progress import follow_progress
 from explorer.ui.stale_work import BEGUN, LATEST, asker, stopping
 from explorer.ui.tab import Tab
-from explorer.ui.viewer_store import both, chosen_layer
-from explorer.ui.words import say, words
+from explorer.ui.viewer_store import chosen_layer
+from explorer.ui.words import say, say_both, words
 from vit_model.positions import METHODS
 
 MAX_LABELS = 2000
@@ -51,22 +51,22 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         with gr.Accordion(words("what"), open=False):
             gr.Markdown(words("about_laboratory"), elem_classes="about")
 
-    @said_plainly
+    @plain_errors
     def edit(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData):
         begun = next(BEGUN)
         if not picture_file:
             return gr.skip()
-        scene = look(choice, picture_file)
+        scene = scene_of(choice, picture_file)
         told, wish = asked(event, scene)
         layers = layers_at_once(scene, wish, chosen_layer(event._data, scene.trace.layers))
         value = outcome_value(outcome_of(scene, wish, layers), wish, request) | {"of": told}
         return value if LATEST.newest(asker(request, "edit"), begun) else gr.skip()
 
-    @said_plainly
+    @plain_errors
     def run(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData) -> Iterator[Any]:
         if not picture_file:
             return
-        scene = look(choice, picture_file)
+        scene = scene_of(choice, picture_file)
         told, wish = asked(event, scene)
         about = {"of": told, "changed": wish.changes}
         values = (parts_value(scene, step, about) if step else gr.skip() for step in _ablated(scene, wish))
@@ -94,7 +94,7 @@ def _ablated(scene: Scene, wish: Wish) -> Iterator[Ablation | None]:
         for step in ablation_of(scene, wish, progress):
             news.append(step)
 
-    with closing(followed(work)) as following:
+    with closing(follow_progress(work)) as following:
         for _ in following:
             yield news.pop() if news else None
     if news:
@@ -118,7 +118,7 @@ def bench_value(scene: Scene) -> dict[str, Any]:
         "heads": config.heads,
         "head": bool(config.classes),
         "labels": list(labels) if len(labels) <= MAX_LABELS else None,
-        "methods": [[name, both(f"method_{name}")] for name in (OWN, *METHODS)],
+        "methods": [[name, say_both(f"method_{name}")] for name in (OWN, *METHODS)],
     }
 
 

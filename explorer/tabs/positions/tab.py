@@ -6,12 +6,11 @@ import gradio as gr
 import numpy as np
 
 from explorer.analysis.position import position_similarity
-from explorer.session.scenes import Scene, look_at_size, most_patches, parse_size, resized
+from explorer.session.scenes import Scene, most_patches, parse_size, resized, scene_at_size
 from explorer.tabs.positions.view import PositionsView, positions_value
 from explorer.ui.manifest import manifest_of
 from explorer.ui.tab import Tab
-from explorer.ui.viewer_store import both
-from explorer.ui.words import say, words
+from explorer.ui.words import say, say_both, words
 from explorer.viewer.scene_bar.scene_bar import SceneBar
 from vit_model import VisionTransformer
 from vit_model.positions import METHODS
@@ -65,18 +64,18 @@ def patch_positions(model: VisionTransformer) -> np.ndarray:
 
 
 def _show(scene: Scene, request: gr.Request, size: str, method: str) -> list:
-    seen = look_at_size(scene, *_resizing(scene, size, method))
+    seen = scene_at_size(scene, *_resizing(scene, size, method))
     model, other = scene.model, seen.model
     sizes = [f"{m.config.image_size[0]}x{m.config.image_size[1]}" for m in (model, other)]
     names = tuple(
-        {language: f"{text} {px} px" for language, text in both(key).items()}
+        {language: f"{text} {px} px" for language, text in say_both(key).items()}
         for key, px in zip(("native_positions", "new_positions"), sizes, strict=True)
     )
     both_grids = (patch_positions(model), model.config.grid, patch_positions(other), other.config.grid)
     choices = _choices(scene, other, method)
     caption = scene.name
     if choices["method"]:
-        used = both(f"method_{choices['method']}")
+        used = say_both(f"method_{choices['method']}")
         caption = {language: f"{scene.name} · {text}" for language, text in used.items()}
     view = positions_value(*both_grids, names=names, caption=caption)
     view |= {"manifest": manifest_of(scene, "positions", **choices)}

@@ -16,8 +16,8 @@ from explorer.analysis.rollout import rollout_matrices, rollout_rows
 from explorer.session.scenes import Scene, gradients_of
 from explorer.ui.manifest import manifest_of
 from explorer.ui.tab import Tab
-from explorer.ui.viewer_store import STORE, both, chosen_layer, remade
-from explorer.ui.words import TEXT, words
+from explorer.ui.viewer_store import STORE, chosen_layer, remade
+from explorer.ui.words import TEXT, say_both, words
 from explorer.viewer.matrix.source import Direction, StackSource
 from explorer.viewer.matrix.viewer import WHOLE_LAYER_TOKENS, AttentionViewer, token_names, viewer_value
 
@@ -81,7 +81,7 @@ class Variant:
 
     def name(self, letter: str) -> dict[str, str]:
         """What the panel is called, in both languages."""
-        formula, share = both(f"formula_{self.formula}"), self.choices["discard_ratio"]
+        formula, share = say_both(f"formula_{self.formula}"), self.choices["discard_ratio"]
         named = {language: f"{letter}: {text}" for language, text in formula.items()}
         return {language: text + (f", -{share:.0%}" if share else "") for language, text in named.items()}
 
@@ -89,7 +89,7 @@ class Variant:
         """Its name with the choices that the name leaves out, in both languages."""
         scope, start = self.choices.get("discard", "matrix"), self.choices.get("start_layer", 0)
         key = "rollout_discarding" if self.choices["discard_ratio"] else "rollout_whole"
-        return both(key, name=self.name(letter), scope=both(f"scope_{scope}"), start=start)
+        return say_both(key, name=self.name(letter), scope=say_both(f"scope_{scope}"), start=start)
 
     def _gradients(self) -> Gradients:
         """Of the predicted class."""
@@ -140,11 +140,11 @@ def _show(scene: Scene, request: gr.Request, *controls) -> list:
         STORE,
         again=remade(scene, lambda seen: _source(seen, *controls)),
         picture=scene.model.preprocessing.pixels_to_picture(scene.pixels),
-        panel_names=[a.name("A"), b.name("B"), both("difference")],
+        panel_names=[a.name("A"), b.name("B"), say_both("difference")],
         prefix_names=token_names(scene.model.config),
         mean=False,
         direction=scene.trace.tokens <= WHOLE_LAYER_TOKENS,
-        title=both("tab_rollout"),
+        title=say_both("tab_rollout"),
         caption=_caption(a, b),
     )
     return [value | {"manifest": manifest_of(scene, "rollout", **_choices(a, b))}]

@@ -9,9 +9,9 @@ import gradio as gr
 from explorer.device import ZERO_GPU
 from explorer.tabs.train.new.sources import data_source, model_source
 from explorer.tabs.train.new.values import read_rates
-from explorer.tabs.train.runs.access import Door, owner_of, owner_of_secret
+from explorer.tabs.train.runs.access import RunAccess, owner_of, owner_of_secret
 from explorer.tabs.train.watch.view import facts_of, row
-from explorer.ui.errors import answered_plainly
+from explorer.ui.errors import plain_api_errors
 from explorer.ui.visitors.arguments import json_object
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import say
@@ -22,10 +22,10 @@ from training.runs.runs import Run
 from vit_model.errors import quoted
 
 
-def endpoints(door: Door) -> None:
+def endpoints(access: RunAccess) -> None:
     """Add the endpoints to the open `gr.Blocks`, on components that nobody sees."""
 
-    @answered_plainly
+    @plain_api_errors
     def start_run(request: gr.Request, recipe: str, fields: str, name: str, key: str) -> dict:
         """Start a training run, or queue it while its device is busy.
 
@@ -37,13 +37,13 @@ def endpoints(door: Door) -> None:
         if ZERO_GPU:
             raise ValueError(say(request, "slices_only"))
         owner = _owner(request, key)
-        door.check_start(request, owner)
-        config, rates = _config(door, request, recipe, fields)
-        guest = not door.is_open(request)
-        run = door.runs.create(config, owner=owner or None, name=name or None, sweep=rates, guest=guest)
+        access.check_start(request, owner)
+        config, rates = _config(access, request, recipe, fields)
+        guest = not access.is_open(request)
+        run = access.runs.create(config, owner=owner or None, name=name or None, sweep=rates, guest=guest)
         return {"run": run.id, "name": run.name, "state": run.state}
 
-    @answered_plainly
+    @plain_api_errors
     def run_status(request: gr.Request, run: str, key: str, offset: float) -> dict:
         """State, progress and metrics of a run.
 
@@ -51,21 +51,21 @@ def endpoints(door: Door) -> None:
         Returns {"run", "name", "state", "reason", "progress", "facts", "offset", "events": [[split, step, epoch,
         seconds, values], ...]}; states are queued, running, stopping, stopped, finished, failed.
         """
-        found = _run(door, request, run, key)
+        found = _run(access, request, run, key)
         status = found.status()
         events, reached = found.events(_offset(offset))
-        reason = status.reason if door.is_open(request) else without_folders(status.reason)
+        reason = status.reason if access.is_open(request) else without_folders(status.reason)
         about = {"run": found.id, "name": found.name, "state": status.state, "reason": reason}
         told = {"progress": found.progress, "facts": facts_of(found), "events": [row(event) for event in events]}
         return about | told | {"offset": reached}
 
-    @answered_plainly
+    @plain_api_errors
     def stop_run(request: gr.Request, run: str, key: str) -> dict:
         """Ask a run to write a checkpoint and stop; it is stopped once /run_status says so.
 
         run: its id; key: as for /start_run. Returns {"run", "state"}.
         """
-        found = _run(door, request, run, key)
+        found = _run(access, request, run, key)
         found.ask_stop()
         return {"run": found.id, "state": found.state}
 
@@ -86,19 +86,19 @@ def _owner(request: gr.Request, key: str | None) -> str:
     return owner_of_secret((key or "").strip()) or owner_of(request)
 
 
-def _run(door: Door, request: gr.Request, run_id: str, key: str | None) -> Run:
+def _run(access: RunAccess, request: gr.Request, run_id: str, key: str | None) -> Run:
     try:
-        return door.get(run_id, request, owner=owner_of_secret((key or "").strip()))
+        return access.get(run_id, request, owner=owner_of_secret((key or "").strip()))
     except LookupError as error:
         unknown = f"there is no run {str(run_id)[:80]!r}, or it is not yours: pass the key that started it"
         raise ValueError(unknown) from error
 
 
-def _config(door: Door, request: gr.Request, recipe: str, fields: str) -> tuple[RunConfig, tuple[float, ...]]:
+def _config(access: RunAccess, request: gr.Request, recipe: str, fields: str) -> tuple[RunConfig, tuple[float, ...]]:
     """The run that a client describes. Data and model pass the same gate as those of the page's form."""
     chosen = recipe_named((recipe or "").strip())
     given = json_object("fields", fields)
-    local = door.is_open(request)
+    local = access.is_open(request)
     rates = given.pop("rates", ())
     typed = {name: _typed(name, value) for name, value in given.items() if name not in ("data", "model", "recipe")}
     typed["data"] = data_source(str(given.get("data", chosen.fields["data"])), None, local, request)

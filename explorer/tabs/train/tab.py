@@ -22,10 +22,10 @@ from explorer.tabs.train.new.preflight.panel import Check, build_check, wire_che
 from explorer.tabs.train.new.sources import UPLOAD, kept
 from explorer.tabs.train.results import panel as train_results
 from explorer.tabs.train.results.panel import Explorer
-from explorer.tabs.train.runs.access import NOBODY, Door, owner_of
+from explorer.tabs.train.runs.access import NOBODY, RunAccess, owner_of
 from explorer.tabs.train.runs.slices import SliceButtons, build_slices, cost_of, digest, trained
 from explorer.tabs.train.watch.panel import Watch, build_watch, wire_watch
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.words import say, words
 from training.config import ConfigError
 from training.hosted.slices import SECONDS
@@ -37,7 +37,7 @@ from training.runs.runs import Dispatcher, Run, Runs
 class TrainTab:
     """Built inside the page's tabs; `wire` gives it life once the page is whole."""
 
-    door: Door
+    access: RunAccess
     item: gr.Tab
     inner: gr.Tabs
     form: Form
@@ -53,11 +53,11 @@ class TrainTab:
         quiet = {"api_visibility": "private", "show_progress": "hidden"}
         shown = [self.inner, self.watch.choice, self.watch.view, self.watch.selected]
 
-        @said_plainly
+        @plain_errors
         def begin(request: gr.Request, *values):
             return [gr.Tabs(selected="watch"), *self.watch.show(create(self.form, request, values), request)]
 
-        @said_plainly
+        @plain_errors
         def permalink(request: gr.Request):
             """?run=ID, with ?ticket=... where a link was given away, opens that run."""
             asked = request.query_params
@@ -71,7 +71,7 @@ class TrainTab:
         else:
             self.start.click(begin, self.form.inputs, shown, concurrency_limit=4, trigger_mode="once", **quiet)
         self.opened.success(lambda: gr.Tabs(selected="watch"), None, self.inner, queue=False, **quiet)
-        train_api.endpoints(self.door)
+        train_api.endpoints(self.access)
         demo.load(permalink, None, [tabs, *shown], **quiet)  # queued, or its error would not be shown
 
     def _wire_slices(self, buttons: SliceButtons, shown: list) -> None:
@@ -79,32 +79,32 @@ class TrainTab:
         form, watch = self.form, self.watch
 
         def filled_by(request: gr.Request, values: tuple) -> Filled:
-            form.door.check_start(request)
+            form.access.check_start(request)
             try:
                 return form.read(request, values)
             except ConfigError as error:
                 raise ValueError(in_words(request, error)) from error
 
-        @said_plainly
+        @plain_errors
         def measure_cost(request: gr.Request, *values):
             filled = filled_by(request, values)
-            slices, seconds = cost_of(filled.config, filled.rates, guest=not form.door.is_open(request))
+            slices, seconds = cost_of(filled.config, filled.rates, guest=not form.access.is_open(request))
             told = say(request, "slices_cost", slices=slices, each=SECONDS, seconds=math.ceil(seconds))
             return told, gr.Button(interactive=True), digest(filled.config, filled.rates)
 
-        @said_plainly
+        @plain_errors
         def begin_in_slices(request: gr.Request, seen: str, *values):
             filled = filled_by(request, values)
             if digest(filled.config, filled.rates) != seen:
                 raise ValueError(say(request, "slices_changed"))
             yield from followed(create(form, request, values, queue=False), request)
 
-        @said_plainly
+        @plain_errors
         def go_on_in_slices(request: gr.Request, run_id: str | None):
-            form.door.check_start(request)
+            form.access.check_start(request)
             run = watch.find(run_id, request)
-            if not form.door.is_open(request):
-                bounds.VISITOR.check_resume(run, form.door.runs.list())
+            if not form.access.is_open(request):
+                bounds.VISITOR.check_resume(run, form.access.runs.list())
             yield from followed(run, request)
 
         def followed(run: Run, request: gr.Request):
@@ -133,25 +133,25 @@ def _login() -> None:
 def build(loopback: bool, explorer: Explorer | None) -> TrainTab:
     """`loopback`: whether the server listens to this computer alone. `explorer`: where a picture of the results opens;
     None where nothing beside this tab shows pictures."""
-    door = Door(Runs(), loopback)
+    access = RunAccess(Runs(), loopback)
     with gr.Tab(words("tab_train"), id="train", elem_id="tab-train") as item:
         selected = gr.State(None)  # the id of the run that all parts show; in here, as Gradio's tabs may hold only tabs
         if on_space() and "OAUTH_CLIENT_ID" in os.environ:  # set where the Space's README says hf_oauth: true
             _login()
         with gr.Tabs(selected="new", elem_id="train-tabs") as inner:
             with gr.Tab(words("train_new"), id="new", elem_id="tab-new"):
-                form = build_form(door)
+                form = build_form(access)
                 check = build_check()
                 start = build_slices() if ZERO_GPU else _start_button()
                 train_jobs.build(form)
                 with gr.Accordion(words("what"), open=False):
                     gr.Markdown(words("about_train"), elem_classes="about")
-            watch = build_watch(door, selected)
+            watch = build_watch(access, selected)
             with gr.Tab(words("train_history"), id="history", elem_id="tab-history"):
-                opened = train_history.build(door, selected)
+                opened = train_history.build(access, selected)
             with gr.Tab(words("train_results"), id="results", elem_id="tab-results"):
-                train_results.build(door, selected, explorer)
-    return TrainTab(door, item, inner, form, check, start, watch, opened)
+                train_results.build(access, selected, explorer)
+    return TrainTab(access, item, inner, form, check, start, watch, opened)
 
 
 def _start_button() -> gr.Button:
@@ -161,13 +161,13 @@ def _start_button() -> gr.Button:
 
 def create(form: Form, request: gr.Request | None, values: tuple, queue: bool = True) -> Run:
     """A queued run as the form says, of who asks. ValueError in the visitor's language where that cannot be."""
-    form.door.check_start(request)
+    form.access.check_start(request)
     try:
         filled = form.read(request, values)
     except ConfigError as error:
         raise ValueError(in_words(request, error)) from error
-    runs, config, owner = form.door.runs, filled.config, owner_of(request)
-    guest = not form.door.is_open(request)
+    runs, config, owner = form.access.runs, filled.config, owner_of(request)
+    guest = not form.access.is_open(request)
     if guest:  # before an upload is kept for it
         uploaded = [
             Path(source)

@@ -11,7 +11,7 @@ from gradio_client.exceptions import AppError
 from explorer.analysis.faithfulness.leaderboard import leaderboard
 from explorer.figures.export import load_npz
 from explorer.page import endpoints as api
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.ui.examples import example_files
 from explorer.ui.progress import StoppedError
 
@@ -35,7 +35,7 @@ def test_the_endpoints_and_no_others_are_named(client):
 
 def test_predict(client, example):
     answer = client.predict("bundled", handle_file(example), "native", 3, api_name="/predict")
-    scene = look(ModelChoice(), example)
+    scene = scene_of(ModelChoice(), example)
     assert [entry["label"] for entry in answer["top"]] == [label for label, _ in scene.top(3)]
     assert answer["grid"] == [12, 12]
     assert answer["checksum"] == scene.model.origin.checksum
@@ -44,7 +44,7 @@ def test_predict(client, example):
 @pytest.mark.parametrize("direction", ["to", "by"])
 def test_attention(client, example, direction):
     answer = client.predict("bundled", handle_file(example), "native", -1, 5, direction, api_name="/attention")
-    whole = look(ModelChoice(), example).trace.attention(-1)[0]
+    whole = scene_of(ModelChoice(), example).trace.attention(-1)[0]
     expected = whole[:, 5] if direction == "to" else whole[:, :, 5]
     np.testing.assert_allclose(answer["heads"], expected.numpy(), rtol=1e-4, atol=1e-7)
 
@@ -72,7 +72,7 @@ def test_explain_takes_choices_and_labels(client, example):
 def test_faithfulness_ranks_methods_beside_two_baselines_and_gives_the_curves(client, example):
     sent = ["bundled", handle_file(example), "native", "church", ["rollout", "input-gradient"], 3, "logit"]
     answer, path = client.predict(*sent, api_name="/faithfulness")
-    scene = look(ModelChoice(), example)
+    scene = scene_of(ModelChoice(), example)
     *_, board = leaderboard(
         scene.model, scene.pixels, 2, trace=scene.trace, methods=["rollout", "input-gradient"], steps=3, value="logit"
     )

@@ -14,9 +14,9 @@ import app
 from explorer.page.page import build_page
 from explorer.tabs.train import tab as train
 from explorer.tabs.train.history.panel import plain_reason
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.watch.view import TrainLiveView
-from explorer.ui.trainer_messages import said_in_both
+from explorer.ui.trainer_messages import translate_both
 from tests.explorer.tabs.train.run_folders import write_run
 from training.runs.runs import Runs
 
@@ -90,9 +90,9 @@ def without_folders_of_the_host(text: str) -> bool:
 def test_a_failed_run_names_no_folder_of_the_host_to_visitors(failed):
     """Its reason, and the traceback in its log, told where the host keeps data and programs."""
     runs, run = failed
-    door = Door(runs, loopback=False)
-    view = TrainLiveView(find=door.find, told=said_in_both)
-    told = view.tail({"run": run.id, "ticket": door.ticket(run), "offset": 0, "log_offset": 0})
+    access = RunAccess(runs, loopback=False)
+    view = TrainLiveView(find=access.find, told=translate_both)
+    told = view.tail({"run": run.id, "ticket": access.ticket(run), "offset": 0, "log_offset": 0})
     assert without_folders_of_the_host(json.dumps(told)), told
     assert "a.jpg" in told["reason"]["en"] and "x.py" in told["log"]
     reason = plain_reason(run, run.status().reason)

@@ -14,7 +14,7 @@ from PIL import Image
 from explorer.analysis.explain.gradient_rollout import gradient_rollout_matrices
 from explorer.analysis.explain.gradients import class_gradients
 from explorer.page import page
-from explorer.session.scenes import ModelChoice, gradients_of, look, look_at_size
+from explorer.session.scenes import ModelChoice, gradients_of, scene_at_size, scene_of
 from explorer.tabs.attention import tab as attention
 from explorer.tabs.compare import tab as compare
 from explorer.tabs.explain import tab as explain
@@ -22,7 +22,7 @@ from explorer.tabs.patches import tab as patches
 from explorer.tabs.positions import tab as positions
 from explorer.tabs.rollout import tab as rollout
 from explorer.tabs.rollout.tab import GRADIENT, variants
-from explorer.ui.sent_values import Shown
+from explorer.ui.sent_values import SentValues
 from explorer.ui.viewer_store import STORE
 from vit_model import VisionTransformer, ViTConfig, save_model
 
@@ -125,7 +125,7 @@ class Held:
 
 def test_an_earlier_choice_that_takes_longer_is_not_shown_after_a_later_one(visitor, monkeypatch):
     slow = ModelChoice(size=(64, 64))
-    monkeypatch.setattr(page, "look", held := Held(look, lambda choice, picture: choice == slow))
+    monkeypatch.setattr(page, "scene_of", held := Held(scene_of, lambda choice, picture: choice == slow))
     with ThreadPoolExecutor() as threads:
         visitor.choice = slow
         first = threads.submit(visitor.open, "attention")
@@ -181,7 +181,7 @@ def iter_of(count):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_an_expired_cache_file_is_made_again(visitor, name):
-    files = [Path(file) for file in Shown.of("", (), visitor.open(name)).files]
+    files = [Path(file) for file in SentValues.of("", (), visitor.open(name)).files]
     assert files
     assert all(file.exists() for file in files)
     for file in files:
@@ -264,7 +264,7 @@ def test_positions_run_one_forward_for_each_size_and_method(visitor, forwards):
 
 
 def test_gradients_that_are_kept_give_the_same_rollout(picture):
-    scene = look(ModelChoice(), picture)
+    scene = scene_of(ModelChoice(), picture)
     controls = (GRADIENT, 0.3, GRADIENT, 0.0, "row", 1)
     target = int(scene.trace.logits.argmax())
     for _ in range(2):
@@ -278,15 +278,15 @@ def test_gradients_that_are_kept_give_the_same_rollout(picture):
 
 
 def test_the_scene_at_another_size_is_what_the_model_at_that_size_sees(picture):
-    scene = look(ModelChoice(), picture)
-    seen = look_at_size(scene, (64, 128), "jax")
+    scene = scene_of(ModelChoice(), picture)
+    seen = scene_at_size(scene, (64, 128), "jax")
     other = scene.model.at_size((64, 128), "jax")
     pixels, box = other.preprocess(scene.picture)
     torch.testing.assert_close(seen.trace.logits, other(pixels))
     assert seen.box == box
-    assert look_at_size(scene, (64, 128), "jax") is seen
-    assert look_at_size(scene, (64, 128), "timm").key != seen.key != scene.key
-    assert look_at_size(scene, scene.model.config.image_size) is scene
+    assert scene_at_size(scene, (64, 128), "jax") is seen
+    assert scene_at_size(scene, (64, 128), "timm").key != seen.key != scene.key
+    assert scene_at_size(scene, scene.model.config.image_size) is scene
 
 
 def test_in_the_browser_a_tab_opened_again_keeps_its_value(open_page, served, forwards):

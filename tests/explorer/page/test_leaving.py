@@ -191,7 +191,7 @@ def test_a_look_ahead_at_the_data_ends_its_process_when_its_visitor_leaves():
 
 
 def test_every_event_in_the_queue_knows_its_visitor():
-    """`said_plainly` says for whom an event works; what is not wrapped by it goes on for those who have left."""
+    """`plain_errors` says for whom an event works; what is not wrapped by it goes on for those who have left."""
     without = set()
     for event in build_page(local_paths=True).fns.values():
         if event.fn is not None and event.queue:

@@ -9,7 +9,7 @@ import pytest
 from explorer.figures.export import load_npz, save_npz
 from explorer.session import scenes as session
 from explorer.session.cache import ByteCache
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.attention import tab as attention
 from explorer.tabs.compare import tab as compare
 from explorer.tabs.explain import tab as explain
@@ -35,7 +35,7 @@ def saved(name: str, path) -> dict:
         given = dict.fromkeys(("explain", "laboratory"), event) | {"compare": (True, None), "figures": (True,)}
         with gr.Tabs():
             tab = TABS[name].build(*given.get(name, ()))
-    scene, controls = look(ModelChoice(), str(example_files()[0])), [control.value for control in tab.inputs]
+    scene, controls = scene_of(ModelChoice(), str(example_files()[0])), [control.value for control in tab.inputs]
     tab.show(scene, None, *controls)
     for _ in tab.show_later(scene, None, *controls) if tab.show_later else ():
         pass
@@ -58,7 +58,7 @@ def test_a_tab(monkeypatch, tmp_path, name):
         for where in ("best_device", "resting_device"):
             monkeypatch.setattr(session, where, lambda: device)
         forget(monkeypatch)
-        assert look(ModelChoice(), str(example_files()[0])).trace.logits.device == device
+        assert scene_of(ModelChoice(), str(example_files()[0])).trace.logits.device == device
         there = saved(name, tmp_path / "there.npz")
     assert there.keys() == here.keys()
     for key, values in here.items():

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from explorer.figures.export import load_npz
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.ui.examples import example_files
 from tests.explorer.page.whole_page import at_home, load_own, seen_anew
 from vit_model import VisionTransformer, ViTConfig, save_model
@@ -80,7 +80,7 @@ def test_a_png_agrees_with_the_npz_of_its_tab(page, tab):
     page.locator(f"#tab-{tab}-button").click()
     saved = {button: png(page, button, ready) for button, ready in PNGS[tab].items()}
     numbers = npz(page, tab)
-    scene = look(ModelChoice(), str(example_files()[0]))
+    scene = scene_of(ModelChoice(), str(example_files()[0]))
     assert numbers["model"] == "bundled"
     assert numbers["checksum_sha256"] == scene.model.origin.checksum
     assert numbers["picture_sha256"] == scene.picture_hash
@@ -169,7 +169,7 @@ def test_two_rollouts_have_two_manifests_and_two_captions(page):
 def test_positions_name_the_interpolation_that_was_used(page):
     page.locator("#tab-positions-button").click()
     manifest = png(page, "#positions .png", "#positions [data-state=complete]")[1]
-    model = look(ModelChoice(), str(example_files()[0])).model
+    model = scene_of(ModelChoice(), str(example_files()[0])).model
     assert manifest["choices"]["method"] == model.origin.interpolation
     assert manifest["choices"]["image_size"] != list(model.config.image_size)
     assert manifest["caption"] == "bundled · bilinear (as the paper)"

@@ -200,9 +200,9 @@ LOOK = """
 import spaces, torch
 torch.set_num_threads(1)
 from explorer.analysis.explain.gradients import class_gradients
-from explorer.session.scenes import ModelChoice, gradients_of, look, look_at_size
+from explorer.session.scenes import ModelChoice, gradients_of, scene_of, scene_at_size
 from explorer.ui.examples import example_files
-scene = look(ModelChoice(), example_files()[0])
+scene = scene_of(ModelChoice(), example_files()[0])
 assert spaces.CALLS == [("_trace", 60)], spaces.CALLS
 assert scene.top(1)[0][0] == "parachute", scene.top()
 assert scene.trace.logits.device.type == "cpu"
@@ -210,7 +210,7 @@ gradients = gradients_of(scene, 3)
 assert gradients_of(scene, 3) is gradients
 fresh = class_gradients(scene.model, scene.pixels, 3)
 torch.testing.assert_close((*gradients.outputs, gradients.pixels), (*fresh.outputs, fresh.pixels))
-seen = look_at_size(scene, (64, 128), "jax")
+seen = scene_at_size(scene, (64, 128), "jax")
 torch.testing.assert_close(seen.trace.logits, seen.model(seen.pixels))
 gradients_of(seen, 3)
 assert spaces.CALLS[1:] == [("_gradients", 60), ("_trace", 60), ("_gradients", 60)], spaces.CALLS
@@ -224,7 +224,7 @@ from explorer.tabs.faithfulness.values import SEED, Asked
 
 del spaces.CALLS[:]
 *_, found = laboratory_edits.ablation_of(scene, laboratory_edits.read_wish({"size": "192"}, scene))
-larger = look_at_size(scene, (192, 192))
+larger = scene_at_size(scene, (192, 192))
 *_, fresh = ablate(larger.model, larger.trace, int(scene.trace.logits[0].argmax()))
 torch.testing.assert_close(found.logits, fresh.logits, rtol=1e-4, atol=1e-4)
 assert ("_ablations", 60) in spaces.CALLS, spaces.CALLS

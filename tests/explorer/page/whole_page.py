@@ -5,7 +5,7 @@ import time
 
 from playwright.sync_api import TimeoutError
 
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.ui.examples import example_files
 
 CLOSE_ALL = "document.querySelectorAll('[data-testid=toast-close]').forEach((button) => button.click())"
@@ -19,7 +19,7 @@ def at_home(page):
     page.mouse.move(1, 1)
     without_messages(page)
     example = example_files()[0]
-    home = look(ModelChoice(), str(example))
+    home = scene_of(ModelChoice(), str(example))
     if page.locator("#size input").input_value() != "native":
         seen_anew(page, lambda: resize(page, "native"))
     if not seq(page).startswith(home.model_key):

@@ -13,7 +13,14 @@ from safetensors.torch import save_file
 
 from explorer.session import scenes as session
 from explorer.session.cache import ByteCache
-from explorer.session.scenes import ModelChoice, could_be_other_than_square, get_model, look, look_at, look_at_size
+from explorer.session.scenes import (
+    ModelChoice,
+    could_be_other_than_square,
+    get_model,
+    scene_at_size,
+    scene_of,
+    with_picture,
+)
 from vit_model import VisionTransformer, ViTConfig, save_model
 from vit_model.picture import read_picture
 
@@ -42,14 +49,14 @@ def change(path, **values):
 
 def test_the_same_model_and_picture_are_traced_once(folders, picture):
     choice = ModelChoice(str(folders / "saved"), "saved")
-    assert look(choice, picture) is look(choice, picture)
+    assert scene_of(choice, picture) is scene_of(choice, picture)
 
 
 def test_a_scene_is_made_again_from_the_visitors_file_and_until_then_kept_by_nobody(folders, picture, monkeypatch):
     monkeypatch.setattr(session, "_SCENES", ByteCache(10**9, 60, lambda scene: scene.nbytes, most=2))
     choice = ModelChoice(str(folders / "saved"), "saved")
-    scene = look(choice, picture)
-    larger = look_at_size(scene, (32, 32))
+    scene = scene_of(choice, picture)
+    larger = scene_at_size(scene, (32, 32))
     kept = [(one.again, one.trace.logits, weakref.ref(one)) for one in (scene, larger)]
     one = scene
     del scene, larger, one
@@ -72,17 +79,17 @@ def test_as_many_scenes_are_kept_as_the_host_says(monkeypatch):
 def test_another_picture_of_the_same_model_is_seen_as_if_it_had_been_opened(folders, picture, tmp_path):
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (30, 50, 3), np.uint8)).save(tmp_path / "other.png")
     choice = ModelChoice(str(folders / "saved"), "saved")
-    scene = look(choice, picture)
-    other = look_at(scene, read_picture(tmp_path / "other.png"))
-    assert other is look_at(scene, read_picture(tmp_path / "other.png"))
-    opened = look(choice, tmp_path / "other.png")
+    scene = scene_of(choice, picture)
+    other = with_picture(scene, read_picture(tmp_path / "other.png"))
+    assert other is with_picture(scene, read_picture(tmp_path / "other.png"))
+    opened = scene_of(choice, tmp_path / "other.png")
     assert other.key == opened.key != scene.key
     assert other.model_key == scene.model_key
     assert torch.equal(other.trace.logits, opened.trace.logits)
 
 
 def test_the_same_weights_under_another_name_or_with_another_config_are_not_mixed_up(folders, picture):
-    scenes = {name: look(ModelChoice(str(folders / name), name), picture) for name in ("saved", "labels", "pixels")}
+    scenes = {name: scene_of(ModelChoice(str(folders / name), name), picture) for name in ("saved", "labels", "pixels")}
     assert [scene.name for scene in scenes.values()] == list(scenes)
     assert {label for label, _ in scenes["labels"].top()} == {"cat", "dog"}
     assert not torch.equal(scenes["pixels"].pixels, scenes["saved"].pixels)
@@ -93,7 +100,7 @@ def test_the_same_weights_under_another_name_or_with_another_config_are_not_mixe
 def test_a_checkpoint_that_has_expired_is_named_without_its_path(folders, picture):
     choice = ModelChoice(str(folders / "gone"), "mine.safetensors")
     with pytest.raises(ValueError, match=r"mine\.safetensors are no longer on this host; upload or open") as error:
-        look(choice, picture)
+        scene_of(choice, picture)
     assert str(folders) not in str(error.value)
 
 

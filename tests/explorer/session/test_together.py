@@ -12,7 +12,7 @@ from PIL import Image
 from explorer.session import explaining
 from explorer.session import scenes as session
 from explorer.session.explaining import explained
-from explorer.session.scenes import ModelChoice, get_model, look
+from explorer.session.scenes import ModelChoice, get_model, scene_of
 from vit_model import VisionTransformer, ViTConfig, save_model
 from vit_model.picture import read_picture
 
@@ -65,7 +65,7 @@ def test_equal_pictures_and_their_explanations_are_computed_once(choice, picture
     for copy in copies:
         copy.write_bytes(pictures[0].read_bytes())
     with ThreadPoolExecutor(TOGETHER) as pool:
-        scenes = list(pool.map(lambda file: look(choice, file), copies))
+        scenes = list(pool.map(lambda file: scene_of(choice, file), copies))
         maps = list(pool.map(lambda scene: explained(scene, "occlusion", 1), scenes))
     assert (len(traced), len(made)) == (1, 1)
     assert all(scene is scenes[0] for scene in scenes)
@@ -77,7 +77,7 @@ def test_numbers_are_ones_own_whoever_else_asks(choice, pictures):
 
     def ask(file):
         ready.wait(20)
-        scene = look(choice, file)
+        scene = scene_of(choice, file)
         return scene, explained(scene, "smoothgrad", 1, samples=3)
 
     with ThreadPoolExecutor(TOGETHER) as pool:

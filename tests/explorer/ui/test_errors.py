@@ -19,7 +19,7 @@ import explorer
 import vit_model
 from explorer.session.scenes import ModelChoice, get_model, parse_size, resized
 from explorer.ui import errors
-from explorer.ui.errors import reason_of, said_plainly
+from explorer.ui.errors import plain_errors, reason_of
 from vit_model import VisionTransformer, ViTConfig, load_model, picture, save_model
 from vit_model.checkpoints import detect
 from vit_model.errors import CodedError
@@ -192,7 +192,7 @@ def test_an_error_without_a_code_stays_english():
 
 
 def test_html_in_details_is_text():
-    @said_plainly
+    @plain_errors
     def refuse():
         raise CodedError("x", "files_gone", name="<b>bold</b>")
 
@@ -204,7 +204,7 @@ def test_html_in_details_is_text():
 @pytest.mark.parametrize(("language", "title"), [("en-GB", "Error"), ("zh-CN", "出错了")])
 @pytest.mark.parametrize("fault", [ValueError("x"), MemoryError()])
 def test_an_error_has_its_title_in_the_visitors_language(language, title, fault):
-    @said_plainly
+    @plain_errors
     def refuse(request):
         raise fault
 
@@ -218,7 +218,7 @@ def test_an_error_has_its_title_in_the_visitors_language(language, title, fault)
 def test_a_generator_that_yields_nothing_changes_nothing():
     """Gradio empties all outputs of one that ends without a value."""
 
-    @said_plainly
+    @plain_errors
     def steps(count):
         yield from range(count)
 

@@ -3,7 +3,7 @@
 import gradio as gr
 import pytest
 
-from explorer.ui.picture import Picture, told_once
+from explorer.ui.picture import Picture, changed_once
 
 DONE = "#done textarea, #done input"
 
@@ -20,7 +20,7 @@ def app(serve):
             told.append(path)
             return str(len(told))
 
-        told_once(picture).change(note, picture, done, trigger_mode="always_last")
+        changed_once(picture).change(note, picture, done, trigger_mode="always_last")
     return serve(demo), told
 
 

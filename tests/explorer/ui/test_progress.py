@@ -7,7 +7,7 @@ import pytest
 
 from explorer.session.turns import VISITOR as VISITOR_SERVED
 from explorer.session.turns import Visitor
-from explorer.ui.progress import StoppedError, followed, told
+from explorer.ui.progress import StoppedError, follow_progress
 
 VISITOR = ContextVar("VISITOR", default="nobody")
 
@@ -20,7 +20,7 @@ def test_it_yields_progress_and_returns_what_the_work_returned():
         told_of_two.wait(20)
         return "made"
 
-    steps = told(work, lambda done, total: (done, total))
+    steps = tell_progress(work, lambda done, total: (done, total))
     while True:
         try:
             seen.append(next(steps))
@@ -34,7 +34,7 @@ def test_it_yields_progress_and_returns_what_the_work_returned():
 
 def test_the_work_sees_the_request_of_its_visitor():
     VISITOR.set("a visitor")
-    steps = told(lambda progress: VISITOR.get(), lambda done, total: None)
+    steps = tell_progress(lambda progress: VISITOR.get(), lambda done, total: None)
     with pytest.raises(StopIteration) as end:
         while True:
             next(steps)
@@ -53,7 +53,7 @@ def test_closing_it_ends_the_work_at_its_next_report():
             ended.set()
             raise
 
-    steps = followed(work, 0.01)
+    steps = follow_progress(work, 0.01)
     next(steps)
     begun.wait(20)
     steps.close()
@@ -69,7 +69,7 @@ def test_closing_it_does_not_wait_for_the_work():
         release.wait(20)
         ended.set()
 
-    steps = followed(work, 0.01)
+    steps = follow_progress(work, 0.01)
     next(steps)
     assert begun.wait(20)
     steps.close()
@@ -92,7 +92,7 @@ def test_work_ends_when_its_visitor_has_left_though_nobody_closes_it():
 
     before = VISITOR_SERVED.set(Visitor("one", left.is_set))
     try:
-        steps = followed(work, 0.01)
+        steps = follow_progress(work, 0.01)
         next(steps)
     finally:
         VISITOR_SERVED.reset(before)

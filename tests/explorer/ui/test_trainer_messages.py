@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import training
-from explorer.ui.trainer_messages import MOST, _known, said, said_in_both
+from explorer.ui.trainer_messages import MOST, _known, translate, translate_both
 from training.config import ConfigError, RunConfig, parse_field
 from training.data.datasets import open_dataset
 from training.data.layout import arrange
@@ -67,7 +67,7 @@ COMPOSED = {
 }  # fmt: skip
 
 
-def test_no_sentence_is_left_of_what_is_no_longer_said():
+def test_no_sentence_is_left_of_what_is_no_longer_translate():
     tabs = [CODE.parent / "explorer/tabs/train" / name for name in ("new/values.py", "runs/slices.py")]
     files = [*CODE.glob("**/*.py"), *Path(picture.__file__).parent.glob("*.py"), *tabs]
     said_by_code = set().union(*(texts(ast.parse(file.read_text("utf-8"))) for file in files))
@@ -86,7 +86,7 @@ def test_every_error_of_the_trainer_has_its_sentence():
             if isinstance(call, ast.Call) and getattr(call.func, "id", "") in ERRORS and call.args:
                 text = skeleton(call.args[0])
                 example = (text or "").replace("{}", "x")
-                if re.search("[a-z]{3}", example) and text not in JOINED and said(example, "zh") == example:
+                if re.search("[a-z]{3}", example) and text not in JOINED and translate(example, "zh") == example:
                     missing.append(f"{file.name}: {text}")
     assert not missing
 
@@ -124,20 +124,20 @@ FAULTS = {
 def test_what_is_raised_is_said_in_chinese(name, tmp_path):
     act, words = FAULTS[name]
     english = raised(lambda: act(tmp_path))
-    chinese = said(english, "zh")
+    chinese = translate(english, "zh")
     assert words in chinese and not re.search(r"[{}]", chinese.replace(str(tmp_path), ""))
-    assert said(english, "en") == english and said_in_both(english) == {"en": english, "zh": chinese}
+    assert translate(english, "en") == english and translate_both(english) == {"en": english, "zh": chinese}
 
 
 def test_notes_of_a_data_set_and_sentences_within_sentences():
-    assert said(arrange(["a/1.png", "b/1.png", "read.me"]).notes[0], "zh") == "略过 1 个不是图片的文件：'read.me'"
+    assert translate(arrange(["a/1.png", "b/1.png", "read.me"]).notes[0], "zh") == "略过 1 个不是图片的文件：'read.me'"
     nested = "run.json cannot be read: batch must be at least 1 and at most 65536, got 0"
-    assert said(nested, "zh") == "无法读取 run.json：batch 应在 1 与 65536 之间，收到的是 0"
-    assert said("the file cannot be read: {name} {0}", "zh") == "无法读取文件：{name} {0}", "values are no gaps"
+    assert translate(nested, "zh") == "无法读取 run.json：batch 应在 1 与 65536 之间，收到的是 0"
+    assert translate("the file cannot be read: {name} {0}", "zh") == "无法读取文件：{name} {0}", "values are no gaps"
 
 
 def test_foreign_sentences_and_long_ones_stay_and_cost_little():
-    assert said("CUDA error: device-side assert", "zh") == "CUDA error: device-side assert"
+    assert translate("CUDA error: device-side assert", "zh") == "CUDA error: device-side assert"
     hostile = "x refused " * 300 + " with status " * 50
-    assert said(hostile, "zh") == hostile
-    assert said("the file cannot be read: " + "y" * MOST, "zh").startswith("the file")
+    assert translate(hostile, "zh") == hostile
+    assert translate("the file cannot be read: " + "y" * MOST, "zh").startswith("the file")

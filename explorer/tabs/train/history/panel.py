@@ -14,7 +14,7 @@ from gradio.events import Dependency
 from explorer.tabs.train.facts.facts import FactTable
 from explorer.tabs.train.history.table import RunTable
 from explorer.tabs.train.runs import slices as train_slices
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import run_of, shown_source
 from explorer.tabs.train.runs.evaluation import test_accuracy
 from explorer.tabs.train.runs.numbers import curve_numbers, curves_manifest
@@ -29,13 +29,12 @@ from explorer.tabs.train.runs.overlay import (
     overlay_figure,
     shown_value,
 )
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import saved_npz
 from explorer.ui.stale_work import BEGUN, LATEST, asker
-from explorer.ui.trainer_messages import said_in_both
-from explorer.ui.viewer_store import both
+from explorer.ui.trainer_messages import translate_both
 from explorer.ui.visitors.host_paths import without_folders
-from explorer.ui.words import TEXT, words
+from explorer.ui.words import TEXT, say_both, words
 from explorer.viewer.kit.files import written_once
 from explorer.viewer.plot.plot import PlotlyView, plot_value
 from training.runs.runs import Run
@@ -46,7 +45,7 @@ QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 _FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "panel_accuracy", "panel_lr")
 
 
-def build(door: Door, selected: gr.State) -> Dependency:
+def build(access: RunAccess, selected: gr.State) -> Dependency:
     """Inside an open tab. `selected`: the id of the run that the page's other views show; opening a run in the table
     sets it. Returns that event: what follows its success finds `selected` set."""
     table = RunTable(elem_id="run-table")
@@ -65,65 +64,65 @@ def build(door: Door, selected: gr.State) -> Dependency:
     plot = PlotlyView(height=640, elem_id="overlay")
     facts = FactTable(elem_id="overlay-facts")
 
-    @said_plainly
+    @plain_errors
     def refresh(request: gr.Request, selected: str | None, ids: list[str], axis: str, event: gr.EventData):
-        value = table_value(door, request, selected)
+        value = table_value(access, request, selected)
         same = value["stamp"] == _told(event, "stamp")
-        return gr.skip() if same else value, drawn_from(_runs(door, request, ids), axis)
+        return gr.skip() if same else value, drawn_from(_runs(access, request, ids), axis)
 
-    @said_plainly
+    @plain_errors
     def opened(request: gr.Request, event: gr.EventData):
         begun = next(BEGUN)
-        run = run_of(_told(event, "run"), door, request)
+        run = run_of(_told(event, "run"), access, request)
         return run.id if LATEST.newest(asker(request, "opened"), begun) else gr.skip()
 
-    @said_plainly
+    @plain_errors
     def rename(request: gr.Request, selected: str | None, event: gr.EventData):
-        run = run_of(_told(event, "run"), door, request)
+        run = run_of(_told(event, "run"), access, request)
         name = _told(event, "name")
         run.rename(name if isinstance(name, str) else "")
-        return table_value(door, request, selected)
+        return table_value(access, request, selected)
 
-    @said_plainly
+    @plain_errors
     def resume(request: gr.Request, selected: str | None, event: gr.EventData):
-        run = run_of(_told(event, "run"), door, request)
-        door.check_start(request)
-        train_slices.resume(run, door, request)
-        return table_value(door, request, selected)
+        run = run_of(_told(event, "run"), access, request)
+        access.check_start(request)
+        train_slices.resume(run, access, request)
+        return table_value(access, request, selected)
 
-    @said_plainly
+    @plain_errors
     def remove(request: gr.Request, selected: str | None, event: gr.EventData):
-        run = run_of(_told(event, "run"), door, request)
+        run = run_of(_told(event, "run"), access, request)
         run.delete()
         if selected == run.id:
-            return table_value(door, request, None), None
-        return table_value(door, request, selected), gr.skip()
+            return table_value(access, request, None), None
+        return table_value(access, request, selected), gr.skip()
 
-    @said_plainly
+    @plain_errors
     def compare(request: gr.Request, axis: str, event: gr.EventData):
         begun, chosen = next(BEGUN), _told(event, "runs")
         ids = [run_id for run_id in chosen if isinstance(run_id, str)][:MOST_RUNS] if isinstance(chosen, list) else []
-        drawn = drawn_from(_runs(door, request, ids), axis)
+        drawn = drawn_from(_runs(access, request, ids), axis)
         return (ids, drawn) if LATEST.newest(asker(request, "compared"), begun) else gr.skip()
 
-    @said_plainly
+    @plain_errors
     def turn(request: gr.Request, ids: list[str], axis: str):
-        return drawn_from(_runs(door, request, ids), axis)
+        return drawn_from(_runs(access, request, ids), axis)
 
-    @said_plainly
+    @plain_errors
     def draw(request: gr.Request, ids: list[str], axis: str):
-        return overlay_values(_runs(door, request, ids), axis)
+        return overlay_values(_runs(access, request, ids), axis)
 
-    @said_plainly
+    @plain_errors
     def save_csv(request: gr.Request, ids: list[str]):
-        named = [(run.name, events_of(run)) for run in _runs(door, request, ids)]
+        named = [(run.name, events_of(run)) for run in _runs(access, request, ids)]
         data = "\ufeff" + curves_csv(named)  # the mark tells spreadsheets that it is UTF-8
         path = written_once(data.encode(), "vit-explorer-runs.csv")
         return gr.File(path, visible=True)
 
-    @said_plainly
+    @plain_errors
     def take_npz(request: gr.Request, ids: list[str]):
-        return gr.File(saved_npz("runs", *curve_numbers(_runs(door, request, ids))), visible=True)
+        return gr.File(saved_npz("runs", *curve_numbers(_runs(access, request, ids))), visible=True)
 
     table.refresh(refresh, [selected, compared, axis], [table, due], concurrency_limit=4, **QUIET)
     opening = table.open(opened, None, selected, trigger_mode="multiple", **QUIET)
@@ -138,9 +137,9 @@ def build(door: Door, selected: gr.State) -> Dependency:
     return opening
 
 
-def table_value(door: Door, request: gr.Request, opened: str | None) -> dict[str, Any]:
+def table_value(access: RunAccess, request: gr.Request, opened: str | None) -> dict[str, Any]:
     """The visitor's runs as `RunTable` shows them. `stamp` is a hash of all that is shown."""
-    runs = door.list(request)
+    runs = access.list(request)
     rows = [row_of(run) for run in runs[:MOST_ROWS]]
     value = {"opened": opened, "rows": rows, "more": len(runs) - len(rows)}
     stamp = hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
@@ -158,7 +157,7 @@ def row_of(run: Run) -> dict[str, Any]:
         "data": "–",
         "model": "–",
         "state": status.state,
-        "reason": {code: plain_reason(run, text) for code, text in said_in_both(status.reason).items()},
+        "reason": {code: plain_reason(run, text) for code, text in translate_both(status.reason).items()},
         "step": progress.get("step"),
         "steps": progress.get("steps"),
         "best": run.best_accuracy,
@@ -193,7 +192,7 @@ def overlay_values(runs: list[Run], axis: str) -> list:
     """Values for the overlay's controls, figure and table; nothing where there are not two runs."""
     if len(runs) < 2:
         return [gr.Row(visible=False), None, None]
-    captions = {name: both(name) for name in _FIGURE}
+    captions = {name: say_both(name) for name in _FIGURE}
     figure = overlay_figure([(run.name, curves_of(run)) for run in runs], axis if axis in AXES else "step", captions)
     return [gr.Row(visible=True), plot_value(figure) | {"manifest": curves_manifest(runs)}, _differences(runs)]
 
@@ -208,21 +207,21 @@ def _differences(runs: list[Run]) -> dict[str, Any]:
             config = {}
         configs.append(config | {name: shown_source(config[name]) for name in ("data", "model") if name in config})
     reached = {
-        "differ_state": [both(f"state_{run.state}") for run in runs],
+        "differ_state": [say_both(f"state_{run.state}") for run in runs],
         "differ_step": [shown_value(run.progress.get("step")) for run in runs],
         "differ_seconds": [shown_value(run.progress.get("seconds")) for run in runs],
         "differ_loss": [shown_value(_lowest_loss(run)) for run in runs],
         "differ_best": [_percent(run.best_accuracy) for run in runs],
         "differ_test": [_percent(test_accuracy(run.path)) for run in runs],
     }
-    rows = [[both(name), *values] for name, values in reached.items()]
+    rows = [[say_both(name), *values] for name, values in reached.items()]
     fields = differing(configs)
     for name, values in fields.items():
         key = next((key for key in (f"field_{name}", f"differ_{name}") if key in TEXT["en"]), None)
-        rows.append([both(key) if key else name, *map(shown_value, values)])
+        rows.append([say_both(key) if key else name, *map(shown_value, values)])
     return {
-        "title": both("differ_title"),
-        "note": both("differ_note" if fields else "differ_none"),
+        "title": say_both("differ_title"),
+        "note": say_both("differ_note" if fields else "differ_none"),
         "head": ["", *(run.name for run in runs)],
         "colours": ["", *COLOURS[: len(runs)]],
         "rows": rows,
@@ -235,12 +234,12 @@ def _lowest_loss(run: Run) -> float | None:
     return float(min(values)) if values else None
 
 
-def _runs(door: Door, request: gr.Request, ids: Any) -> list[Run]:
+def _runs(access: RunAccess, request: gr.Request, ids: Any) -> list[Run]:
     """Those of the asked-for runs that are still there and the visitor's."""
     found = []
     for run_id in ids if isinstance(ids, list) else []:
         try:
-            found.append(run_of(run_id, door, request))
+            found.append(run_of(run_id, access, request))
         except ValueError:
             continue
     return found[:MOST_RUNS]

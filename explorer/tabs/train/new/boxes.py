@@ -11,7 +11,7 @@ from explorer.tabs.train.new.command.view import TrainCommandView
 from explorer.tabs.train.new.form import Form
 from explorer.tabs.train.new.sources import ARCHIVES, NAMED_SETS, NEW, RESNET
 from explorer.tabs.train.new.values import GROUPS, LENGTHS, MAIN, choices_of, is_switch, recipe_values
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.ui.visitors.uploads import WEIGHTS
 from explorer.ui.words import TEXT, words
 from training.recipes import RECIPES, recipe_named
@@ -21,9 +21,9 @@ from vit_model.checkpoints.known import BUNDLED, KNOWN
 FIRST = "scratch-tiny"  # what the form opens with: trains on any computer in a minute or two
 
 
-def build_form(door: Door) -> Form:
+def build_form(access: RunAccess) -> Form:
     """The boxes, inside an open column; `wire_form` gives them life."""
-    local, recipe = door.loopback, recipe_named(FIRST)
+    local, recipe = access.loopback, recipe_named(FIRST)
     values = recipe_values(recipe, recipe.fields["data"])
     with gr.Row():
         with gr.Column(min_width=280):
@@ -106,7 +106,7 @@ def build_form(door: Door) -> Form:
                     boxes[name] = _box(name, values[name])
     name = gr.Textbox("", label=words("train_name"), info=words("train_name_info"), max_length=120, elem_id="run-name")
     command = TrainCommandView(elem_id="train-command")
-    return Form(door, chosen, about, data, archive, model, weights, name, length, unit, rates, boxes, command)
+    return Form(access, chosen, about, data, archive, model, weights, name, length, unit, rates, boxes, command)
 
 
 def _box(name: str, value: str | bool) -> Any:

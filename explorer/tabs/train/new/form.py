@@ -28,8 +28,8 @@ from explorer.tabs.train.new.values import (
     read_values,
     recipe_values,
 )
-from explorer.tabs.train.runs.access import Door
-from explorer.ui.errors import reason_of, said_plainly
+from explorer.tabs.train.runs.access import RunAccess
+from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.visitors.uploads import WEIGHTS
 from explorer.ui.words import TEXT, language_of, say
@@ -46,7 +46,7 @@ CHINESE = json.loads((Path(__file__).parent / "recipes.zh.json").read_text("utf-
 class Form:
     """The components. `inputs` in the order in which `read` takes their values."""
 
-    door: Door
+    access: RunAccess
     recipe: gr.Dropdown
     about: gr.Markdown
     data: gr.Dropdown
@@ -78,7 +78,7 @@ class Form:
     def recheck(self, event: Dependency) -> None:
         """Bring the command up to date after an event that has changed a box."""
 
-        @said_plainly
+        @plain_errors
         def check(request: gr.Request, *values):
             return checked(self, request, values)
 
@@ -87,7 +87,7 @@ class Form:
     def read(self, request: gr.Request | None, values: Sequence) -> Filled:
         """What the boxes say. FieldError, ConfigError or ValueError in the visitor's language where that is no run."""
         filled = Filled.of(values)
-        local = self.door.is_open(request)
+        local = self.access.is_open(request)
         recipe = filled.chosen
         data = data_source(filled.data, filled.archive, local, request)
         model = model_source(filled.model, filled.weights, local, request)
@@ -126,18 +126,18 @@ class Filled:
 def wire_form(form: Form, demo: gr.Blocks) -> None:
     """A recipe fills the boxes; whatever is typed is read at once, and nothing that is typed is ever replaced."""
 
-    @said_plainly
+    @plain_errors
     def check(request: gr.Request, *values):
         return checked(form, request, values)
 
-    @said_plainly
+    @plain_errors
     def choose(request: gr.Request, name: str):
         recipe = recipe_named(name)
         data, model = recipe.fields["data"], recipe.fields["model"]
         usual = recipe_values(recipe, data)
         return [about_recipe(request, recipe), data, model, *(usual[key] for key in FILLED)]
 
-    @said_plainly
+    @plain_errors
     def follow(request: gr.Request, *values):
         given = Filled.of(values)
         moved = moved_along(given.chosen, given.data, given.model, given.boxes)
@@ -166,7 +166,7 @@ def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:
         command = command_line(filled.config, _written(filled.data), _written(filled.model), out, filled.rates)
     except (ConfigError, ValueError) as error:
         text = in_words(request, error)
-        text = text if form.door.is_open(request) else without_folders(text)
+        text = text if form.access.is_open(request) else without_folders(text)
         problem = {"field": getattr(error, "field", ""), "text": text}
     changed = changed_fields(filled.chosen, filled.data, filled.model, filled.boxes)
     groups = {group: list(names) for group, names in GROUPS.items()}
@@ -190,7 +190,7 @@ def about_recipe(request: gr.Request | None, recipe: Recipe) -> str:
     return say(request, "train_recipe_text", source=source, expected=expected)
 
 
-@said_plainly
+@plain_errors
 def _about_first(request: gr.Request, name: str) -> str:
     return about_recipe(request, recipe_named(name))
 

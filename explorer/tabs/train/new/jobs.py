@@ -9,7 +9,7 @@ import gradio as gr
 
 from explorer.tabs.train.new.form import Form, in_words
 from explorer.tabs.train.results.download import token_for
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.words import say, words
 from training.config import ConfigError
 from training.hosted import jobs
@@ -52,19 +52,19 @@ def build(form: Form) -> None:
 
     asked = [repo, flavor, timeout, private, overwrite]
 
-    @said_plainly
+    @plain_errors
     def show(request: gr.Request, *values):
         job = job_of(form, request, values)
         shown, price = _shown(job), jobs.price_of(job.flavor, job.timeout)
         cost = say(request, "jobs_price", **price.in_dollars()) if price else say(request, "jobs_no_price")
         return gr.Code(shown, visible=True), gr.Button(interactive=True), shown, cost
 
-    @said_plainly
+    @plain_errors
     def submit(request: gr.Request, login: gr.OAuthToken | None, seen: str, *values):
         job = job_of(form, request, values)
         if _shown(job) != seen:
             raise ValueError(say(request, "jobs_changed"))
-        address = jobs.send(job, token_for(form.door, request, login))
+        address = jobs.send(job, token_for(form.access, request, login))
         return say(request, "jobs_sent", url=address, repo=job.push_to), gr.Button(interactive=False), ""
 
     private_ = {"api_visibility": "private", "concurrency_id": "push", "concurrency_limit": 2}

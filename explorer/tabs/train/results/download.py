@@ -14,9 +14,9 @@ import gradio as gr
 import huggingface_hub
 from gradio.utils import get_upload_folder
 
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import checkpoint_keys, checkpoint_of, run_of
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.words import say, words
 from training.publish import hub
 from training.publish.card import model_card
@@ -27,7 +27,7 @@ from vit_model.files.private import private_folder
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def build(door: Door, selected: gr.State) -> None:
+def build(access: RunAccess, selected: gr.State) -> None:
     """Inside an open tab. `selected`: the id of the run whose checkpoints are offered, or None."""
     with gr.Accordion(words("take_title"), open=False, elem_id="take") as part:
         checkpoint = gr.Dropdown(
@@ -52,16 +52,16 @@ def build(door: Door, selected: gr.State) -> None:
             pushed = gr.Markdown(elem_id="take-pushed")
 
     def offered(request: gr.Request, run_id: str | None, chosen: str | None):
-        return _offered(door, request, run_id, chosen)
+        return _offered(access, request, run_id, chosen)
 
-    @said_plainly
+    @plain_errors
     def packed(request: gr.Request, run_id: str | None, key: str, progress=gr.Progress()):  # noqa: B008 - gradio's way
-        run = run_of(run_id, door, request)
+        run = run_of(run_id, access, request)
         info = checkpoint_of(run, key, request)
         progress(None, desc=say(request, "take_packing", file="model.safetensors"))
         return gr.File(str(zipped(run, info)), visible=True)
 
-    @said_plainly
+    @plain_errors
     def to_hub(
         request: gr.Request,
         login: gr.OAuthToken | None,
@@ -71,10 +71,10 @@ def build(door: Door, selected: gr.State) -> None:
         private: bool,
         overwrite: bool,
     ):
-        run = run_of(run_id, door, request)
+        run = run_of(run_id, access, request)
         info = checkpoint_of(run, key, request)
         name = hub.checked_id((repo or "").strip())
-        token = token_for(door, request, login)
+        token = token_for(access, request, login)
         url = hub.push(run, info.step, name, token, private=bool(private), overwrite=bool(overwrite))
         return say(request, "take_pushed", repo=name, url=url)
 
@@ -122,21 +122,21 @@ def zipped(run: Run, checkpoint: CheckpointInfo) -> Path:
     return target
 
 
-def token_for(door: Door, request: gr.Request, login: gr.OAuthToken | None) -> str:
+def token_for(access: RunAccess, request: gr.Request, login: gr.OAuthToken | None) -> str:
     """The visitor's login; on loopback, where the host is the visitor, the token of the environment. ValueError where
     there is neither: nobody else ever pushes with the host's token."""
     if login is not None:
         return login.token
-    token = huggingface_hub.get_token() if door.is_open(request) else None
+    token = huggingface_hub.get_token() if access.is_open(request) else None
     if not token:
         raise ValueError(say(request, "take_no_token"))
     return token
 
 
-def _offered(door: Door, request: gr.Request, run_id: str | None, chosen: str | None) -> Any:
+def _offered(access: RunAccess, request: gr.Request, run_id: str | None, chosen: str | None) -> Any:
     """The dropdown with the run's checkpoints as they are now; the choice stays where it is still there."""
     try:
-        keys = checkpoint_keys(run_of(run_id, door, request), request) if run_id else []
+        keys = checkpoint_keys(run_of(run_id, access, request), request) if run_id else []
     except ValueError:
         keys = []
     known = [key for _, key in keys]

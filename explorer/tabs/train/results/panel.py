@@ -18,15 +18,14 @@ from explorer.tabs.train.results.pictures.pictures import split_of
 from explorer.tabs.train.results.pictures.view import PictureGrid
 from explorer.tabs.train.results.sweep.sweep import SweepView
 from explorer.tabs.train.results.values import evaluation_of, opens_on, pictures_value, results_values
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import checkpoint_of, choice_of, run_of
 from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, whole
 from explorer.tabs.train.runs.numbers import result_numbers, sweep_numbers
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import saved_npz
 from explorer.ui.model_picker import ModelPicker
-from explorer.ui.viewer_store import both
-from explorer.ui.words import say, words
+from explorer.ui.words import say, say_both, words
 from explorer.viewer.kit.files import written_once
 from training.runs.run import Run
 
@@ -44,7 +43,7 @@ class Explorer:
     tab: str = "attention"
 
 
-def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> None:
+def build(access: RunAccess, selected: gr.State, explorer: Explorer | None = None) -> None:
     """Inside an open tab. `selected`: the id of the run to show, or None."""
     with gr.Row(elem_id="results-bar"):
         split = gr.Radio(
@@ -55,29 +54,29 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         )
         save = gr.Button(words("results_npz"), size="sm", scale=0, min_width=220, elem_id="results-npz")
         saved = gr.File(visible=False, label=words("download"), height=60, elem_id="results-file")
-    matrix = ConfusionView({"stamp": "", "message": both("results_none")}, elem_id="results-matrix")
+    matrix = ConfusionView({"stamp": "", "message": say_both("results_none")}, elem_id="results-matrix")
     query = gr.State(None)  # which pictures are shown: {"run", "split", "true", "predicted", "offset", "asked",
     # "fetch": whether its data may be downloaded for them}
     grid = PictureGrid(elem_id="results-pictures")
     published = FactTable(elem_id="results-published")
     sweep = SweepView(elem_id="results-sweep")
     saved_sweep = gr.File(visible=False, label=words("download"), height=60, elem_id="sweep-file")
-    train_takeaway.build(door, selected)
+    train_takeaway.build(access, selected)
     shown = [matrix, published, sweep, query]
 
     def refresh(request: gr.Request, run_id: str | None, split: str, event: gr.EventData):
         told = event._data.get("stamp") if isinstance(event._data, dict) else None
-        return results_values(door, request, run_id, split, told)
+        return results_values(access, request, run_id, split, told)
 
     def switched(request: gr.Request, run_id: str | None, split: str):
-        return results_values(door, request, run_id, split, None)
+        return results_values(access, request, run_id, split, None)
 
     def opened_run(request: gr.Request, run_id: str | None, split: str):
-        opened = opens_on(door, request, run_id, split)
-        values = results_values(door, request, run_id, opened, None)
+        opened = opens_on(access, request, run_id, split)
+        values = results_values(access, request, run_id, opened, None)
         return opened if opened != split else gr.skip(), *values
 
-    @said_plainly
+    @plain_errors
     def cell(request: gr.Request, query: dict | None, event: gr.EventData):
         told = event._data if isinstance(event._data, dict) else {}
         if not query or told.get("split") != query["split"]:
@@ -85,28 +84,28 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
         chosen = {name: None if told.get(name) is None else whole(told[name]) for name in ("true", "predicted")}
         return query | chosen | {"offset": 0, "asked": True}
 
-    @said_plainly
+    @plain_errors
     def more(request: gr.Request, query: dict | None, event: gr.EventData):
         offset = whole(event._data.get("offset")) if isinstance(event._data, dict) else None
         return query | {"offset": max(offset or 0, 0), "asked": True} if query else gr.skip()
 
-    @said_plainly
+    @plain_errors
     def fetch(query: dict | None):
         return query | {"fetch": True, "asked": True} if query else gr.skip()
 
-    @said_plainly
+    @plain_errors
     def pictures(request: gr.Request, query: dict | None, progress=gr.Progress()):  # noqa: B008 - gradio's way
-        return pictures_value(door, request, query, explorer is not None, _reporter(request, progress))
+        return pictures_value(access, request, query, explorer is not None, _reporter(request, progress))
 
-    @said_plainly
+    @plain_errors
     def take_numbers(request: gr.Request, run_id: str | None, split: str):
-        run = run_of(run_id, door, request)
+        run = run_of(run_id, access, request)
         evaluation = evaluation_of(run, split, request)
         return gr.File(saved_npz(f"results-{evaluation.split}", *result_numbers(run, evaluation)), visible=True)
 
-    @said_plainly
+    @plain_errors
     def take_sweep(request: gr.Request, run_id: str | None):
-        found = sweep_numbers(run_of(run_id, door, request))
+        found = sweep_numbers(run_of(run_id, access, request))
         return gr.File(saved_npz("sweep", *found), visible=True) if found else gr.skip()
 
     matrix.refresh(refresh, [selected, split], shown, concurrency_limit=4, **QUIET)  # queued, for `query.change`
@@ -122,10 +121,10 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     if explorer is None:
         return
 
-    @said_plainly
+    @plain_errors
     def open_picture(request: gr.Request, query: dict | None, event: gr.EventData):
         position = whole(event._data.get("position")) if isinstance(event._data, dict) else None
-        return _opened(door, request, query, position, explorer)
+        return _opened(access, request, query, position, explorer)
 
     picker = explorer.picker
     opened = grid.show(
@@ -141,11 +140,13 @@ def build(door: Door, selected: gr.State, explorer: Explorer | None = None) -> N
     picker.also_chosen_by(opened)
 
 
-def _opened(door: Door, request: gr.Request, query: dict | None, position: int | None, explorer: Explorer) -> list:
+def _opened(
+    access: RunAccess, request: gr.Request, query: dict | None, position: int | None, explorer: Explorer
+) -> list:
     """The picture and the model of one answer, for the explorer. All of it is loaded before anything changes."""
     if not query:
         raise ValueError(say(request, "results_none"))
-    run = run_of(query["run"], door, request)
+    run = run_of(query["run"], access, request)
     found = evaluation_of(run, query["split"], request)
     if found.answers is None or position is None or not 0 <= position < len(found.answers.index):
         raise ValueError(say(request, "results_gone"))

@@ -9,10 +9,9 @@ from typing import Any
 from explorer.tabs.train.runs.checkpoints import shown_source
 from explorer.tabs.train.runs.evaluation import number, read_object, test_accuracy
 from explorer.tabs.train.runs.overlay import curves_of, events_of, thinned
-from explorer.ui.trainer_messages import said_in_both
-from explorer.ui.viewer_store import both
+from explorer.ui.trainer_messages import translate_both
 from explorer.ui.visitors.host_paths import without_folders
-from explorer.ui.words import TEXT
+from explorer.ui.words import TEXT, say_both
 from training.config import RunConfig
 from training.recipes import RECIPES, Recipe
 from training.runs.run import Run
@@ -44,29 +43,32 @@ def published_value(run: Run) -> dict[str, Any] | None:
     for (set_, epoch), accuracy in sorted(recipe.published_at.items()):
         if set_ != data:
             continue
-        rows.append([both("published_of_epoch", data=set_, epoch=epoch), _percent(accuracy)])
+        rows.append([say_both("published_of_epoch", data=set_, epoch=epoch), _percent(accuracy)])
         near = [event for event in tests if abs(event.epoch - epoch) < 0.02]
         if near:
             reached = near[-1].values["accuracy"]
-            rows.append([both("published_reached_epoch", epoch=epoch), _percent(reached)])
+            rows.append([say_both("published_reached_epoch", epoch=epoch), _percent(reached)])
     reached = test_accuracy(run.path)
     rows.append(
-        [both("published_reached", **shown), both("published_not_yet") if reached is None else _percent(reached)]
+        [
+            say_both("published_reached", **shown),
+            say_both("published_not_yet") if reached is None else _percent(reached),
+        ]
     )
     notes = []
     if len(rows) == 1:
-        notes.append(both("published_none", data=shown["data"]))
+        notes.append(say_both("published_none", data=shown["data"]))
     told = {"recipe": recipe.name, "source": recipe.source}
     if foreign:
-        notes.append(both("published_other_model", published=foreign, model=shown["model"], **told))
+        notes.append(say_both("published_other_model", published=foreign, model=shown["model"], **told))
     else:
-        notes.append(both("published_same", **told))
+        notes.append(say_both("published_same", **told))
     if changed := _changed(recipe, config):
-        notes.append(both("published_changed", fields=", ".join(changed)))
+        notes.append(say_both("published_changed", fields=", ".join(changed)))
     return {
-        "title": both("published_title"),
+        "title": say_both("published_title"),
         "note": {language: " ".join(note[language] for note in notes) for language in TEXT},
-        "head": [both("published_what"), both("published_accuracy")],
+        "head": [say_both("published_what"), say_both("published_accuracy")],
         "rows": rows,
     }
 
@@ -101,11 +103,11 @@ def sweep_value(run: Run) -> dict[str, Any] | None:
     try:
         trials = trials_of(run)
     except ValueError as error:
-        note = both("sweep_reading", reason=said_in_both(without_folders(str(error))))
+        note = say_both("sweep_reading", reason=translate_both(without_folders(str(error))))
         return {"trials": [_trial(Trial(rate)) for rate in run.sweep], "note": note}
     if not trials:
         return None
-    note = both("sweep_done" if any(trial.picked for trial in trials) else "sweep_going")
+    note = say_both("sweep_done" if any(trial.picked for trial in trials) else "sweep_going")
     return {"trials": [_trial(trial) for trial in trials], "note": note}
 
 
@@ -113,9 +115,9 @@ def _published(recipe: Recipe, data: str, model: str) -> tuple[list[list], str]:
     """(rows, the models that the numbers are for where this run's is none of them)."""
     exact = recipe.published.get((data, model))
     if exact is not None:
-        return [[both("published_of", model=model, data=data), _percent(exact)]], ""
+        return [[say_both("published_of", model=model, data=data), _percent(exact)]], ""
     others = [(theirs, accuracy) for (set_, theirs), accuracy in recipe.published.items() if set_ == data]
-    rows = [[both("published_of", model=theirs, data=data), _percent(accuracy)] for theirs, accuracy in others]
+    rows = [[say_both("published_of", model=theirs, data=data), _percent(accuracy)] for theirs, accuracy in others]
     names = [theirs for theirs, _ in others]
     if any(set_ == data for set_, _ in recipe.published_at) and model != recipe.fields.get("model"):
         names.append(str(recipe.fields.get("model")))

@@ -12,24 +12,23 @@ import numpy as np
 from explorer.tabs.train.results.confusion.confusion import confusion_value
 from explorer.tabs.train.results.pictures.pictures import PAGE, fits, split_of, thumbnails
 from explorer.tabs.train.results.published import published_value, sweep_value
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import is_resnet, run_of, shown_source
 from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, read_evaluation, read_object, stamp
 from explorer.tabs.train.runs.numbers import result_numbers
-from explorer.ui.trainer_messages import said_in_both
-from explorer.ui.viewer_store import both
+from explorer.ui.trainer_messages import translate_both
 from explorer.ui.visitors.host_paths import without_folders
-from explorer.ui.words import say
+from explorer.ui.words import say, say_both
 from training.data.datasets import cache_folder, would_download
 from training.runs.run import Run
 
 
-def results_values(door: Door, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
+def results_values(access: RunAccess, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
     """Values for the matrix, the published numbers, the sweep and the pictures' query; skipped where `told`, the stamp
     of what the browser shows, is that of what there is."""
     split = split if split in SPLITS else SPLITS[0]
     try:
-        run = run_of(run_id, door, request) if run_id else None
+        run = run_of(run_id, access, request) if run_id else None
     except ValueError as error:
         return _nothing(f"gone {run_id}", str(error), told)
     if run is None:
@@ -43,11 +42,11 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
     try:
         found = read_evaluation(run.path, split)
     except ValueError as error:
-        message = both("results_damaged", name=name, reason=said_in_both(without_folders(str(error))))
+        message = say_both("results_damaged", name=name, reason=translate_both(without_folders(str(error))))
         return [{"stamp": now, "message": message}, *beside, None]
     if found is None:
-        return [{"stamp": now, "message": both(_missing(run, split), name=name)}, *beside, None]
-    title = both(
+        return [{"stamp": now, "message": say_both(_missing(run, split), name=name)}, *beside, None]
+    title = say_both(
         f"results_title_{split}", name=name, step=found.step, accuracy=_percent(found.accuracy), loss=_plain(found.loss)
     )
     value = confusion_value(
@@ -57,7 +56,7 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
         split=split,
         title=title,
         pictures=found.answers is not None,
-        note=both("results_no_single", reason=said_in_both(found.missing)) if found.missing else "",
+        note=say_both("results_no_single", reason=translate_both(found.missing)) if found.missing else "",
     )
     query = {"run": run.id, "split": split, "true": None, "predicted": None, "offset": 0, "asked": False}
     query |= {"fetch": False, "of": now}
@@ -65,10 +64,10 @@ def results_values(door: Door, request: gr.Request, run_id: str | None, split: s
     return [value, *beside, query if found.answers is not None else None]
 
 
-def opens_on(door: Door, request: gr.Request, run_id: str | None, split: str) -> str:
+def opens_on(access: RunAccess, request: gr.Request, run_id: str | None, split: str) -> str:
     """The split on which to open a run's results: the one in sight, unless only the other can have any."""
     try:
-        run = run_of(run_id, door, request)
+        run = run_of(run_id, access, request)
     except ValueError:
         return split
     if split == "val" and _holds_nothing_out(run):
@@ -77,15 +76,15 @@ def opens_on(door: Door, request: gr.Request, run_id: str | None, split: str) ->
 
 
 def pictures_value(
-    door: Door, request: gr.Request, query: dict | None, openable: bool, progress: Any = None
+    access: RunAccess, request: gr.Request, query: dict | None, openable: bool, progress: Any = None
 ) -> dict[str, Any] | None:
     """What `PictureGrid` shows for a query. Faults are told in its place: the matrix stays as it is."""
     if not query:
         return None
     empty = {"total": 0, "offset": 0, "page": PAGE, "items": [], "openable": False, "asked": query["asked"]}
-    title = both("results_mistakes")
+    title = say_both("results_mistakes")
     try:
-        run = run_of(query["run"], door, request)
+        run = run_of(query["run"], access, request)
         found = evaluation_of(run, query["split"], request)
         true, predicted = (_class(query[name], found) for name in ("true", "predicted"))
         title = _title(found, true, predicted)
@@ -93,23 +92,23 @@ def pictures_value(
         offset = min(query["offset"], max(len(positions) - 1, 0)) // PAGE * PAGE
         missing = len(positions) > 0 and not query["fetch"] and would_download(run.config.data)
         if missing:  # a look at results should not fetch gigabytes unasked
-            note = both("results_not_here", data=shown_source(run.config.data))
+            note = say_both("results_not_here", data=shown_source(run.config.data))
             return empty | {"title": title, "note": note, "fetch": True}
         if not len(positions):
-            return empty | {"title": both("results_no_mistakes") if true is None else title, "note": ""}
+            return empty | {"title": say_both("results_no_mistakes") if true is None else title, "note": ""}
         try:
             pictures = split_of(run, found, progress)
         except (ValueError, OSError) as error:
             reason = str(error).replace(str(run.path), run.id)
             return empty | {
                 "title": title,
-                "note": both("results_no_data", reason=said_in_both(_without_paths(reason, run))),
+                "note": say_both("results_no_data", reason=translate_both(_without_paths(reason, run))),
             }
     except ValueError as error:
         return empty | {"title": title, "note": str(error)}
-    note = "" if fits(pictures, found.answers) else both("results_data_changed")
+    note = "" if fits(pictures, found.answers) else say_both("results_data_changed")
     if is_resnet(run):
-        openable, note = False, note or both("results_resnet")
+        openable, note = False, note or say_both("results_resnet")
     unreadable = say(request, "results_unreadable")
     items = thumbnails(pictures, found, positions[offset:], unreadable)
     return {
@@ -142,11 +141,11 @@ def _class(number: Any, found: Evaluation) -> int | None:
 
 def _title(found: Evaluation, true: int | None, predicted: int | None) -> dict[str, str]:
     if true is None:
-        return both("results_mistakes")
+        return say_both("results_mistakes")
     if predicted is None:
-        return both("results_class", true=found.classes[true])
+        return say_both("results_class", true=found.classes[true])
     key = "results_right" if true == predicted else "results_cell"
-    return both(key, true=found.classes[true], predicted=found.classes[predicted])
+    return say_both(key, true=found.classes[true], predicted=found.classes[predicted])
 
 
 def _nothing(now: str, message: str, told: str | None) -> list:

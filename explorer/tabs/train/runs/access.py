@@ -25,7 +25,7 @@ _SECRET = re.compile(r"[\x21-\x7e]{20,200}")
 
 
 @dataclass(frozen=True)
-class Door:
+class RunAccess:
     """The way to every run of this page. `loopback`: whether the server listens to this computer alone.
 
     A ticket is a capability for one run: whoever may see a run gets its ticket, whoever shows the ticket may watch and

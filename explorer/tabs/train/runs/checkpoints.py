@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from explorer.session.scenes import ModelChoice
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.ui.words import say
 from training.runs.runs import CheckpointInfo, Run
 
@@ -22,7 +22,7 @@ _PREFIX = "run:"
 class RunCheckpoints:
     """What the explorer's model picker offers of runs: "run:ID/best", "run:ID/last" and "run:ID/step-400"."""
 
-    door: Door
+    access: RunAccess
 
     def holds(self, name: str) -> bool:
         """Whether this name of the picker is meant for us."""
@@ -32,7 +32,7 @@ class RunCheckpoints:
         """(what a person reads, the name) for each checkpoint that the visitor may see, of the newest run first.
         ResNets are left out: the explorer shows attention."""
         found, seen = [], set()
-        for run in self.door.list(request):
+        for run in self.access.list(request):
             checkpoints = run.checkpoints()
             if not checkpoints or is_resnet(run):
                 continue
@@ -51,7 +51,7 @@ class RunCheckpoints:
         """What a name stands for now. ValueError, in the visitor's language, where it is gone, not the visitor's, or no
         Vision Transformer."""
         run_id, _, key = name.removeprefix(_PREFIX).partition("/")
-        run = run_of(run_id, self.door, request)
+        run = run_of(run_id, self.access, request)
         return choice_of(run, checkpoint_of(run, key, request), request)
 
 
@@ -83,13 +83,13 @@ def checkpoint_of(run: Run, key: Any, request: gr.Request) -> CheckpointInfo:
     raise ValueError(say(request, "take_gone"))
 
 
-def run_of(run_id: Any, door: Door, request: gr.Request) -> Run:
+def run_of(run_id: Any, access: RunAccess, request: gr.Request) -> Run:
     """The visitor's run of this id. ValueError, the same where there is none and where it is somebody else's."""
     gone = say(request, "results_gone")
     if not isinstance(run_id, str) or not 0 < len(run_id) <= 200:
         raise ValueError(gone)
     try:
-        return door.get(run_id, request)
+        return access.get(run_id, request)
     except LookupError as error:
         raise ValueError(gone) from error
 

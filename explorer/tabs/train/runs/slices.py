@@ -15,9 +15,9 @@ from typing import Any
 import gradio as gr
 
 from explorer.device import ZERO_GPU, on_gpu
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.ui.errors import reason_of
-from explorer.ui.trainer_messages import said
+from explorer.ui.trainer_messages import translate
 from explorer.ui.words import language_of, say, words
 from training.config import RunConfig
 from training.data.datasets import HUB, open_dataset
@@ -80,7 +80,9 @@ def trained(run: Run, request: gr.Request | None) -> Iterator[str]:
     for message in driven(steps):
         if message["phase"] == "ended":
             state = say(request, f"state_{message['state']}")
-            now = say(request, "slices_ended", name=run.name, state=state, reason=said(message["reason"], language))
+            now = say(
+                request, "slices_ended", name=run.name, state=state, reason=translate(message["reason"], language)
+            )
         else:
             now = say(request, f"slices_{message['phase']}", name=run.name, slice=message["slice"])
         if now != told:
@@ -88,15 +90,15 @@ def trained(run: Run, request: gr.Request | None) -> Iterator[str]:
             yield now
 
 
-def resume(run: Run, door: Door | None = None, request: gr.Request | None = None, **changes: Any) -> None:
+def resume(run: Run, access: RunAccess | None = None, request: gr.Request | None = None, **changes: Any) -> None:
     """Queue a run for a process of its own; on ZeroGPU, where such a process gets no GPU, RunError says what to do.
-    `door` and `request`: of the page that asks; BoundError where a visitor may not have more of this computer."""
+    `access` and `request`: of the page that asks; BoundError where a visitor may not have more of this computer."""
     if ZERO_GPU:
         raise RunError("on ZeroGPU a run goes on while a page is open: press the button below the list of runs")
-    if door is None:
+    if access is None:
         run.resume(**changes)
     else:
-        door.runs.resume(run, guest=not door.is_open(request), **changes)
+        access.runs.resume(run, guest=not access.is_open(request), **changes)
 
 
 def driven(steps: Iterator[Any], patience: float = PATIENCE) -> Iterator[Any]:

@@ -11,10 +11,10 @@ import gradio as gr
 from explorer.device import ZERO_GPU
 from explorer.tabs.train.new.sources import data_source
 from explorer.tabs.train.runs import slices as train_slices
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.watch.view import TrainLiveView
-from explorer.ui.errors import said_plainly
-from explorer.ui.trainer_messages import said_in_both
+from explorer.ui.errors import plain_errors
+from explorer.ui.trainer_messages import translate_both
 from explorer.ui.words import say, words
 from training.runs.runs import Run
 
@@ -23,7 +23,7 @@ MOST_CHOICES = 200
 
 @dataclass(frozen=True)
 class Watch:
-    door: Door
+    access: RunAccess
     item: gr.Tab
     selected: gr.State
     choice: gr.Dropdown
@@ -38,15 +38,15 @@ class Watch:
     def show(self, run: Run, request: gr.Request | None) -> list:
         """Values for `choice`, `view` and `selected` that open this run, which is no choice where a link opened it."""
         choice = gr.Dropdown(self.choices(request), value=run.id, allow_custom_value=True)
-        return [choice, opened(self.door, run, request), run.id]
+        return [choice, opened(self.access, run, request), run.id]
 
     def choices(self, request: gr.Request | None) -> list[tuple[str, str]]:
-        return [(described(run, request), run.id) for run in self.door.list(request)[:MOST_CHOICES]]
+        return [(described(run, request), run.id) for run in self.access.list(request)[:MOST_CHOICES]]
 
     def find(self, run_id: Any, request: gr.Request | None, ticket: Any = "") -> Run:
         """The run, or ValueError in the visitor's language."""
         try:
-            return self.door.get(run_id, request, ticket=ticket if isinstance(ticket, str) else "")
+            return self.access.get(run_id, request, ticket=ticket if isinstance(ticket, str) else "")
         except LookupError as error:
             raise ValueError(say(request, "train_gone")) from error
 
@@ -58,14 +58,14 @@ class Watch:
         value = value or {}
         other = bool(place or changed)  # a link is for watching, stopping and resuming a run as it is
         run = self.find(value.get("run"), request, None if other else value.get("ticket"))
-        self.door.check_start(request)
+        self.access.check_start(request)
         named = (place or "").strip()
-        data = data_source(named, None, self.door.is_open(request), request) if named else None
-        train_slices.resume(run, self.door, request, data=data, changed_data=bool(changed))
+        data = data_source(named, None, self.access.is_open(request), request) if named else None
+        train_slices.resume(run, self.access, request, data=data, changed_data=bool(changed))
         return self.show(run, request)
 
 
-def build_watch(door: Door, selected: gr.State) -> Watch:
+def build_watch(access: RunAccess, selected: gr.State) -> Watch:
     """`selected`: the id of the run that all views of the tab show, or None."""
     with gr.Tab(words("train_watch"), id="watch", elem_id="tab-watch") as item:
         with gr.Row(elem_id="watch-bar"):
@@ -83,7 +83,7 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
 
         go_on = gr.Button(words("slices_go_on"), visible=ZERO_GPU, size="sm", elem_id="slices-go-on")
         told = gr.Markdown(elem_id="slices-status")
-        view = TrainLiveView(find=door.find, told=said_in_both, elem_id="live")
+        view = TrainLiveView(find=access.find, told=translate_both, elem_id="live")
         with gr.Accordion(words("train_data_title"), open=False, visible=not ZERO_GPU, elem_id="watch-data"):
             gr.Markdown(words("train_data_info"), elem_classes="subdued")
             place = gr.Textbox(
@@ -94,7 +94,7 @@ def build_watch(door: Door, selected: gr.State) -> Watch:
             )
             changed = gr.Checkbox(False, label=words("train_data_changed"), elem_id="watch-data-changed")
             with_data = gr.Button(words("train_data_resume"), size="sm", elem_id="watch-data-resume")
-    return Watch(door, item, selected, choice, refresh, view, go_on, told, place, changed, with_data)
+    return Watch(access, item, selected, choice, refresh, view, go_on, told, place, changed, with_data)
 
 
 def wire_watch(watch: Watch) -> None:
@@ -102,11 +102,11 @@ def wire_watch(watch: Watch) -> None:
 
     shown = [watch.choice, watch.view, watch.selected]
 
-    @said_plainly
+    @plain_errors
     def choose(request: gr.Request, run_id: str | None):
         return watch.show(watch.find(run_id, request), request) if run_id else [gr.skip() for _ in shown]
 
-    @said_plainly
+    @plain_errors
     def follow(request: gr.Request, run_id: str | None, value: dict | None):
         """Another view has opened a run, or closed the one in sight. `selected` is not written: while this is on its
         way another run may be opened, and its own `change` comes after."""
@@ -127,7 +127,7 @@ def wire_watch(watch: Watch) -> None:
         """The choices name the state of each run."""
         return gr.Dropdown(watch.choices(request))
 
-    @said_plainly
+    @plain_errors
     def resume(request: gr.Request, value: dict | None):
         return watch.resume(value, request)
 
@@ -138,7 +138,7 @@ def wire_watch(watch: Watch) -> None:
     for event in (watch.refresh.click, watch.item.select):
         event(look, [watch.selected, watch.view], shown, queue=False, **quiet)
 
-    @said_plainly
+    @plain_errors
     def resume_with(request: gr.Request, value: dict | None, place: str | None, changed: bool):
         return [*watch.resume(value, request, place, changed), "", False]
 
@@ -148,12 +148,12 @@ def wire_watch(watch: Watch) -> None:
     watch.view.moved(renamed, None, watch.choice, queue=False, **quiet)
 
 
-def opened(door: Door, run: Run, request: gr.Request | None) -> dict:
+def opened(access: RunAccess, run: Run, request: gr.Request | None) -> dict:
     """The live view's value for who may see this run."""
     return {
         "run": run.id,
-        "ticket": door.ticket(run),
-        "secret": not door.is_open(request),
+        "ticket": access.ticket(run),
+        "secret": not access.is_open(request),
         "state": run.state,
         "seq": time.time_ns(),
     }

@@ -11,10 +11,10 @@ from PIL import Image
 from explorer.analysis.explain.methods import METHODS, choices_of, explain, looks_at_a_class
 from explorer.session import explaining
 from explorer.session.explaining import SLOW, explained, is_explained
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.explain import choices as explain_choices
 from explorer.tabs.explain import tab
-from explorer.ui.progress import followed
+from explorer.ui.progress import follow_progress
 from vit_model import VisionTransformer, save_model
 from vit_model.config import ViTConfig
 from vit_model.errors import CodedError
@@ -36,7 +36,7 @@ def plain(keys):
 
 
 @pytest.fixture(scope="module")
-def scene_of(tmp_path_factory):
+def make_scene(tmp_path_factory):
     """config fields, labels -> a scene of a small random model."""
     folder = tmp_path_factory.mktemp("models")
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)).save(folder / "picture.png")
@@ -48,14 +48,14 @@ def scene_of(tmp_path_factory):
             if parameter.dim() > 1:
                 torch.nn.init.normal_(parameter, std=0.3)
         save_model(model, folder / name)
-        return look(ModelChoice(str(folder / name), name), folder / "picture.png")
+        return scene_of(ModelChoice(str(folder / name), name), folder / "picture.png")
 
     return make
 
 
 @pytest.fixture(scope="module")
-def scene(scene_of):
-    return scene_of("headed", ("tabby cat", "Egyptian cat", "tiger", "crane"))
+def scene(make_scene):
+    return make_scene("headed", ("tabby cat", "Egyptian cat", "tiger", "crane"))
 
 
 def test_controls_start_as_the_methods_do(keys, plain, scene):
@@ -106,8 +106,8 @@ def test_an_unknown_class_is_told_and_the_predicted_one_shown(keys, plain, scene
     assert asked.maps()[0]
 
 
-def test_a_model_without_a_head_says_what_is_off_and_why(keys, plain, scene_of):
-    headless = scene_of("headless")
+def test_a_model_without_a_head_says_what_is_off_and_why(keys, plain, make_scene):
+    headless = make_scene("headless")
     (viewer,) = tab._show(keys, headless, None, "cat", None, *plain)
     assert "has no head" in viewer["notice"]["en"]
     assert "没有分类头" in viewer["notice"]["zh"]
@@ -178,7 +178,7 @@ def test_work_is_followed_and_ends_when_nobody_follows():
             seen.append(done)
             time.sleep(0.01)
 
-    steps = followed(work, seconds=0.02)
+    steps = follow_progress(work, seconds=0.02)
     while next(steps)[0] < 2:
         pass
     steps.close()
@@ -193,7 +193,7 @@ def test_what_the_work_returns_or_raises_reaches_its_follower():
         raise ValueError("no such thing")
 
     with pytest.raises(StopIteration) as ended:
-        next(followed(lambda progress: "made", seconds=30))
+        next(follow_progress(lambda progress: "made", seconds=30))
     assert ended.value.value == "made"
     with pytest.raises(ValueError, match="no such thing"):
-        next(followed(fails, seconds=30))
+        next(follow_progress(fails, seconds=30))

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from explorer.analysis.explain.methods import METHODS
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.ui.examples import example_files
 from tests.explorer.page.whole_page import schemes, without_messages
 
@@ -49,7 +49,7 @@ def page(kept_page, served):
 
 
 def test_every_method_is_there_for_the_predicted_class_and_opens_large_without_a_request(page):
-    share = look(ModelChoice(), str(example_files()[0])).top()[0][1]
+    share = scene_of(ModelChoice(), str(example_files()[0])).top()[0][1]
     assert title(page) == f"Why “parachute”, the predicted class ({100 * share:.1f}%)"
     assert page.locator("#explain .vit-thumb").count() == len(METHODS)
     page.wait_for_timeout(1500)

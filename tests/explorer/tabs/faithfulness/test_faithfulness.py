@@ -10,7 +10,7 @@ from PIL import Image
 
 from explorer.analysis.faithfulness.leaderboard import leaderboard
 from explorer.analysis.faithfulness.sanity import Sanity, sanity
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.faithfulness import tab as truth
 from explorer.tabs.faithfulness import values as truth_values
 from explorer.tabs.faithfulness.values import Asked, commented
@@ -23,7 +23,7 @@ CONTROLS = (SOME, 4, "probability")
 
 
 @pytest.fixture
-def scene_of(tmp_path):
+def make_scene(tmp_path):
     """fields of a config -> the scene of a random picture seen by a tiny model that no other test has."""
 
     def make(**fields):
@@ -36,7 +36,7 @@ def scene_of(tmp_path):
         save_model(model, tmp_path / "model")
         noise = np.random.default_rng().integers(0, 256, (40, 40, 3), np.uint8)
         Image.fromarray(noise).save(tmp_path / "picture.png")
-        return look(ModelChoice(str(tmp_path / "model"), "tiny"), tmp_path / "picture.png")
+        return scene_of(ModelChoice(str(tmp_path / "model"), "tiny"), tmp_path / "picture.png")
 
     return make
 
@@ -47,8 +47,8 @@ def measured(asked):
     return asked
 
 
-def test_a_class_by_label_by_one_of_its_names_by_number_and_the_predicted_one(scene_of):
-    scene = scene_of()
+def test_a_class_by_label_by_one_of_its_names_by_number_and_the_predicted_one(make_scene):
+    scene = make_scene()
     for named, target in (("tabby", 0), ("1", 1), ("2", 2), ("<b>bold</b>", 3)):
         assert Asked.of(scene, named, *CONTROLS).target == target
     for nothing in ("", None, "  "):
@@ -68,24 +68,24 @@ def test_a_class_by_label_by_one_of_its_names_by_number_and_the_predicted_one(sc
         ((SOME, 4, "loss"), "^value must be one of probability, logit, got 'loss'$"),
     ],
 )
-def test_settings_from_outside_are_bounded(scene_of, controls, words):
+def test_settings_from_outside_are_bounded(make_scene, controls, words):
     with pytest.raises(ValueError, match=words):
-        Asked.of(scene_of(), "", *controls)
+        Asked.of(make_scene(), "", *controls)
 
 
-def test_unknown_methods_from_outside_take_no_part(scene_of):
-    assert Asked.of(scene_of(), "", ["magic", "rollout"], 4, "logit").methods == ("rollout",)
+def test_unknown_methods_from_outside_take_no_part(make_scene):
+    assert Asked.of(make_scene(), "", ["magic", "rollout"], 4, "logit").methods == ("rollout",)
 
 
-def test_every_class_can_be_chosen_also_where_two_share_a_label(scene_of):
-    scene = scene_of()
+def test_every_class_can_be_chosen_also_where_two_share_a_label(make_scene):
+    scene = make_scene()
     offered = [value for _, value in truth._classes(scene, None)]
     assert offered[0] == ""
     assert {Asked.of(scene, value, *CONTROLS).target for value in offered[1:]} == {0, 1, 2, 3}
 
 
-def test_the_table_ranks_methods_between_baselines_and_marks_those_no_better_than_chance(scene_of):
-    asked = measured(Asked.of(scene_of(), "", *CONTROLS))
+def test_the_table_ranks_methods_between_baselines_and_marks_those_no_better_than_chance(make_scene):
+    asked = measured(Asked.of(make_scene(), "", *CONTROLS))
     value = truth_values.table_value(asked, asked.found)
     json.dumps(value)  # no numpy in it
     assert [row["quiet"] for row in value["rows"]].count(True) == 2
@@ -101,8 +101,8 @@ def test_the_table_ranks_methods_between_baselines_and_marks_those_no_better_tha
             assert row["cells"][2]["mark"] is (gap < chance)
 
 
-def test_what_is_known_is_shown_again_and_belongs_to_its_class_and_settings(scene_of):
-    scene = scene_of()
+def test_what_is_known_is_shown_again_and_belongs_to_its_class_and_settings(make_scene):
+    scene = make_scene()
     asked = measured(Asked.of(scene, "0", *CONTROLS))
     again = Asked.of(scene, "tabby", *CONTROLS)
     assert again.found.board is asked.found.board is not None
@@ -114,15 +114,15 @@ def test_what_is_known_is_shown_again_and_belongs_to_its_class_and_settings(scen
     assert truth._show(scene, None, "1", *CONTROLS)[0]["rows"] == []
 
 
-def test_curves_that_are_complete_stay_while_somebody_else_measures_the_same(scene_of):
-    asked = measured(Asked.of(scene_of(), "", *CONTROLS))
+def test_curves_that_are_complete_stay_while_somebody_else_measures_the_same(make_scene):
+    asked = measured(Asked.of(make_scene(), "", *CONTROLS))
     known = asked.found.board
     asked.keep(board=next(leaderboard(asked.scene.model, asked.scene.pixels, asked.target, methods=SOME)))
     assert asked.found.board is known
 
 
-def test_the_weight_check_fills_the_last_column_once_it_is_complete(scene_of):
-    asked = measured(Asked.of(scene_of(), "", *CONTROLS))
+def test_the_weight_check_fills_the_last_column_once_it_is_complete(make_scene):
+    asked = measured(Asked.of(make_scene(), "", *CONTROLS))
     *_, before, last = sanity(asked.scene.model, asked.scene.pixels, asked.target, asked.methods)
     for found, known in ((before, False), (last, True)):
         asked.keep(sanity=found)
@@ -132,8 +132,8 @@ def test_the_weight_check_fills_the_last_column_once_it_is_complete(scene_of):
     assert truth_values.sanity_value(asked, asked.found)["figure"]["data"][0]["y"][0] == 1.0
 
 
-def test_csv_and_arrays_carry_everything_and_a_manifest(scene_of):
-    asked = Asked.of(scene_of(), "", *CONTROLS)
+def test_csv_and_arrays_carry_everything_and_a_manifest(make_scene):
+    asked = Asked.of(make_scene(), "", *CONTROLS)
     with pytest.raises(CodedError, match="nothing has been measured"):
         truth_values.arrays_of(asked)
     arrays, choices = truth_values.arrays_of(measured(asked))
@@ -150,18 +150,18 @@ def test_csv_and_arrays_carry_everything_and_a_manifest(scene_of):
         assert float(row["gap"]) == pytest.approx(area, abs=1e-6)
 
 
-def test_a_model_without_a_head_says_why_it_is_off_and_what_works(scene_of):
-    table, *_, measure, check, _ = truth._show(scene_of(classes=0), None, "", *CONTROLS)
+def test_a_model_without_a_head_says_why_it_is_off_and_what_works(make_scene):
+    table, *_, measure, check, _ = truth._show(make_scene(classes=0), None, "", *CONTROLS)
     assert "no classification head" in table["progress"]["text"]["en"]
     assert "rollout" in table["progress"]["text"]["en"]
     assert not measure.interactive
     assert not check.interactive
 
 
-def test_a_class_that_the_next_model_does_not_have_is_told_and_left(scene_of, monkeypatch):
+def test_a_class_that_the_next_model_does_not_have_is_told_and_left(make_scene, monkeypatch):
     told = []
     monkeypatch.setattr(truth.gr, "Warning", lambda message, **more: told.append(message))
-    shown = truth._show(scene_of(), None, "<i>parachute</i>", *CONTROLS)
+    shown = truth._show(make_scene(), None, "<i>parachute</i>", *CONTROLS)
     assert "&lt;i&gt;parachute" in told[0]
     assert shown[5].value == ""
 

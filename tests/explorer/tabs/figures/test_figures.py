@@ -10,7 +10,7 @@ from PIL import Image
 
 from explorer.page import picture_folders
 from explorer.page.picture_folders import PictureFolders
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.figures import tab as figures
 from explorer.ui import words as text
 from explorer.ui.examples import example_files
@@ -35,7 +35,7 @@ def test_an_archive_from_a_visitor_of_a_public_page_has_to_be_small(archive, mon
     monkeypatch.setattr(picture_folders, "VISITORS", Limits(members=2))
     with gr.Blocks(), gr.Tabs():
         tab = figures.build(local, PictureFolders(local))
-    scene = look(ModelChoice(), str(example_files()[0]))
+    scene = scene_of(ModelChoice(), str(example_files()[0]))
     if local:
         *_, last = tab.show_later(scene, None, [archive], "")
         assert "3 in all" in last[0]
@@ -66,7 +66,7 @@ def test_where_no_file_can_be_read_the_picture_in_sight_is_shown_and_said(tmp_pa
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     with gr.Blocks(), gr.Tabs():
         tab = figures.build(False, PictureFolders(False))
-    scene = look(ModelChoice(), str(example_files()[0]))
+    scene = scene_of(ModelChoice(), str(example_files()[0]))
     *_, (said, sheet, _, _) = tab.show_later(scene, None, [str(tmp_path / "broken.jpg")], "")
     assert "broken.jpg" in said
     assert {"en": "The figures are of the picture in sight.", "zh": "以下各图基于当前图片"}[language] in said

@@ -10,7 +10,7 @@ import torch
 import app
 from explorer.analysis.lens import read_tokens, top_by_layer
 from explorer.analysis.tokens import token_norms, token_similarity
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.inside import tab as inside
 from explorer.tabs.inside.view import InsideSource, InsideView, inside_value
 from explorer.ui.examples import example_files
@@ -23,7 +23,7 @@ MAPS = ["attention", "similarity", "classes", "certainty", "colours", "norms", "
 
 @pytest.fixture(scope="module")
 def scene():
-    return look(ModelChoice(), str(example_files()[0]))
+    return scene_of(ModelChoice(), str(example_files()[0]))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def alone():
                 InsideView(planted(), store=STORE, elem_id="planted")
 
         def fill(request: gr.Request, choice, file):
-            return tab.show(look(choice, file), request)[0]
+            return tab.show(scene_of(choice, file), request)[0]
 
         tab.item.select(fill, [choice, picture], list(tab.outputs))
     _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")

@@ -6,7 +6,7 @@ import torch
 
 from explorer.analysis.edits import Edits, PatchEdit, apply_edits
 from explorer.analysis.rollout import rollout
-from explorer.session.scenes import ModelChoice, look, look_at_size
+from explorer.session.scenes import ModelChoice, scene_at_size, scene_of
 from explorer.tabs.laboratory import edits as laboratory_edits
 from explorer.tabs.laboratory import tab as laboratory
 from explorer.tabs.laboratory.edits import ablation_of, difference, layers_at_once, outcome_of, read_wish
@@ -16,7 +16,7 @@ from vit_model import VisionTransformer, ViTConfig
 
 @pytest.fixture(scope="module")
 def scene():
-    return look(ModelChoice(), str(example_files()[0]))
+    return scene_of(ModelChoice(), str(example_files()[0]))
 
 
 def test_a_wish_is_read_as_it_was_written(scene):
@@ -188,7 +188,7 @@ def test_nothing_changed_is_no_difference(scene):
 def test_another_resolution_is_seen_with_its_interpolation(scene):
     wish = read_wish({"size": "64x128", "method": "jax", "layers": [5]}, scene)
     outcome = outcome_of(scene, wish)
-    seen = look_at_size(scene, (64, 128), "jax")
+    seen = scene_at_size(scene, (64, 128), "jax")
     expected = apply_edits(seen.model, seen.pixels, Edits(layers=(5,)))
     torch.testing.assert_close(outcome.logits, expected.model(expected.pixels)[0])
     before, after = outcome.attention[scene.trace.layers - 1]

@@ -7,18 +7,18 @@ import pytest
 
 import app
 from explorer.analysis import ablation
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.laboratory import edits as laboratory_edits
 from explorer.tabs.laboratory import tab as laboratory
 from explorer.tabs.laboratory.edits import ablation_of, read_wish
-from explorer.ui.errors import said_plainly
+from explorer.ui.errors import plain_errors
 from explorer.ui.examples import example_files
 from tests.explorer.page.whole_page import slow_down
 
 
 @pytest.fixture(scope="module")
 def scene():
-    return look(ModelChoice(), str(example_files()[0]))
+    return scene_of(ModelChoice(), str(example_files()[0]))
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def alone():
         with gr.Tabs():
             tab = laboratory.build(choice, picture)
 
-        @said_plainly
+        @plain_errors
         def fill(request: gr.Request, choice, file):
-            return tab.show(look(choice, file), request)
+            return tab.show(scene_of(choice, file), request)
 
         demo.load(fill, [choice, picture], list(tab.outputs))
     _, url, _ = app.launch(demo, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")

@@ -12,7 +12,7 @@ import pytest
 from gradio.utils import get_upload_folder
 from PIL import Image
 
-from explorer.session.scenes import ModelChoice, look
+from explorer.session.scenes import ModelChoice, scene_of
 from explorer.ui.visitors.visitor_files import VisitorFileError, check_files, visitor_path
 from vit_model.files.regular import FileError, open_regular
 
@@ -265,4 +265,4 @@ def test_a_picture_is_judged_by_size_before_it_is_read(tmp_path):
     with open(large, "wb") as file:
         file.truncate(2**40)
     with pytest.raises(FileError, match="at most 134,217,728 are read"):
-        look(ModelChoice(), large)
+        scene_of(ModelChoice(), large)

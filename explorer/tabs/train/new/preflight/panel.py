@@ -14,8 +14,8 @@ from explorer.tabs.train.new.preflight.dry_run import LIMIT_SECONDS, ProbeError,
 from explorer.tabs.train.new.preflight.view import TrainCheckView, picture_files
 from explorer.tabs.train.runs.access import owner_of
 from explorer.tabs.train.watch.view import shown_source
-from explorer.ui.errors import said_plainly
-from explorer.ui.trainer_messages import said
+from explorer.ui.errors import plain_errors
+from explorer.ui.trainer_messages import translate
 from explorer.ui.words import language_of, say, words
 from training.config import ConfigError, largest_batch
 
@@ -45,14 +45,14 @@ def wire_check(check: Check, form: Form) -> None:
     at_once = {"concurrency_id": "probe", "concurrency_limit": AT_ONCE, "trigger_mode": "once"}
     shown = {"api_visibility": "private", "show_progress": "full", "show_progress_on": check.view}
 
-    @said_plainly
+    @plain_errors
     def look(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
         config = _config(form, request, values)
         found = _asked("data", config, form, request, progress)
         found["name"] = shown_source(config["data"])
         language = language_of(request)
-        found["notes"] = [said(note, language) for note in found["notes"]]
-        found["unreadable"]["reasons"] = [said(reason, language) for reason in found["unreadable"]["reasons"]]
+        found["notes"] = [translate(note, language) for note in found["notes"]]
+        found["unreadable"]["reasons"] = [translate(reason, language) for reason in found["unreadable"]["reasons"]]
         for sample, file in zip(found["samples"], _files(found["samples"]), strict=True):
             sample["file"] = file
             del sample["picture"]
@@ -66,7 +66,7 @@ def wire_check(check: Check, form: Form) -> None:
             offered = gr.Button(say(request, "train_use_batch", batch=most), visible=True)
         return {"data": found, "batch": batch | {"files": files}}, offered, offer
 
-    @said_plainly
+    @plain_errors
     def attempt(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
         config = _config(form, request, values)
         found = _asked("step", config, form, request, progress)
@@ -90,7 +90,7 @@ def wire_check(check: Check, form: Form) -> None:
 
 def _config(form: Form, request: gr.Request, values: tuple) -> dict[str, Any]:
     """What the form says, of someone who may use this computer."""
-    form.door.check_start(request)
+    form.access.check_start(request)
     try:
         filled: Filled = form.read(request, values)
     except ConfigError as error:
@@ -104,7 +104,7 @@ def _asked(
     """The answer of a process of its own, whose progress the page shows on the way."""
     doing, language = say(request, f"train_checking_{kind}"), language_of(request)
     progress(None, desc=doing)
-    guest = not form.door.is_open(request)
+    guest = not form.access.is_open(request)
     owner = owner_of(request) if guest else None
     if owner in _ASKING:
         raise ValueError(say(request, "train_check_one"))
@@ -116,11 +116,13 @@ def _asked(
             if not isinstance(told, Progress):
                 return told
             part = told.done / told.total if told.total > 0 else None
-            progress(part, desc=f"{doing}: {said(told.text, language)}" if told.text else doing)
+            progress(part, desc=f"{doing}: {translate(told.text, language)}" if told.text else doing)
     except ProbeError as error:
         if error.long:
             raise ValueError(say(request, "train_check_long", minutes=LIMIT_SECONDS // 60)) from error
-        raise ValueError(say(request, "train_check_failed", reason=said(str(error), language_of(request)))) from error
+        raise ValueError(
+            say(request, "train_check_failed", reason=translate(str(error), language_of(request)))
+        ) from error
     finally:
         _ASKING.discard(owner)
         asked.close()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from explorer.tabs.train.history.panel import drawn_from, overlay_values, plain_reason, row_of, table_value
-from explorer.tabs.train.runs.access import Door, owner_of_secret
+from explorer.tabs.train.runs.access import RunAccess, owner_of_secret
 from explorer.tabs.train.runs.overlay import (
     COLOURS,
     MARKS,
@@ -49,22 +49,22 @@ def test_a_row_says_how_a_run_stands(runs):
 def test_newest_first_and_the_stamp_changes_with_what_is_shown(runs):
     first = write_run(runs, "one")
     write_run(runs, "two")
-    door = Door(runs, True)
-    value = table_value(door, visitor(), None)
+    access = RunAccess(runs, True)
+    value = table_value(access, visitor(), None)
     assert [row["name"] for row in value["rows"]] == ["two", "one"]
-    assert table_value(door, visitor(), None)["stamp"] == value["stamp"]
+    assert table_value(access, visitor(), None)["stamp"] == value["stamp"]
     first.rename("uno")
-    assert table_value(door, visitor(), None)["stamp"] != value["stamp"]
+    assert table_value(access, visitor(), None)["stamp"] != value["stamp"]
 
 
 def test_everybody_sees_their_own_and_nobody_elses(runs):
     for secret, name in zip(SECRETS, ("mine", "theirs"), strict=True):
         write_run(runs, name, owner=owner_of_secret(secret))
     write_run(runs, "the host's")
-    door = Door(runs, loopback=False)
-    seen = [[row["name"] for row in table_value(door, visitor(secret), None)["rows"]] for secret in (*SECRETS, None)]
+    access = RunAccess(runs, loopback=False)
+    seen = [[row["name"] for row in table_value(access, visitor(secret), None)["rows"]] for secret in (*SECRETS, None)]
     assert seen == [["mine"], ["theirs"], []]
-    assert len(table_value(Door(runs, loopback=True), visitor(), None)["rows"]) == 3
+    assert len(table_value(RunAccess(runs, loopback=True), visitor(), None)["rows"]) == 3
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"config": {"steps": -1}}', '{"config": {"magic": 1}}', "\0" * 99])
@@ -75,7 +75,7 @@ def test_a_run_that_somebody_damaged_harms_no_other(runs, content):
     for name in ("progress.json", "best.json", "process.json"):
         (bad.path / name).write_text("[[[")
     (bad.path / "events.jsonl").write_bytes(b"\xff\n{}\n" + b"x" * 99)
-    rows = {row["id"]: row for row in table_value(Door(runs, True), visitor(), None)["rows"]}
+    rows = {row["id"]: row for row in table_value(RunAccess(runs, True), visitor(), None)["rows"]}
     assert rows[bad.id]["state"] == "damaged"
     assert str(runs.folder) not in json.dumps(rows)
     assert [row["state"] for run_id, row in rows.items() if run_id != bad.id] == ["finished"]

@@ -9,7 +9,7 @@ import pytest
 
 from explorer.tabs.train.new import jobs as train_jobs
 from explorer.tabs.train.new.boxes import build_form
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.ui.words import LANGUAGE_COOKIE
 from tests.explorer.tabs.train.results.test_results import visitor
 from tests.training.publish.hub_writes import WritableHub
@@ -32,7 +32,7 @@ def hub(tmp_path, monkeypatch):
 def page(tmp_path, loopback=True):
     """(the listeners by name, values of the boxes, those of the Job's)."""
     with gr.Blocks() as demo:
-        form = build_form(Door(Runs(tmp_path / "runs"), loopback))
+        form = build_form(RunAccess(Runs(tmp_path / "runs"), loopback))
         train_jobs.build(form)
     listeners = {fn.fn.__name__: fn.fn for fn in demo.fns.values() if fn.fn}
     return listeners, [box.value for box in form.inputs]

@@ -8,7 +8,7 @@ import huggingface_hub
 import pytest
 
 from explorer.tabs.train.results.download import token_for, zipped
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from tests.explorer.tabs.train.results.test_results import SECRETS, visitor
 from tests.explorer.tabs.train.run_folders import write_checkpoint, write_run
 from training.runs.runs import Runs
@@ -57,22 +57,22 @@ def test_the_hosts_token_pushes_for_the_host_alone(runs, monkeypatch):
     monkeypatch.delenv("SPACE_ID", raising=False)
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_of_the_host")
     request = visitor(SECRETS[0])
-    assert token_for(Door(runs, loopback=True), request, None) == "hf_of_the_host"
+    assert token_for(RunAccess(runs, loopback=True), request, None) == "hf_of_the_host"
     with pytest.raises(ValueError, match="Sign in first"):
-        token_for(Door(runs, loopback=False), request, None)
+        token_for(RunAccess(runs, loopback=False), request, None)
     proxied = SimpleNamespace(**{**vars(request), "headers": {**request.headers, "x-forwarded-for": "10.0.0.1"}})
     with pytest.raises(ValueError, match="Sign in first"):
-        token_for(Door(runs, loopback=True), proxied, None)
+        token_for(RunAccess(runs, loopback=True), proxied, None)
 
 
 def test_a_login_stands_before_the_hosts_token(runs, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_of_the_host")
     login = gr.OAuthToken(token="hf_of_the_visitor", scope="write-repos", expires_at=2**40)
     for loopback in (True, False):
-        assert token_for(Door(runs, loopback), visitor(), login) == "hf_of_the_visitor"
+        assert token_for(RunAccess(runs, loopback), visitor(), login) == "hf_of_the_visitor"
 
 
 def test_without_any_token_nothing_is_pushed(runs, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "get_token", lambda: None)
     with pytest.raises(ValueError, match="hf auth login"):
-        token_for(Door(runs, loopback=True), visitor(), None)
+        token_for(RunAccess(runs, loopback=True), visitor(), None)

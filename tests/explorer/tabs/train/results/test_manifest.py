@@ -6,7 +6,7 @@ import pytest
 
 from explorer.tabs.train.history.panel import overlay_values
 from explorer.tabs.train.results.values import results_values
-from explorer.tabs.train.runs.access import Door
+from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.evaluation import read_evaluation
 from explorer.tabs.train.runs.numbers import curve_numbers, result_numbers
 from tests.explorer.tabs.train.run_folders import write_events, write_run
@@ -21,7 +21,7 @@ def runs(tmp_path):
 
 def test_a_confusion_matrix_and_its_numbers_carry_one_manifest(runs, tmp_path):
     run = write_run(runs, "one", classes=("cat", "dog"), pictures=3, data=str(tmp_path / "secret" / "pets"))
-    value = results_values(Door(runs, True), visitor(), run.id, "test", None)[0]
+    value = results_values(RunAccess(runs, True), visitor(), run.id, "test", None)[0]
     found = read_evaluation(run.path, "test")
     expected = result_numbers(run, found)[1]
     assert value["manifest"] | {"date": ""} == expected | {"date": ""}

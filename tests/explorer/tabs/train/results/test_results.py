@@ -11,7 +11,7 @@ from explorer.session.scenes import get_model
 from explorer.tabs.train.results.pictures import pictures as train_pictures
 from explorer.tabs.train.results.published import published_value, sweep_value
 from explorer.tabs.train.results.values import evaluation_of, opens_on, pictures_value, results_values
-from explorer.tabs.train.runs.access import OWNER_COOKIE, Door, owner_of_secret
+from explorer.tabs.train.runs.access import OWNER_COOKIE, RunAccess, owner_of_secret
 from explorer.tabs.train.runs.checkpoints import RunCheckpoints, checkpoint_of, shown_source
 from explorer.tabs.train.runs.evaluation import read_evaluation
 from tests.explorer.tabs.train.run_folders import HOSTILE, write_checkpoint, write_events, write_pictures, write_run
@@ -45,8 +45,8 @@ def run(runs, data):
     return write_run(runs, "insects", classes=("ant", "bee", "cat"), pictures=4, data=str(data))
 
 
-def values(door, run, split="test", request=None, told=None):
-    return results_values(door, request or visitor(), run.id, split, told)
+def values(access, run, split="test", request=None, told=None):
+    return results_values(access, request or visitor(), run.id, split, told)
 
 
 def query(run, split="test", **more):
@@ -63,83 +63,83 @@ def query(run, split="test", **more):
 
 
 def test_the_matrix_counts_what_the_answers_say(runs, run):
-    matrix, *_, asked = values(Door(runs, True), run)
+    matrix, *_, asked = values(RunAccess(runs, True), run)
     assert matrix["classes"] == ["ant", "bee", "cat"]
     assert sorted(matrix["cells"]) == [[0, 0, 3], [0, 1, 1], [1, 1, 3], [1, 2, 1], [2, 0, 1], [2, 2, 3]]
     assert "75.00%" in matrix["title"]["en"]
     assert asked["true"] is None
-    same = values(Door(runs, True), run, told=matrix["stamp"])
+    same = values(RunAccess(runs, True), run, told=matrix["stamp"])
     assert all(isinstance(value, dict) and value.get("__type__") == "update" for value in same), "nothing new is sent"
 
 
 def test_a_run_is_opened_on_the_split_that_it_has(runs, run, data):
     """A run that holds nothing out opened on its empty held-out part and asked to switch."""
-    door, ask = Door(runs, True), visitor()
+    access, ask = RunAccess(runs, True), visitor()
     whole = write_run(runs, "whole", classes=("ant", "bee", "cat"), pictures=4, data=str(data), held_out=0.0)
     (whole.path / "results" / "val.json").unlink()
-    assert opens_on(door, ask, whole.id, "val") == "test"
-    assert opens_on(door, ask, run.id, "val") == "val" and opens_on(door, ask, run.id, "test") == "test"
+    assert opens_on(access, ask, whole.id, "val") == "test"
+    assert opens_on(access, ask, run.id, "val") == "val" and opens_on(access, ask, run.id, "test") == "test"
     (run.path / "results" / "test.json").unlink()
-    assert opens_on(door, ask, run.id, "test") == "val", "not tested yet"
+    assert opens_on(access, ask, run.id, "test") == "val", "not tested yet"
     own = write_run(runs, "own", classes=("ant", "bee", "cat"), pictures=4, data=str(data), held_out=0.0)
-    assert opens_on(door, ask, own.id, "val") == "val", "the data set has a held-out part of its own"
-    assert opens_on(door, ask, None, "val") == opens_on(door, ask, "gone", "val") == "val"
+    assert opens_on(access, ask, own.id, "val") == "val", "the data set has a held-out part of its own"
+    assert opens_on(access, ask, None, "val") == opens_on(access, ask, "gone", "val") == "val"
 
 
 def test_mistakes_come_most_confident_first_and_a_cell_has_its_own(runs, run):
-    door = Door(runs, True)
-    found = pictures_value(door, visitor(), query(run), True)
+    access = RunAccess(runs, True)
+    found = pictures_value(access, visitor(), query(run), True)
     shares = [item["probability"] for item in found["items"]]
     assert shares == sorted(shares, reverse=True)
     assert [item["true"] for item in found["items"]] == ["cat", "bee", "ant"]
     assert not any(item["right"] for item in found["items"])
-    cell = pictures_value(door, visitor(), query(run, true=1, predicted=1), True)
+    cell = pictures_value(access, visitor(), query(run, true=1, predicted=1), True)
     assert [item["name"].split("/")[-2] for item in cell["items"]] == ["bee"] * 3
     assert all(item["right"] for item in cell["items"])
-    wrong = pictures_value(door, visitor(), query(run, true=2), True)
+    wrong = pictures_value(access, visitor(), query(run, true=2), True)
     assert [(item["true"], item["predicted"]) for item in wrong["items"]] == [("cat", "ant")]
 
 
 def test_pictures_are_small_and_few(runs, tmp_path):
     data = write_pictures(tmp_path / "many", ("ant", "bee"), each=40)
     run = write_run(runs, "many", classes=("ant", "bee"), pictures=40, data=str(data))
-    door = Door(runs, True)
-    first = pictures_value(door, visitor(), query(run, true=0, predicted=0), True)
+    access = RunAccess(runs, True)
+    first = pictures_value(access, visitor(), query(run, true=0, predicted=0), True)
     assert (len(first["items"]), first["total"], first["offset"]) == (train_pictures.PAGE, 39, 0)
-    second = pictures_value(door, visitor(), query(run, true=0, predicted=0, offset=24), True)
+    second = pictures_value(access, visitor(), query(run, true=0, predicted=0, offset=24), True)
     assert len(second["items"]) == 15
     assert not {item["position"] for item in first["items"]} & {item["position"] for item in second["items"]}
-    beyond = pictures_value(door, visitor(), query(run, true=0, predicted=0, offset=10**9), True)
+    beyond = pictures_value(access, visitor(), query(run, true=0, predicted=0, offset=10**9), True)
     assert beyond["offset"] == 24
 
 
 def test_held_out_pictures_are_counted_in_the_training_split(runs, run):
-    found = pictures_value(Door(runs, True), visitor(), query(run, split="val"), True)
+    found = pictures_value(RunAccess(runs, True), visitor(), query(run, split="val"), True)
     assert {item["name"].split("/")[0] for item in found["items"]} == {"train"}
-    found = pictures_value(Door(runs, True), visitor(), query(run, split="test"), True)
+    found = pictures_value(RunAccess(runs, True), visitor(), query(run, split="test"), True)
     assert {item["name"].split("/")[0] for item in found["items"]} == {"test"}
 
 
 @pytest.mark.parametrize("asked", [{"true": 99}, {"true": 1, "predicted": -1}, {"true": "1"}])
 def test_classes_that_do_not_exist_are_said_so(runs, run, asked):
-    found = pictures_value(Door(runs, True), visitor(), query(run, **asked), True)
+    found = pictures_value(RunAccess(runs, True), visitor(), query(run, **asked), True)
     assert found["items"] == []
     assert "3 classes" in found["note"]
 
 
 def test_data_that_has_gone_leaves_the_matrix(runs, run, data):
     data.rename(data.with_name("moved"))
-    found = pictures_value(Door(runs, True), visitor(), query(run), True)
+    found = pictures_value(RunAccess(runs, True), visitor(), query(run), True)
     assert "cannot be read" in found["note"]["en"]
     assert str(data.parent) not in json.dumps(found)
-    assert values(Door(runs, True), run)[0]["cells"]
+    assert values(RunAccess(runs, True), run)[0]["cells"]
 
 
 def test_a_picture_that_vanished_says_so_in_its_place(runs, run, data):
-    door = Door(runs, True)
-    pictures_value(door, visitor(), query(run), True)  # the set is open
+    access = RunAccess(runs, True)
+    pictures_value(access, visitor(), query(run), True)  # the set is open
     (data / "test" / "cat" / "0.png").unlink()
-    items = pictures_value(door, visitor(), query(run), True)["items"]
+    items = pictures_value(access, visitor(), query(run), True)["items"]
     assert (items[0]["file"], items[0]["error"]) == (None, "could not be read")
     assert all(item["file"] for item in items[1:])
 
@@ -150,23 +150,23 @@ def test_data_that_would_be_downloaded_again_is_asked_for_first(runs, tmp_path, 
     opened = []
     monkeypatch.setattr(train_pictures, "open_dataset", lambda source, **_: opened.append(source))
     run = write_run(runs, "cifar", classes=("ant", "bee", "cat"), pictures=4, data="cifar10")
-    found = pictures_value(Door(runs, True), visitor(), query(run), True)
+    found = pictures_value(RunAccess(runs, True), visitor(), query(run), True)
     assert found["fetch"] and found["items"] == [] and not opened
     assert "cifar10" in found["note"]["en"] and "下载" in found["note"]["zh"]
     with pytest.raises(AttributeError):  # the stand-in returns nothing to show
-        pictures_value(Door(runs, True), visitor(), query(run, fetch=True), True)
+        pictures_value(RunAccess(runs, True), visitor(), query(run, fetch=True), True)
     assert opened == ["cifar10"]
 
 
 def test_data_that_changed_since_is_said(runs, data):
     run = write_run(runs, "other", classes=("ant", "bee", "cat"), pictures=3, data=str(data))
-    found = pictures_value(Door(runs, True), visitor(), query(run), True)
+    found = pictures_value(RunAccess(runs, True), visitor(), query(run), True)
     assert "not what it was" in found["note"]["en"]
 
 
 def test_hostile_class_names_stay_text_in_values(runs, tmp_path):
     run = write_run(runs, "<img src=x>", classes=HOSTILE, pictures=2, data=str(tmp_path))
-    matrix = values(Door(runs, True), run)[0]
+    matrix = values(RunAccess(runs, True), run)[0]
     assert matrix["classes"] == list(HOSTILE)
 
 
@@ -186,11 +186,11 @@ DAMAGE = {
 def test_damaged_results_are_said_in_words(runs, run, kind):
     content, words = DAMAGE[kind]
     (run.path / "results" / "test.json").write_bytes(content)
-    matrix, _, _, asked = values(Door(runs, True), run)
+    matrix, _, _, asked = values(RunAccess(runs, True), run)
     assert words in matrix["message"]["en"]
     assert str(runs.folder) not in json.dumps(matrix)
     assert asked is None
-    assert values(Door(runs, True), run, split="val")[0]["cells"], "the other split is unharmed"
+    assert values(RunAccess(runs, True), run, split="val")[0]["cells"], "the other split is unharmed"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_damaged_results_are_said_in_words(runs, run, kind):
 def test_damaged_answers_leave_the_matrix(runs, run, arrays, words):
     path = run.path / "results" / "test.safetensors"
     path.write_bytes(b"junk") if arrays is None else save_file(arrays, path)
-    matrix, _, _, asked = values(Door(runs, True), run)
+    matrix, _, _, asked = values(RunAccess(runs, True), run)
     assert matrix["cells"] and not matrix["pictures"]
     assert words in matrix["note"]["en"]
     assert asked is None
@@ -214,23 +214,23 @@ def test_damaged_answers_leave_the_matrix(runs, run, arrays, words):
 
 def test_missing_results_say_when_they_come(runs):
     run = write_run(runs, "fresh", checkpoints=(), ended="stopped")
-    assert "first evaluation" in values(Door(runs, True), run)[0]["message"]["en"]
+    assert "first evaluation" in values(RunAccess(runs, True), run)[0]["message"]["en"]
     whole = write_run(runs, "all of it", checkpoints=(), held_out=0.0, ended="stopped")
-    assert "nothing is held out" in values(Door(runs, True), whole, split="val")[0]["message"]["en"]
+    assert "nothing is held out" in values(RunAccess(runs, True), whole, split="val")[0]["message"]["en"]
 
 
 def test_a_run_whose_data_has_no_test_set_promises_no_test_results(runs):
     """A finished run on a folder without test/ said that its test results appear at the end."""
-    door = Door(runs, True)
+    access = RunAccess(runs, True)
 
     def told(run, split):
-        return values(door, run, split=split)[0]["message"]
+        return values(access, run, split=split)[0]["message"]
 
     run = write_run(runs, "no test", checkpoints=(), live=True)
-    before = values(door, run)[0]
+    before = values(access, run)[0]
     assert "at the end" in before["message"]["en"], "its data has not been read yet"
     write_json(run.path / "data.json", {"parts": {"train": {}, "val": {}}})
-    now = values(door, run, told=before["stamp"])[0]["message"]
+    now = values(access, run, told=before["stamp"])[0]["message"]
     assert "has no test set" in now["en"] and "held-out part" in now["en"] and "没有测试集" in now["zh"]
     assert "first evaluation" in told(run, "val")["en"]
     with pytest.raises(ValueError, match="has no test set"):
@@ -250,24 +250,24 @@ def test_another_owners_run_is_as_if_it_were_not_there(runs, data):
     mine, theirs = (owner_of_secret(secret) for secret in SECRETS)
     run = write_run(runs, "mine", owner=mine, classes=("ant", "bee", "cat"), pictures=4, data=str(data))
     write_run(runs, "theirs", owner=theirs)
-    door = Door(runs, loopback=False)
-    assert values(door, run, request=visitor(SECRETS[0]))[0]["classes"]
+    access = RunAccess(runs, loopback=False)
+    assert values(access, run, request=visitor(SECRETS[0]))[0]["classes"]
     for stranger in (visitor(SECRETS[1]), visitor()):
-        matrix = values(door, run, request=stranger)[0]
+        matrix = values(access, run, request=stranger)[0]
         assert "not yours to see" in matrix["message"]
-        assert "not yours to see" in pictures_value(door, stranger, query(run), True)["note"]
+        assert "not yours to see" in pictures_value(access, stranger, query(run), True)["note"]
         with pytest.raises(ValueError, match="not yours to see"):
-            RunCheckpoints(door).chosen(f"run:{run.id}/best", stranger)
-    names = [name for name, _ in RunCheckpoints(door).names(visitor(SECRETS[0]))]
+            RunCheckpoints(access).chosen(f"run:{run.id}/best", stranger)
+    names = [name for name, _ in RunCheckpoints(access).names(visitor(SECRETS[0]))]
     assert names and all("mine" in name for name in names)
-    assert RunCheckpoints(door).names(visitor()) == []
+    assert RunCheckpoints(access).names(visitor()) == []
 
 
 @pytest.mark.parametrize("run_id", ["..", "../runs", "/etc", "", None, 3, "x" * 9999, {"a": 1}])
 def test_ids_that_are_none(runs, run, run_id):
     with pytest.raises(ValueError, match="not there any more"):
-        RunCheckpoints(Door(runs, True)).chosen(f"run:{run_id}/last", visitor())
-    matrix = results_values(Door(runs, True), visitor(), run_id, "test", None)[0]
+        RunCheckpoints(RunAccess(runs, True)).chosen(f"run:{run_id}/last", visitor())
+    matrix = results_values(RunAccess(runs, True), visitor(), run_id, "test", None)[0]
     assert "message" in matrix
 
 
@@ -275,7 +275,7 @@ def test_checkpoints_in_the_picker(runs):
     write_run(runs, "three", checkpoints=(10, 20, 30))
     write_run(runs, "convolutions", model="resnet18")
     write_run(runs, "nothing yet", checkpoints=())
-    offered = RunCheckpoints(Door(runs, True))
+    offered = RunCheckpoints(RunAccess(runs, True))
     names = offered.names(visitor())
     assert [name for name, _ in names] == [
         "Run three · best (step 10)",
@@ -292,7 +292,7 @@ def test_checkpoints_in_the_picker(runs):
 
 def test_a_checkpoint_that_was_replaced_says_to_choose_the_newest(runs):
     run = write_run(runs, "live", checkpoints=(10, 20), live=True)
-    offered = RunCheckpoints(Door(runs, True))
+    offered = RunCheckpoints(RunAccess(runs, True))
     choice = offered.chosen(f"run:{run.id}/last", visitor())
     write_checkpoint(run, 30, ("a", "b"))
     (run.path / "checkpoints" / "step-00000020").rename(runs.folder / "gone")
@@ -306,7 +306,7 @@ def test_a_checkpoint_that_was_replaced_says_to_choose_the_newest(runs):
 
 def test_a_retrained_checkpoint_of_the_same_name_is_read_again(runs):
     run = write_run(runs, "again", checkpoints=(10,))
-    offered = RunCheckpoints(Door(runs, True))
+    offered = RunCheckpoints(RunAccess(runs, True))
     choice = offered.chosen(f"run:{run.id}/last", visitor())
     before = get_model(choice)
     write_checkpoint(run, 10, ("a", "b"))
@@ -316,7 +316,7 @@ def test_a_retrained_checkpoint_of_the_same_name_is_read_again(runs):
 def test_a_resnet_stays_out_and_says_why(runs):
     run = write_run(runs, "convolutions", model="resnet18")
     with pytest.raises(ValueError, match="ResNet"):
-        RunCheckpoints(Door(runs, True)).chosen(f"run:{run.id}/last", visitor())
+        RunCheckpoints(RunAccess(runs, True)).chosen(f"run:{run.id}/last", visitor())
 
 
 def test_the_test_set_was_read_by_the_best_checkpoint(runs, run):

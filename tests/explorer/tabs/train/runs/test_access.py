@@ -14,11 +14,11 @@ from explorer.tabs.train.new.form import FILLED, checked
 from explorer.tabs.train.new.preflight import panel as train_check
 from explorer.tabs.train.new.sources import data_source, kept, model_source, upload_name
 from explorer.tabs.train.new.values import FieldError, recipe_values
-from explorer.tabs.train.runs.access import ALLOW, OWNER_COOKIE, Door, owner_of, owner_of_secret
+from explorer.tabs.train.runs.access import ALLOW, OWNER_COOKIE, RunAccess, owner_of, owner_of_secret
 from explorer.tabs.train.tab import create
 from explorer.tabs.train.watch.panel import build_watch
 from explorer.tabs.train.watch.view import TrainLiveView, shown_source
-from explorer.ui.trainer_messages import said_in_both
+from explorer.ui.trainer_messages import translate_both
 from training.recipes import recipe_named
 from training.runs.metrics import MetricEvent, append_events
 from training.runs.runs import Runs
@@ -36,37 +36,37 @@ ANNA, BEN = visitor("a" * 64), visitor("b" * 64)
 
 
 @pytest.fixture
-def door(tmp_path, monkeypatch):
+def access(tmp_path, monkeypatch):
     monkeypatch.delenv("SPACE_ID", raising=False)
     monkeypatch.delenv(ALLOW, raising=False)
-    return Door(Runs(tmp_path / "runs"), loopback=False)
+    return RunAccess(Runs(tmp_path / "runs"), loopback=False)
 
 
 @pytest.fixture
-def run(door):
+def run(access):
     """Anna's, waiting in the queue."""
-    return door.runs.create(TINY, owner=owner_of(ANNA), name="<b>Anna's</b>")
+    return access.runs.create(TINY, owner=owner_of(ANNA), name="<b>Anna's</b>")
 
 
-def test_others_neither_see_nor_stop_a_run(door, run):
-    assert door.list(ANNA) == [run]
-    assert door.get(run.id, ANNA) == run
+def test_others_neither_see_nor_stop_a_run(access, run):
+    assert access.list(ANNA) == [run]
+    assert access.get(run.id, ANNA) == run
     for stranger in (BEN, visitor(), visitor("short"), None):
-        assert door.list(stranger) == []
+        assert access.list(stranger) == []
         with pytest.raises(LookupError):
-            door.get(run.id, stranger)
+            access.get(run.id, stranger)
 
 
-def test_a_run_without_an_owner_is_the_hosts_alone(door):
-    started = door.runs.create(TINY)
+def test_a_run_without_an_owner_is_the_hosts_alone(access):
+    started = access.runs.create(TINY)
     for stranger in (ANNA, visitor(), None):
-        assert door.list(stranger) == []
+        assert access.list(stranger) == []
         with pytest.raises(LookupError):
-            door.get(started.id, stranger)
+            access.get(started.id, stranger)
 
 
-def test_on_loopback_all_runs_are_in_sight_but_not_through_a_proxy(door, run):
-    local = Door(door.runs, loopback=True)
+def test_on_loopback_all_runs_are_in_sight_but_not_through_a_proxy(access, run):
+    local = RunAccess(access.runs, loopback=True)
     assert local.list(BEN) == local.list(visitor()) == [run]
     through = visitor("b" * 64, **{"x-forwarded-for": "192.0.2.7"})
     assert local.list(through) == []
@@ -75,27 +75,27 @@ def test_on_loopback_all_runs_are_in_sight_but_not_through_a_proxy(door, run):
     assert not local.may_start(through)
 
 
-def test_starting_needs_loopback_a_login_or_the_hosts_permission(door, monkeypatch):
-    assert Door(door.runs, loopback=True).may_start(visitor())
+def test_starting_needs_loopback_a_login_or_the_hosts_permission(access, monkeypatch):
+    assert RunAccess(access.runs, loopback=True).may_start(visitor())
     with pytest.raises(ValueError, match=ALLOW):
-        door.check_start(ANNA)
+        access.check_start(ANNA)
     monkeypatch.setenv(ALLOW, "1")
-    door.check_start(ANNA)
+    access.check_start(ANNA)
     with pytest.raises(ValueError, match="cookie"):
-        door.check_start(visitor())
+        access.check_start(visitor())
 
 
-def test_on_a_space_a_login_is_the_owner(door, monkeypatch):
+def test_on_a_space_a_login_is_the_owner(access, monkeypatch):
     monkeypatch.setenv("SPACE_ID", "someone/space")
     signed_in = visitor("a" * 64)
     known = {"userinfo": {"preferred_username": "anna"}, "expires_at": time.time() + 60}
     signed_in.request.scope["session"] = {"oauth_info": known}
     assert owner_of(signed_in) == "hub:anna"
-    door.check_start(signed_in)
+    access.check_start(signed_in)
     known["expires_at"] = time.time() - 1
     assert owner_of(signed_in) == owner_of(ANNA)
     with pytest.raises(ValueError, match="Sign in"):
-        door.check_start(signed_in)
+        access.check_start(signed_in)
 
 
 def test_a_secret_never_lies_on_disk(run):
@@ -104,53 +104,53 @@ def test_a_secret_never_lies_on_disk(run):
     assert run.owner == owner_of_secret("a" * 64) != owner_of_secret("b" * 64)
 
 
-def test_a_ticket_opens_one_run_and_outlives_the_server(door, run):
-    other = door.runs.create(TINY, owner=owner_of(ANNA))
-    ticket = door.ticket(run)
-    assert Door(Runs(door.runs.folder), loopback=False).find(run.id, ticket) == run
-    assert door.find(other.id, ticket) is None
-    assert door.find(run.id, ticket[:-1] + "x") is None
-    assert door.find(run.id, "é") is None
-    assert os.stat(door.runs.folder / ".tickets").st_mode & 0o077 == 0 or os.name == "nt"
-    assert len(list(door.runs.folder.glob(".tickets*"))) == 1
+def test_a_ticket_opens_one_run_and_outlives_the_server(access, run):
+    other = access.runs.create(TINY, owner=owner_of(ANNA))
+    ticket = access.ticket(run)
+    assert RunAccess(Runs(access.runs.folder), loopback=False).find(run.id, ticket) == run
+    assert access.find(other.id, ticket) is None
+    assert access.find(run.id, ticket[:-1] + "x") is None
+    assert access.find(run.id, "é") is None
+    assert os.stat(access.runs.folder / ".tickets").st_mode & 0o077 == 0 or os.name == "nt"
+    assert len(list(access.runs.folder.glob(".tickets*"))) == 1
 
 
 @pytest.fixture
-def view(door):
-    return TrainLiveView(find=door.find, told=said_in_both)
+def view(access):
+    return TrainLiveView(find=access.find, told=translate_both)
 
 
-def ask(view, door, run, **changes):
-    return view.tail({"run": run.id, "ticket": door.ticket(run), "offset": 0, "log_offset": None} | changes)
+def ask(view, access, run, **changes):
+    return view.tail({"run": run.id, "ticket": access.ticket(run), "offset": 0, "log_offset": None} | changes)
 
 
 def event(step, split="train", **values):
     return MetricEvent(step, step / 10, step * 0.5, split, values or {"loss": 1 / step})
 
 
-def test_tail_tells_only_what_is_new_and_whole_lines(view, door, run):
+def test_tail_tells_only_what_is_new_and_whole_lines(view, access, run):
     path = run.path / "events.jsonl"
     append_events(path, [event(1), event(2, loss=float("nan"))])
-    first = ask(view, door, run)
+    first = ask(view, access, run)
     assert first["rows"] == [["train", 1, 0.1, 0.5, {"loss": 1.0}], ["train", 2, 0.2, 1.0, {"loss": None}]]
     assert json.loads(json.dumps(first, allow_nan=False)) == first
     whole = event(3).to_line().encode()
     with open(path, "ab") as file:
         file.write(whole[:20])
-    assert ask(view, door, run, offset=first["offset"])["rows"] == []
+    assert ask(view, access, run, offset=first["offset"])["rows"] == []
     with open(path, "ab") as file:
         file.write(whole[20:])
-    then = ask(view, door, run, offset=first["offset"])
+    then = ask(view, access, run, offset=first["offset"])
     assert [row[1] for row in then["rows"]] == [3]
-    assert ask(view, door, run, offset=then["offset"])["rows"] == []
+    assert ask(view, access, run, offset=then["offset"])["rows"] == []
 
 
-def test_tail_tells_the_log_as_it_grows(view, door, run):
+def test_tail_tells_the_log_as_it_grows(view, access, run):
     (run.path / "log.txt").write_text("one\n")
-    first = ask(view, door, run)
+    first = ask(view, access, run)
     with open(run.path / "log.txt", "a") as file:
         file.write("two é\n")
-    then = ask(view, door, run, log_offset=first["log_offset"])
+    then = ask(view, access, run, log_offset=first["log_offset"])
     assert (first["log"], then["log"]) == ("one\n", "two é\n")
 
 
@@ -162,14 +162,14 @@ def ended(run):
 
 
 @pytest.fixture
-def resumed(door):
+def resumed(access):
     """Who presses Resume in the live view, with what it was given -> what the page shows then."""
     with gr.Blocks():
-        watch = build_watch(door, gr.State(None))
-    return lambda run, who: watch.resume({"run": run.id, "ticket": door.ticket(run)}, who)
+        watch = build_watch(access, gr.State(None))
+    return lambda run, who: watch.resume({"run": run.id, "ticket": access.ticket(run)}, who)
 
 
-def test_a_link_lets_nobody_use_a_computer_that_is_not_theirs(door, ended, resumed, monkeypatch):
+def test_a_link_lets_nobody_use_a_computer_that_is_not_theirs(access, ended, resumed, monkeypatch):
     """Whoever got the link of a run may watch and stop it."""
     with pytest.raises(ValueError, match="does not let visitors train"):
         resumed(ended, BEN)
@@ -179,8 +179,8 @@ def test_a_link_lets_nobody_use_a_computer_that_is_not_theirs(door, ended, resum
     assert ended.state == "queued" and ended.owner == owner_of(ANNA)
 
 
-def test_who_logged_in_resumes_where_the_run_is_watched(door, ended, resumed, monkeypatch):
-    monkeypatch.setattr(Door, "may_start", lambda self, request: request is ANNA)
+def test_who_logged_in_resumes_where_the_run_is_watched(access, ended, resumed, monkeypatch):
+    monkeypatch.setattr(RunAccess, "may_start", lambda self, request: request is ANNA)
     with pytest.raises(ValueError):
         resumed(ended, BEN)
     assert resumed(ended, ANNA)[-1] == ended.id
@@ -188,26 +188,26 @@ def test_who_logged_in_resumes_where_the_run_is_watched(door, ended, resumed, mo
 
 
 @pytest.mark.parametrize("value", [None, {}, {"run": 1, "ticket": 2}, {"run": "../x", "ticket": "y" * 64}])
-def test_a_resume_of_nonsense_is_refused_in_words(door, ended, value):
+def test_a_resume_of_nonsense_is_refused_in_words(access, ended, value):
     with gr.Blocks():
-        watch = build_watch(door, gr.State(None))
+        watch = build_watch(access, gr.State(None))
     with pytest.raises(ValueError, match="not there any more"):
         watch.resume(value, BEN)
 
 
-def test_tail_shows_no_path_of_the_host(view, door, tmp_path):
+def test_tail_shows_no_path_of_the_host(view, access, tmp_path):
     config = TINY.having(data=str(tmp_path / "secret place" / "pets.zip"), model="resnet18:" + str(tmp_path / "r.pth"))
-    run = door.runs.create(config, owner=owner_of(ANNA))
+    run = access.runs.create(config, owner=owner_of(ANNA))
     (run.path / "log.txt").write_text(f"run {run.path}\nfinished {run.path}\n")
-    told = ask(view, door, run)
+    told = ask(view, access, run)
     assert told["log"] == f"run {run.id}\nfinished {run.id}\n"
     assert (told["facts"]["data"], told["facts"]["model"]) == ("pets.zip", "resnet18:r.pth")
     assert str(tmp_path) not in json.dumps(told)
     assert shown_source("hf:owner/name") == "hf:owner/name"
 
 
-def test_a_damaged_run_is_told_as_failed(view, door, run):
-    ticket = door.ticket(run)
+def test_a_damaged_run_is_told_as_failed(view, access, run):
+    ticket = access.ticket(run)
     about = json.loads((run.path / "run.json").read_text())
     about["config"]["lr"] = "fast"
     (run.path / "run.json").write_text(json.dumps(about))
@@ -234,9 +234,9 @@ def test_a_damaged_run_is_told_as_failed(view, door, run):
         {"run": "RUN", "ticket": "TICKET", "offset": 0, "log_offset": None, "more": 1},
     ],
 )
-def test_nonsense_is_answered_in_words(view, door, run, request_):
+def test_nonsense_is_answered_in_words(view, access, run, request_):
     if isinstance(request_, dict):
-        real = {"RUN": run.id, "TICKET": door.ticket(run)}
+        real = {"RUN": run.id, "TICKET": access.ticket(run)}
         request_ = {
             name: real.get(value, value) if isinstance(value, str) else value for name, value in request_.items()
         }
@@ -245,19 +245,19 @@ def test_nonsense_is_answered_in_words(view, door, run, request_):
     assert run.state == "queued"
 
 
-def test_an_offset_beyond_the_end_begins_again(view, door, run):
+def test_an_offset_beyond_the_end_begins_again(view, access, run):
     append_events(run.path / "events.jsonl", [event(1)])
-    assert [row[1] for row in ask(view, door, run, offset=10**6)["rows"]] == [1]
+    assert [row[1] for row in ask(view, access, run, offset=10**6)["rows"]] == [1]
 
 
-def test_a_ticket_alone_stops(view, door, run):
+def test_a_ticket_alone_stops(view, access, run):
     def stop(ticket):
         return view.stop({"run": run.id, "ticket": ticket})
 
-    assert stop(door.ticket(run)[::-1])["gone"]
+    assert stop(access.ticket(run)[::-1])["gone"]
     assert run.state == "queued"
-    assert stop(door.ticket(run)) == {"state": "stopped"}
-    assert "not running" in stop(door.ticket(run))["error"]["en"]
+    assert stop(access.ticket(run)) == {"state": "stopped"}
+    assert "not running" in stop(access.ticket(run))["error"]["en"]
 
 
 @pytest.mark.parametrize("text", ["/etc", "../..", "~", "C:\\", "", None, "hf:", "hf:../x", "upload:x.zip", "shapes2"])
@@ -316,10 +316,10 @@ def test_an_upload_is_named_by_its_file_and_stays_as_long_as_a_run_needs_it(tmp_
 
 
 @pytest.fixture
-def form(door, monkeypatch):
+def form(access, monkeypatch):
     monkeypatch.setenv(ALLOW, "1")
     with gr.Blocks():
-        return build_form(door)
+        return build_form(access)
 
 
 def values_of(form, **changes):
@@ -338,20 +338,20 @@ def test_the_form_tells_a_visitor_of_a_bound_while_they_type_and_starts_nothing(
     assert "this host lets visitors have at most" in problem
     with pytest.raises(ValueError, match="this host lets visitors have at most"):
         create(form, ANNA, tuple(values))
-    assert form.door.runs.list() == []
-    local = replace(form, door=Door(form.door.runs, loopback=True))
+    assert form.access.runs.list() == []
+    local = replace(form, access=RunAccess(form.access.runs, loopback=True))
     assert checked(local, ANNA, values)["problem"] is None, "the host has no bounds"
     assert create(local, ANNA, tuple(values)).config
 
 
-def test_every_way_to_start_and_resume_is_counted(form, door, ended, resumed):
+def test_every_way_to_start_and_resume_is_counted(form, access, ended, resumed):
     """The page's Start, Resume in the live view, /start_run's `create`."""
     create(form, ANNA, tuple(values_of(form)))
-    door.runs.create(TINY, owner=owner_of(ANNA), guest=True)
+    access.runs.create(TINY, owner=owner_of(ANNA), guest=True)
     create(form, ANNA, tuple(values_of(form)))
     for start in (
         lambda: create(form, ANNA, tuple(values_of(form))),
-        lambda: door.runs.create(TINY, owner=owner_of(ANNA), guest=True),
+        lambda: access.runs.create(TINY, owner=owner_of(ANNA), guest=True),
         lambda: resumed(ended, ANNA),
         lambda: resumed(ended, BEN),
     ):
@@ -371,11 +371,11 @@ def test_a_visitor_has_one_look_ahead_at_a_time(form, monkeypatch):
 
 
 @pytest.fixture
-def with_data(door):
+def with_data(access):
     """As `resumed`, with where the data are now and whether changed data are meant."""
     with gr.Blocks():
-        watch = build_watch(door, gr.State(None))
-    return lambda run, who, *given: watch.resume({"run": run.id, "ticket": door.ticket(run)}, who, *given)
+        watch = build_watch(access, gr.State(None))
+    return lambda run, who, *given: watch.resume({"run": run.id, "ticket": access.ticket(run)}, who, *given)
 
 
 def test_a_resume_may_name_the_data_anew_by_the_gate_of_a_new_run(ended, with_data, monkeypatch, tmp_path):

@@ -64,7 +64,7 @@ listeners = {fn.fn.__name__: fn.fn for fn in demo.fns.values() if fn.fn}
 ids = {getattr(block, "elem_id", None) for block in demo.blocks.values()}
 found = {"ids": sorted(ids & {"start", "slices-cost", "slices-start", "slices-go-on"})}
 
-class Visitor(gr.Request):  # what said_plainly looks for
+class Visitor(gr.Request):  # what plain_errors looks for
     def __init__(self):
         super().__init__()
         self.cookies, self.headers, self.query_params = {OWNER_COOKIE: "s" * 40}, {}, {}
