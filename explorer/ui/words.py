@@ -23,10 +23,12 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _method_names() -> dict[str, dict[str, str]]:
-    """ "method_NAME" for every method of explanation, as the Explain viewer calls it."""
+    """ "method_NAME" for every method of explanation, as the Explain viewer calls it, and the words of its choices."""
     return {
         language: {
-            f"method_{key.removeprefix('name_')}": name for key, name in words.items() if key.startswith("name_")
+            key.replace("name_", "method_", 1): text
+            for key, text in words.items()
+            if key.startswith(("name_", "choice_"))
         }
         for language, words in method_words().items()
     }
