@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vit_model.errors import CheckpointError, quoted
+from vit_model.errors import CheckpointError, few, quoted
 from vit_model.files.zips import listing, unbounded_method
 
 MAX_PARAMETERS = 3_000_000_000  # 12 GB in fp32; the largest published ViT that fits this model has 1.9 billion
@@ -140,12 +140,12 @@ def _choose(folder: Path) -> Path:
         if len(found) == 1:
             return folder / found[0]
         if found:
-            raise CheckpointError(f"{folder} holds {len(found)} {suffix} files ({_few(found)}); name the one to load")
+            raise CheckpointError(f"{folder} holds {len(found)} {suffix} files ({few(found)}); name the one to load")
     inside = sorted([*folder.glob("*/model.safetensors"), *folder.glob("*/*/model.safetensors")])  # of a run, say
     hint = f". {inside[-1].parent} holds some: name that folder" if inside else ""
     raise CheckpointError(
         f"{folder} holds no weights; expected model.safetensors, pytorch_model.bin or one file that ends in "
-        f"{', '.join(SUFFIXES)}; got {_few(names) or 'an empty folder'}{hint}"
+        f"{', '.join(SUFFIXES)}; got {few(names) or 'an empty folder'}{hint}"
     )
 
 
@@ -305,11 +305,11 @@ def _unwrap(loaded: object, name: str, notes: list[str]) -> dict[str, Tensor]:
         if inner is None:
             break
         others = [str(key) for key in loaded if key != inner]
-        notes.append(f"read {inner!r} of the training checkpoint" + (f", left {_few(others)}" if others else ""))
+        notes.append(f"read {inner!r} of the training checkpoint" + (f", left {few(others)}" if others else ""))
         loaded = loaded[inner]
     strangers = [str(key) for key, value in loaded.items() if not isinstance(value, Tensor) or not isinstance(key, str)]
     if strangers:
-        raise CheckpointError(f"{name} should hold tensors by name; {_few(strangers)} are something else")
+        raise CheckpointError(f"{name} should hold tensors by name; {few(strangers)} are something else")
     return dict(loaded)
 
 
@@ -332,8 +332,3 @@ def _check_sizes(tensors: Mapping[str, Tensor], name: str) -> None:
 def _check_count(count: int, name: str) -> None:
     if count > MAX_NAMES:
         raise CheckpointError(f"{name} holds {count:,} tensors; a Vision Transformer has a few hundred")
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(name[:80] for name in names[:4]) + more
