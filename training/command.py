@@ -8,11 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from training.config import RunConfig
+from training.config import LENGTHS, RunConfig
 from training.recipes import RECIPES
 
 NAMED = ("shapes", "cifar10", "cifar100", "pets", "flowers102")  # data sets
-LENGTHS = ("steps", "epochs", "minutes")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?", re.ASCII)
 
 

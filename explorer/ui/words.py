@@ -42,6 +42,14 @@ TRANSLATIONS = gr.I18n(**{code: {} for code in ("en", "zh-CN", "zh-TW")})
 """Passed to `launch`: what the page has asked for by `words`. Gradio shows Chinese to these two locales alone."""
 
 
+def add_words(texts: dict[str, dict[str, str]]) -> None:
+    """Add the words of what is defined elsewhere: language -> key -> text. A key stands in one place only."""
+    for language, added in texts.items():
+        if twice := TEXT[language].keys() & added.keys():
+            raise ValueError(f"{', '.join(sorted(twice))} had words already")
+        TEXT[language] |= added
+
+
 def words(key: str) -> I18nData:
     """One text that the browser fills in, in the visitor's language. While the page is built, which carries the texts;
     what the server writes later it `say`s."""

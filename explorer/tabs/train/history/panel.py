@@ -12,6 +12,7 @@ import gradio as gr
 from gradio.events import Dependency
 
 from explorer.tabs.train.facts.facts import FactTable
+from explorer.tabs.train.field_words import label_key
 from explorer.tabs.train.history.table import RunTable
 from explorer.tabs.train.runs import slices as train_slices
 from explorer.tabs.train.runs.access import RunAccess
@@ -217,7 +218,7 @@ def _differences(runs: list[Run]) -> dict[str, Any]:
     rows = [[say_both(name), *values] for name, values in reached.items()]
     fields = differing(configs)
     for name, values in fields.items():
-        key = next((key for key in (f"field_{name}", f"differ_{name}") if key in TEXT["en"]), None)
+        key = label_key(name) or (f"differ_{name}" if f"differ_{name}" in TEXT["en"] else None)
         rows.append([say_both(key) if key else name, *map(shown_value, values)])
     return {
         "title": say_both("differ_title"),
