@@ -90,12 +90,12 @@ class RunConfig:
         None, "length", "Steps", "of the optimiser; one length is given: steps, epochs or minutes", low=1, high=10**9
     )
     epochs: float | None = run_field(
-        None, "length", "Epochs", "passes over the training pictures", low=0, high=10**6, above=True
+        None, "length", "Epochs", "passes over the training pictures", low=0, high=10**6, positive=True
     )
-    minutes: float | None = run_field(None, "length", "Minutes", "of training", low=0, high=10**6, above=True)
+    minutes: float | None = run_field(None, "length", "Minutes", "of training", low=0, high=10**6, positive=True)
 
     batch: int = run_field(32, "main", "Batch size", "pictures a step", low=1, high=2**20)
-    lr: float = run_field(0.01, "main", "Learning rate", "at its peak", low=0, high=1000, above=True)
+    lr: float = run_field(0.01, "main", "Learning rate", "at its peak", low=0, high=1000, positive=True)
     resolution: int | None = run_field(None, "main", "Resolution", "pixels, or empty", low=1, high=4096)
     device: str = run_field("auto", "main", "Device", "auto: a GPU if any")
 
@@ -192,8 +192,8 @@ class RunConfig:
                 continue
             if not facts.contains(value):
                 raise ConfigError(f"{name} must be {facts.bound}, got {value}")
-            if facts.above and value == facts.low:
-                raise ConfigError(f"{name} must be greater than {facts.low}, got {value}")
+            if facts.positive and not value > 0:
+                raise ConfigError(f"{name} must be greater than 0, got {value}")
         if self.batch % self.accumulation:
             raise ConfigError(f"a batch of {self.batch} cannot be cut into {self.accumulation} equal parts")
         if self.trainable not in ("all", "head") and not (self.trainable.isdigit() and int(self.trainable) > 0):

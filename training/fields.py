@@ -14,7 +14,7 @@ class FieldFacts:
 
     - `group`: of the form; "main" is always in sight, "source" and "length" have places of their own
     - `label`, `help`: in English; `explorer/tabs/train/fields.zh.json` has them in Chinese
-    - `low`, `high`: the valid range; with `below` less than `high`, with `above` more than `low`
+    - `low`, `high`: the valid range; with `below` less than `high`, with `positive` more than 0
     - `new_only`: whether it shapes a model with random weights and means nothing to any other
     - `parse`, `expects`: how a value that is neither a number nor a word is read, and what an error says of it
     """
@@ -25,7 +25,7 @@ class FieldFacts:
     low: float = -math.inf
     high: float = math.inf
     below: bool = False
-    above: bool = False
+    positive: bool = False
     new_only: bool = False
     parse: Callable[[str], Any] | None = None
     expects: str = ""
@@ -35,7 +35,7 @@ class FieldFacts:
         return self.low > -math.inf
 
     def contains(self, value: float) -> bool:
-        """Whether the range has this value, its lower end left aside where it is `above`."""
+        """Whether the range has this value, whether or not it is `positive`."""
         return math.isfinite(value) and self.low <= value and (value < self.high if self.below else value <= self.high)
 
     @property

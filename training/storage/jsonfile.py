@@ -35,24 +35,25 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True, priva
         sync_folder(path.parent)
 
 
-def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
+def read_json(path: Path, largest: int = LARGEST, name: str = "") -> dict[str, Any] | None:
     """The object in the file; None where there is no file. ValueError for one that holds anything else, or more than
-    `largest` bytes."""
+    `largest` bytes, calling it `name`, by default the file's."""
+    name = name or path.name
     try:
         with open(path, "rb") as file:
             content = file.read(largest + 1)
     except FileNotFoundError:
         return None
     except OSError as error:  # a folder of that name, no permission
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
+        raise ValueError(f"{name} cannot be read: {error.strerror}") from error
     if len(content) > largest:
-        raise ValueError(f"{path.name} cannot be read: it is larger than {largest >> 20} MiB")
+        raise ValueError(f"{name} cannot be read: it is larger than {largest >> 20} MiB")
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
+        raise ValueError(f"{name} cannot be read: {error}") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path.name} cannot be read: it holds no JSON object")
+        raise ValueError(f"{name} cannot be read: it holds no JSON object")
     return value
 
 

@@ -20,13 +20,14 @@ from explorer.tabs.train.results.sweep.sweep import SweepView
 from explorer.tabs.train.results.values import evaluation_of, opens_on, pictures_value, results_values
 from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import checkpoint_of, choice_of, run_of
-from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, whole
+from explorer.tabs.train.runs.evaluation import Evaluation
 from explorer.tabs.train.runs.numbers import result_numbers, sweep_numbers
 from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import saved_npz
 from explorer.ui.model_picker import ModelPicker
 from explorer.ui.words import say, say_both, words
 from explorer.viewer.kit.files import written_once
+from training.runs.results import SPLITS, whole
 from training.runs.run import Run
 
 QUIET = {"api_visibility": "private", "show_progress": "hidden"}

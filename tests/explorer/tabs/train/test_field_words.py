@@ -45,8 +45,8 @@ def test_a_field_is_refused_outside_of_its_range(name):
     if facts.below and not whole:
         with pytest.raises(ValueError, match=f"^{name} must be at least {facts.low}"):
             RunConfig(**plain | {name: float(facts.high)})
-    if facts.above:
-        with pytest.raises(ValueError, match=f"^{name} must be greater than {facts.low}"):
+    if facts.positive:
+        with pytest.raises(ValueError, match=f"^{name} must be greater than 0"):
             RunConfig(**plain | {name: type(facts.low)(facts.low)})
 
 
