@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import training
-from explorer.ui.trainer_messages import MOST, _known, translate, translate_both
+from explorer.ui.parsed.trainer_messages import MOST, _known, translate, translate_both
 from training.config import ConfigError, RunConfig, parse_field
 from training.data.datasets import open_dataset
 from training.data.layout import arrange

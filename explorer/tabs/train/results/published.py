@@ -9,7 +9,7 @@ from typing import Any
 from explorer.tabs.train.runs.checkpoints import shown_source
 from explorer.tabs.train.runs.evaluation import number, read_object, test_accuracy
 from explorer.tabs.train.runs.overlay import curves_of, events_of, thinned
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import TEXT, say_both
 from training.config import RunConfig

@@ -16,7 +16,7 @@ from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import is_resnet, run_of, shown_source
 from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, read_evaluation, read_object, stamp
 from explorer.tabs.train.runs.numbers import result_numbers
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import say, say_both
 from training.data.datasets import cache_folder, would_download

@@ -17,7 +17,7 @@ import gradio as gr
 from explorer.device import ZERO_GPU, on_gpu
 from explorer.tabs.train.runs.access import RunAccess
 from explorer.ui.errors import reason_of
-from explorer.ui.trainer_messages import translate
+from explorer.ui.translation import translate
 from explorer.ui.words import language_of, say, words
 from training.config import RunConfig
 from training.data.datasets import HUB, open_dataset

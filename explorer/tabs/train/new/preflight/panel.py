@@ -15,7 +15,7 @@ from explorer.tabs.train.new.preflight.view import TrainCheckView, picture_files
 from explorer.tabs.train.runs.access import owner_of
 from explorer.tabs.train.watch.view import shown_source
 from explorer.ui.errors import plain_errors
-from explorer.ui.trainer_messages import translate
+from explorer.ui.translation import translate
 from explorer.ui.words import language_of, say, words
 from training.config import ConfigError, largest_batch
 

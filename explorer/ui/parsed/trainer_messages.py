@@ -63,7 +63,7 @@ def _values(pieces: tuple[str, ...], text: str) -> list[str] | None:
 def _known() -> tuple[dict[str, str], list[tuple[tuple[str, ...], list[str], str]]]:
     """(sentences without gaps, (pieces, names of the gaps between them, in Chinese) with the most words first)."""
     table = json.loads((_FOLDER / "trainer_messages.zh.json").read_text("utf-8"))
-    names = json.loads((_FOLDER / "errors.zh.json").read_text("utf-8"))["names"]
+    names = json.loads((_FOLDER.parent / "errors.zh.json").read_text("utf-8"))["names"]
     whole, gapped = dict(names), []
     for ours, theirs in table.items():
         pieces = _GAP.split(ours)
