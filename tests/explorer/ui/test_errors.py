@@ -1,6 +1,5 @@
 """What a visitor reads when something goes wrong: in Chinese on the Chinese page, where vit_model gave it a code."""
 
-import ast
 import io
 import json
 import re
@@ -15,11 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-import explorer
-import vit_model
 from explorer.session.scenes import ModelChoice, get_model, parse_size, resized
 from explorer.ui import errors
 from explorer.ui.errors import plain_errors, reason_of
+from tests.explorer.ui.code_sites import error_classes, sites, sources
 from vit_model import VisionTransformer, ViTConfig, load_model, picture, save_model
 from vit_model.checkpoints import detect
 from vit_model.errors import CodedError
@@ -28,26 +26,24 @@ from vit_model.picture import read_picture
 SAID = json.loads(Path(errors.__file__).with_name("errors.zh.json").read_text("utf-8"))
 
 
-def codes() -> dict[str, set[str]]:
-    """code -> names of details ("*" where they are passed as a dict), of every error that is raised with one."""
-    found = {}
-    pages = Path(explorer.__file__).parent
-    files = [*Path(vit_model.__file__).parent.glob("**/*.py"), *pages.glob("**/*.py")]
-    for call in (
-        node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
-    ):
-        named = getattr(call.func, "id", "").endswith("Error")
-        if named and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
-            found[call.args[1].value] = {keyword.arg or "*" for keyword in call.keywords}
-    return found
+READ = sources()
+ERRORS = error_classes(READ)
+SITES = list(sites(READ, ERRORS))
 
 
 def test_every_code_has_words_and_all_words_have_a_code():
-    found = codes()
-    assert set(found) == set(SAID["reasons"])
-    for code, details in found.items():
-        fields = {name for _, name, _, _ in string.Formatter().parse(SAID["reasons"][code]) if name}
-        assert "*" in details or fields <= details, code
+    assert {site.code for site in SITES} == set(SAID["reasons"])
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda site: f"{site.place}-{site.code}")
+def test_the_gaps_of_both_languages_are_the_same(site):
+    words = SAID["reasons"][site.code]
+    gaps = {name for _, name, _, _ in string.Formatter().parse(words) if name}
+    if site.template is None:
+        assert "*" in site.details or gaps <= site.details
+    else:
+        assert gaps == site.gaps and ("*" in site.details or gaps <= site.details)
+        assert {other.template for other in SITES if other.code == site.code} == {site.template}
 
 
 def test_every_kind_of_file_and_model_has_a_name():
