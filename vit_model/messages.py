@@ -7,12 +7,13 @@ its details fill the gaps of both. The English text is all that a terminal, a lo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, overload
 
 MOST_DETAILS = 16
 MOST_LETTERS = 2000  # of one detail in a file
 DEPTH = 4  # messages within messages
+CODED = "_coded"  # after the name of a text in a file: where its code and details are
 _CODE = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
 
 
@@ -43,6 +44,10 @@ def message_of(error: BaseException) -> Message:
     return Message(str(error), code, details) if known else Message(str(error))
 
 
+@overload
+def changed(text: Message, change: Callable[[str], str]) -> Message: ...
+@overload
+def changed(text: str, change: Callable[[str], str]) -> str: ...
 def changed(text: str, change: Callable[[str], str]) -> str:
     """`change` of the sentence and of each of its details."""
     if not isinstance(text, Message):
@@ -73,11 +78,31 @@ def from_json(text: str, value: object, depth: int = DEPTH) -> str:
     return text if None in read.values() else Message(text, code, read)
 
 
-def all_from_json(texts: Sequence[str], values: object) -> list[str]:
-    """`from_json` for each of several texts; `values` is as long as `texts`, or worthless."""
-    if not isinstance(values, list) or len(values) != len(texts):
-        return list(texts)
-    return [from_json(text, value) for text, value in zip(texts, values, strict=True)]
+def with_codes(record: Mapping[str, Any]) -> dict[str, Any]:
+    """`record`, for a JSON file, with codes and details beside the English that it holds: for a message or a list
+    of messages under NAME, they come as NAME_coded."""
+    coded: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Message) and value.code:
+            coded[name + CODED] = to_json(value)
+        elif isinstance(value, list | tuple) and any(isinstance(text, Message) and text.code for text in value):
+            coded[name + CODED] = [to_json(text) if isinstance(text, Message) else None for text in value]
+    return dict(record) | coded
+
+
+def text_in(record: Mapping[str, Any], name: str, most: int = MOST_LETTERS) -> str:
+    """The message that `with_codes` put under `name`, at most `most` letters of it; "" where there is no text of that
+    name."""
+    text = record.get(name)
+    return from_json(text[:most], record.get(name + CODED)) if isinstance(text, str) else ""
+
+
+def texts_in(record: Mapping[str, Any], name: str) -> list[str]:
+    """As `text_in`, for a list."""
+    texts, coded = record.get(name), record.get(name + CODED)
+    texts = [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
+    coded = coded if isinstance(coded, list) and len(coded) == len(texts) else [None] * len(texts)
+    return [from_json(text, value) for text, value in zip(texts, coded, strict=True)]
 
 
 def _detail(value: object, depth: int) -> Any:

@@ -1,7 +1,7 @@
 """translate: a message of vit_model, of the trainer or of the explorer in the visitor's language.
 
 `errors.zh.json` holds, for every code, the sentence in Chinese with the gaps of the English one, and the names of kinds
-of files and models. What has no code, such as another library's error, stays as it is.
+of files and models. What has no code, such as another library's error or a record of an older version, stays as it is.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from explorer.ui.parsed import trainer_messages
 from vit_model.messages import DEPTH, Message
 
 MOST_OF_A_VALUE = 1000  # letters; the last lines of a log are the longest
@@ -31,10 +30,10 @@ def _translate(text: str, language: str, depth: int) -> str:
     reasons, names = _TABLES[language]["reasons"], _TABLES[language]["names"]
     template = reasons.get(text.code) if isinstance(text, Message) else None
     if template is None:
-        return trainer_messages.translate(str(text), language)
+        return str(text)
     values = {name: _value(value, language, depth) for name, value in text.details.items()}
     if "kind" in values:
-        values["kind"] = names.get(values["kind"]) or trainer_messages.translate(str(values["kind"]), language)
+        values["kind"] = names.get(values["kind"], values["kind"])
     try:
         return template.format_map(values)
     except KeyError:  # of another version, read from a file

@@ -33,7 +33,7 @@ class Site:
 class Source:
     """One file of the product; `constants`: (line, name, text) of every variable that holds a text."""
 
-    path: Path
+    place: str  # its path below the root
     tree: ast.Module
     constants: list[tuple[int, str, str]] = field(default_factory=list)
 
@@ -47,7 +47,7 @@ class Source:
 def sources(root: Path = ROOT) -> list[Source]:
     found = []
     for path in (path for part in PARTS for path in sorted((root / part).rglob("*.py"))):
-        source = Source(path, ast.parse(path.read_text("utf-8")))
+        source = Source(path.relative_to(root).as_posix(), ast.parse(path.read_text("utf-8")))
         for node in ast.walk(source.tree):
             if not isinstance(node, ast.Assign):
                 continue
@@ -75,12 +75,60 @@ def sites(read: list[Source], errors: set[str]) -> Iterator[Site]:
             name = called(node)
             if not isinstance(node, ast.Call) or not (name == "message" or name in errors):
                 continue
-            place = f"{source.path.relative_to(ROOT)}:{node.lineno}"
+            place = f"{source.place}:{node.lineno}"
             details = {keyword.arg or "*" for keyword in node.keywords}
             if name == "message":
                 yield Site(source.text_of(node.args[0]), source.text_of(node.args[1]), details, place)
             elif len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
                 yield Site(node.args[1].value, None, details, place)
+
+
+def uncoded(read: list[Source]) -> Iterator[tuple[str, str]]:
+    """(file, the call) of every error whose class has a code and which gets none: neither as its second argument, nor
+    by a `Message` from a call, from a property, or from a variable of the same function."""
+    errors, making = error_classes(read), makers(read)
+    for source in read:
+        seen: set[int] = set()
+        scopes = [node for node in ast.walk(source.tree) if isinstance(node, ast.FunctionDef)]  # outer ones come first
+        for scope in [*scopes, source.tree]:
+            named = _made(scope, making)
+            for node in ast.walk(scope):
+                if not isinstance(node, ast.Call) or called(node) not in errors or id(node) in seen:
+                    continue
+                seen.add(id(node))
+                second = node.args[1] if len(node.args) > 1 else None
+                if isinstance(second, ast.Constant) and isinstance(second.value, str):
+                    continue
+                if not any(_makes(argument, making, named) for argument in node.args):
+                    yield source.place, ast.unparse(node)
+
+
+def plain_value_errors(read: list[Source]) -> Iterator[tuple[str, str]]:
+    """(file, the call) of every `raise ValueError(...)`."""
+    for source in read:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.Raise) and node.exc is not None and called(node.exc) == "ValueError":
+                yield source.place, ast.unparse(node.exc)
+
+
+def _made(scope: ast.AST, making: set[str]) -> set[str]:
+    """Variables of a function that are given a `Message`, wherever they are given something."""
+    given: dict[str, bool] = {}
+    for node in ast.walk(scope):
+        if isinstance(node, ast.Assign):
+            target, value = node.targets[0], node.value
+            several = isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+            for name, one in zip(target.elts, value.elts, strict=True) if several else [(target, value)]:
+                if isinstance(name, ast.Name):
+                    given[name.id] = given.get(name.id, True) and _makes(one, making, set())
+    return {name for name, always in given.items() if always}
+
+
+def _makes(node: ast.expr, making: set[str], named: set[str]) -> bool:
+    if isinstance(node, ast.IfExp):
+        return _makes(node.body, making, named) and _makes(node.orelse, making, named)
+    name = called(node) or getattr(node, "attr", "")
+    return name in making or (isinstance(node, ast.Name) and node.id in named)
 
 
 def error_classes(read: list[Source]) -> set[str]:
@@ -104,4 +152,4 @@ def makers(read: list[Source]) -> set[str]:
         for source in read
         for node in ast.walk(source.tree)
         if isinstance(node, ast.FunctionDef) and ast.unparse(node.returns or ast.Constant("")) in {"Message", *errors}
-    } | {"message"}
+    } | {"Message"}

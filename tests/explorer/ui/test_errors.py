@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from explorer.session.scenes import ModelChoice, get_model, parse_size, resized
 from explorer.ui import errors
 from explorer.ui.errors import plain_errors, reason_of
-from tests.explorer.ui.code_sites import error_classes, sites, sources
+from tests.explorer.ui.code_sites import error_classes, plain_value_errors, sites, sources, uncoded
 from vit_model import VisionTransformer, ViTConfig, load_model, picture, save_model
 from vit_model.checkpoints import detect
 from vit_model.errors import CodedError
@@ -33,6 +33,58 @@ SITES = list(sites(READ, ERRORS))
 
 def test_every_code_has_words_and_all_words_have_a_code():
     assert {site.code for site in SITES} == set(SAID["reasons"])
+
+
+PASSED_ON = "a message of another process, with its code"
+IN_WORDS = "the page's own words, in the visitor's language already"
+WITHOUT = {  # (file, how the call begins): why it needs no code of its own
+    ("vit_model/picture/worker.py", "PictureError(told['message']"): PASSED_ON,
+    ("training/data/loader.py", "DataError(batch)"): PASSED_ON,
+    ("explorer/tabs/train/new/preflight/dry_run.py", "CodedError(text_in(told, 'refused'))"): PASSED_ON,
+    ("explorer/tabs/train/runs/slices.py", "CodedError(told['refused'])"): PASSED_ON,
+    ("training/storage/disk.py", "DiskFullError(folder, needed)"): "it makes its message itself",
+    ("explorer/tabs/train/new/sources.py", "FieldError('data', say("): IN_WORDS,
+    ("explorer/tabs/train/new/sources.py", "FieldError('model', say("): IN_WORDS,
+    ("explorer/tabs/train/new/sources.py", "FieldError(field, say("): IN_WORDS,
+}
+PLAIN = {  # files of the trainer that may raise a plain ValueError
+    "training/data/published/matlab.py": "reads files of known checksums alone",
+    "training/runs/metrics.py": "is caught by the reader of events.jsonl",
+    "training/runs/processes.py": "is caught by the reader of process.json",
+    "training/runs/bounds.py": "the host's own environment, when the program starts",
+}
+
+
+def test_every_error_that_people_read_has_a_code():
+    found = list(uncoded(READ))
+    excused = {
+        (file, call): key for file, call in found for key in WITHOUT if file == key[0] and call.startswith(key[1])
+    }
+    assert [one for one in found if one not in excused] == []
+    assert set(excused.values()) == set(WITHOUT), "an exception that is none any more"
+
+
+def test_the_trainer_raises_no_error_without_a_code():
+    assert {file for file, _ in plain_value_errors(READ) if file.startswith("training/")} == set(PLAIN)
+
+
+def test_a_new_error_without_a_code_is_found(tmp_path):
+    path = tmp_path / "training" / "new.py"
+    path.parent.mkdir()
+    path.write_text(
+        "class NewError(DataError): ...\n"
+        "class DataError(CodedError): ...\n"
+        "class CodedError(Coded, ValueError): ...\n"
+        "def why() -> Message: ...\n"
+        "def one(text):\n"
+        "    raise NewError(text)\n"
+        "def two():\n"
+        "    return DataError(f'{1} is wrong')\n"
+        "def good(text):\n"
+        "    reason = why()\n"
+        "    raise NewError(reason) if text else DataError('wrong', 'code')\n"
+    )
+    assert [call for _, call in uncoded(sources(tmp_path))] == ["NewError(text)", "DataError(f'{1} is wrong')"]
 
 
 @pytest.mark.parametrize("site", SITES, ids=lambda site: f"{site.place}-{site.code}")
