@@ -1,7 +1,7 @@
 // One chart on a canvas: lines and dots over a common x, two axes, a cursor. Redrawn whole, in about a millisecond.
 
 /** Ticks at 1, 2 or 5 times a power of ten that lie within [low, high], at most `most` of them. */
-function ticks(low, high, most) {
+export function ticks(low, high, most) {
   if (!(high > low)) return [low];
   const rough = (high - low) / Math.max(1, most), power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
@@ -11,7 +11,7 @@ function ticks(low, high, most) {
 }
 
 /** A number in few characters: 0.00012 -> 1.2e-4, 12500 -> 12.5k. */
-function short(value) {
+export function shortNumber(value) {
   const size = Math.abs(value);
   if (!Number.isFinite(value)) return "–";
   if (size === 0) return "0";
@@ -21,7 +21,7 @@ function short(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-class Chart {
+export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
     this.context = canvas.getContext("2d");
@@ -46,7 +46,7 @@ class Chart {
     const [low, high] = heights;
     const up = log ? Math.log10 : (value) => value, bottom = up(low), top = up(high);
     const marks = log ? decades(low, high) : ticks(low, high, Math.max(2, height / 44));
-    const texts = marks.map((value) => (percent ? `${short(value)}%` : short(value)));
+    const texts = marks.map((value) => (percent ? `${shortNumber(value)}%` : shortNumber(value)));
     const left = Math.ceil(Math.max(...texts.map((text) => context.measureText(text).width), 18)) + 8;
     const area = { left, right: width - 8, top: 8, bottom: height - 20 };
     const across = (x) => area.left + ((x - range[0]) / (range[1] - range[0] || 1)) * (area.right - area.left);
@@ -69,7 +69,7 @@ class Chart {
     context.stroke();
     context.textBaseline = "alphabetic";
     for (const value of ticks(range[0], range[1], Math.max(1, (area.right - area.left) / 90))) {
-      const x = across(value), text = short(value), half = context.measureText(text).width / 2;
+      const x = across(value), text = shortNumber(value), half = context.measureText(text).width / 2;
       context.textAlign = "center";
       context.fillText(text, Math.min(Math.max(x, half), width - half), height - 5);
     }
@@ -152,7 +152,7 @@ class Chart {
 }
 
 /** 1, 2 and 5 times the powers of ten within [low, high]; both ends where none is. */
-function decades(low, high) {
+export function decades(low, high) {
   const found = [], wide = high / low > 300;
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
     for (const factor of wide ? [1] : [1, 2, 5]) {

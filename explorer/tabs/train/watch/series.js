@@ -1,11 +1,12 @@
 // The curve of one split as the browser keeps it. Nothing of the page in here.
+
 const MOST_POINTS = 20000;
 
 /** Rows in the order of steps, as columns of numbers. A row takes the place of those at the same and at later steps, since
  * after a resume from an earlier checkpoint steps are measured again (metrics.fold does the same). Beyond MOST_POINTS
  * neighbours are merged in pairs, again and again, so that memory does not grow: each point is then the mean of
  * `stride` rows, at the step of the last. */
-class Series {
+export class Series {
   constructor() {
     this.columns = { step: [], epoch: [], seconds: [] };
     this.weights = []; // rows in each point
@@ -77,7 +78,7 @@ class Series {
 const PLACES = new Set(["step", "epoch", "seconds"]);
 
 /** Index of the number nearest to `x` in an ascending list; -1 where it is empty. */
-function nearest(list, x) {
+export function nearest(list, x) {
   let low = 0, high = list.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
