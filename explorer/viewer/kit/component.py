@@ -21,21 +21,22 @@ Caption = str | Mapping[str, str]
 STUB = """const root = window.gradio_config?.root ?? ".";
 const modules = Promise.all({addresses}.map((address) => import(`${{root}}/${{address}}`)));
 modules.catch(() => {{}}); // reported below, in its turn
-window.vitMounted = Promise.resolve(window.vitMounted).then(() => modules).then(([kit, script, {{ parts }}]) =>
-  kit.mountComponent(script, parts, {about}, {{ element, props, trigger, server, upload, watch }})).catch((error) => {{
+window.vitMounted = Promise.resolve(window.vitMounted).then(() => modules).then(([kit, script, {{ parts }}]) => {{
+  kit.mountComponent(script, parts, {about}, {{ element, props, trigger, server, upload, watch }});
+}}).catch((error) => {{
   element.innerHTML ||= '<a href="">↻ Reload / 重新加载</a>';
   reportError(error);
 }});"""
-"""What stands in the page for each component: fetch its modules, and start it when those before it have started. Where a
-module cannot be had, since the server has another version by now or the connection is lost, a link to load the page
+"""What stands in the page for each component: fetch its modules, and start it when those before it have started. Where
+a module cannot be had, since the server has another version by now or the connection is lost, a link to load the page
 again stands in its place."""
 
 
 class Component(gr.HTML):
     """A `gr.HTML` of files that a subclass names; its value goes to the script as it is, and back.
 
-    - `html`, `css`, `words`: HTML with one outermost element, style sheets after base.css, and visible strings: names of
-      files beside the class that says so, or paths
+    - `html`, `css`, `words`: HTML with one outermost element, style sheets after base.css, and visible strings: names
+      of files beside the class that says so, or paths
     - `script`: the ES module whose `mount` starts it (kit/scripts/mount.js: what it is given)
     - `script_events`: names of the events that its script triggers
     - `lang`: "en" or "zh" in place of the browser's own
@@ -100,7 +101,7 @@ class Component(gr.HTML):
 
 
 def script_stub(script: Path) -> str:
-    """What stands in the page for a `gr.HTML` with markup of its own: the import of a script and the call of its `mount`."""
+    """JavaScript for a `gr.HTML` with markup of its own: it imports a script and calls its `mount`."""
     address = f'`${{window.gradio_config?.root ?? "."}}/{script_address(script)}`'
     return f"import({address}).then(({{ mount }}) => mount({{ element, props }}), reportError);"
 
