@@ -2,7 +2,9 @@
 // Usage: unfold.show(scene), then unfold.draw(t, token) with t from 0 (grid) to 1 (sequence).
 
 const LARGEST_TILE = 44, SMALLEST_TILE = 5, NUMBERED_TILE = 26; // CSS pixels
-export const CUT = 0.2, LINED = 0.86; // when the cutting and the lining up have ended, as fractions of the whole
+// When the cutting and the lining up have ended, as fractions of the whole.
+export const CUT = 0.2;
+export const LINED = 0.86;
 
 export class Unfold {
   constructor(frame) {

@@ -48,7 +48,7 @@ export function drawTable(root, title, text) {
 }
 
 /** Lines of a text that fit `room`; words too long for it stand alone, and Chinese breaks anywhere. */
-export function* wrapped(to, text, font, room) {
+function* wrapped(to, text, font, room) {
   to.font = font;
   let line = "";
   for (const part of text.match(/[\u3000-\u9fff\uff00-\uffef]|[^\s\u3000-\u9fff\uff00-\uffef]+\s*/g) ?? []) {

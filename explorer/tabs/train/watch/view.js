@@ -5,7 +5,8 @@ import { createElement, setText } from "../../../viewer/kit/scripts/nodes.js";
 import { formatDuration } from "../../../viewer/kit/scripts/numbers.js";
 import { localise } from "../../../viewer/kit/scripts/words.js";
 import { addressInSight, linkToRun } from "./address.js";
-import { Chart, shortNumber } from "./chart.js";
+import { shortNumber } from "./axis.js";
+import { Chart } from "./chart.js";
 import { nearest, Series } from "./series.js";
 import { describePhase, formatBatch, formatBytes, formatOf, formatRate, progressShare, roundEpoch } from "./words.js";
 

@@ -13,8 +13,8 @@ export const hasModifier = (event) => event.ctrlKey || event.metaKey || event.al
 export const isForeignKey = (event) =>
   hasModifier(event) || (event.target instanceof Element && event.target.matches("input, select"));
 
-/** @type {Record<string, [number, number]>} */
-const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+/** @type {Map<string, [number, number]>} */
+const ARROWS = new Map([["ArrowUp", [-1, 0]], ["ArrowDown", [1, 0]], ["ArrowLeft", [0, -1]], ["ArrowRight", [0, 1]]]);
 
 /**
  * The cell one step from `cell` in the direction of an arrow key; null for another key. Edges hold.
@@ -24,7 +24,7 @@ const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowR
  * @param {number} gw
  */
 export function arrowStep(key, cell, gh, gw) {
-  const step = ARROWS[key];
+  const step = ARROWS.get(key);
   if (!step) return null;
   const row = Math.min(Math.max(Math.floor(cell / gw) + step[0], 0), gh - 1);
   const column = Math.min(Math.max((cell % gw) + step[1], 0), gw - 1);

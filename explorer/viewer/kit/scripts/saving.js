@@ -9,7 +9,7 @@ const INK = "#1f2430";
  * @param {Blob} blob
  * @param {string} name
  */
-export function offerFile(blob, name) {
+function offerFile(blob, name) {
   const link = createElement("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
