@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from vit_model.messages import Message
+
 
 @dataclass(frozen=True)
 class FieldFacts:
@@ -28,7 +30,7 @@ class FieldFacts:
     positive: bool = False
     new_only: bool = False
     parse: Callable[[str], Any] | None = None
-    expects: str = ""
+    expects: Message | None = None
 
     @property
     def limited(self) -> bool:
@@ -37,12 +39,6 @@ class FieldFacts:
     def contains(self, value: float) -> bool:
         """Whether the range has this value, whether or not it is `positive`."""
         return math.isfinite(value) and self.low <= value and (value < self.high if self.below else value <= self.high)
-
-    @property
-    def bound(self) -> str:
-        """The range in words."""
-        upper = "" if self.high == math.inf else f" and {'below' if self.below else 'at most'} {self.high}"
-        return f"at least {self.low}{upper}"
 
 
 def run_field(default: Any, group: str, label: str, help: str = "", **facts: Any) -> Any:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from training.storage.jsonfile import read_json
+from vit_model.errors import CodedError
+from vit_model.messages import message
 
 SPLITS = ("val", "test")
 LARGEST = 64 * 2**20  # bytes of a results file; a thousand classes take a tenth of it
@@ -44,10 +46,12 @@ def read_results(folder: Path, split: str) -> Results | None:
         return None
     classes = found.get("classes")
     if not isinstance(classes, list) or not 1 <= len(classes) <= MOST_CLASSES:
-        raise ValueError(f"results/{split}.json should name 1 to {MOST_CLASSES} classes")
+        text = "{file} should name 1 to {most} classes"
+        raise CodedError(message("results_classes", text, file=f"results/{split}.json", most=MOST_CLASSES))
     confusion, count = found.get("confusion"), len(classes)
     if not _is_matrix(confusion, count):
-        raise ValueError(f"results/{split}.json should hold a confusion matrix of {count} rows of {count} counts")
+        text = "{file} should hold a confusion matrix of {count} rows of {count} counts"
+        raise CodedError(message("results_matrix", text, file=f"results/{split}.json", count=count))
     total, step = sum(map(sum, confusion)), whole(found.get("step")) or 0
     return Results(
         split,

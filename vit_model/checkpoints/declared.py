@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vit_model.errors import CheckpointError, quoted
+from vit_model.messages import message
 
 MAX_NUMBER = 10**40  # beyond any model; floats end not far above
 MAX_LABEL = 1000  # characters of one class's name
@@ -43,7 +44,8 @@ def declare_hugging_face(config: Mapping, norm_eps: float) -> Declared:
     where it does not say. CheckpointError for values that cannot be, and for variants that this model cannot be."""
     for name, expected in (("hidden_act", "gelu"), ("pooler_act", "tanh")):
         if config.get(name, expected) != expected:
-            raise CheckpointError(f"config.json says {name} {quoted(config[name])}; only {expected!r} is supported")
+            text, value = "config.json says {name} {value}; only {expected} is supported", quoted(config[name])
+            raise CheckpointError(message("config_only", text, name=name, value=value, expected=repr(expected)))
     stated = {
         ours: read_number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None
     }
@@ -75,10 +77,12 @@ def class_names(config: Mapping) -> dict[int, str]:
     try:
         found = {int(index): label for index, label in labels.items()}
     except (AttributeError, ValueError) as error:
-        raise CheckpointError("config.json: 'id2label' should map class numbers to names") from error
+        text = "config.json: 'id2label' should map class numbers to names"
+        raise CheckpointError(message("labels_map", text)) from error
     if found and (min(found) < 0 or max(found) >= 1_000_000):
         least, most = quoted(min(found)), quoted(max(found))
-        raise CheckpointError(f"config.json: 'id2label' has the class number {least}, {most} at most")
+        text = "config.json: 'id2label' has the class number {least}, {most} at most"
+        raise CheckpointError(message("labels_numbers", text, least=least, most=most))
     return class_labels(found, "id2label")
 
 
@@ -87,22 +91,28 @@ def class_labels(named: Mapping[int, object], field: str) -> dict[int, str]:
     total = 0
     for index, label in named.items():
         if not isinstance(label, str | int | float):
-            raise CheckpointError(f"config.json: {field!r} should name class {index} by a text, got {quoted(label)}")
+            text = "config.json: {field} should name class {index} by a text, got {label}"
+            raise CheckpointError(message("label_no_text", text, field=repr(field), index=index, label=quoted(label)))
         total += len(str(label))
         if len(str(label)) > MAX_LABEL:
             raise CheckpointError(
-                f"config.json: {field!r} gives class {index} a name of {len(str(label)):,} characters, "
-                f"{quoted(label)}; expected at most {MAX_LABEL:,}: shorten it",
-                "label_long",
-                field=field,
-                index=index,
-                length=f"{len(str(label)):,}",
-                most=f"{MAX_LABEL:,}",
+                message(
+                    "label_long",
+                    "config.json: {field} gives class {index} a name of {length} characters, {label}; expected at most "
+                    "{most}: shorten it",
+                    field=repr(field),
+                    index=index,
+                    length=f"{len(str(label)):,}",
+                    label=quoted(label),
+                    most=f"{MAX_LABEL:,}",
+                )
             )
     if total > MAX_LABELS:
+        text = (
+            "config.json: the names of {field} have {total} characters together; expected at most {most}: shorten them"
+        )
         raise CheckpointError(
-            f"config.json: the names of {field!r} have {total:,} characters together; expected at most {MAX_LABELS:,}: "
-            "shorten them"
+            message("labels_long", text, field=repr(field), total=f"{total:,}", most=f"{MAX_LABELS:,}")
         )
     return {index: str(label) for index, label in named.items()}
 
@@ -111,7 +121,8 @@ def read_number(config: Mapping, name: str, least: int = 1) -> int:
     """A whole number of config.json. CheckpointError for anything else."""
     value = config[name]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < MAX_NUMBER:
-        raise CheckpointError(f"config.json says {name} {quoted(value)}; expected a whole number from {least}")
+        text = "config.json says {name} {value}; expected a whole number from {least}"
+        raise CheckpointError(message("config_integer", text, name=name, value=quoted(value), least=least))
     return value
 
 
@@ -121,7 +132,8 @@ def read_rate(config: Mapping, name: str, default: float) -> float:
     if value is None:
         return default
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e6:
-        raise CheckpointError(f"config.json says {name} {quoted(value)}; expected a number from 0, below a million")
+        text = "config.json says {name} {value}; expected a number from 0, below a million"
+        raise CheckpointError(message("config_number", text, name=name, value=quoted(value)))
     return float(value)
 
 
@@ -131,7 +143,6 @@ def read_size(config: Mapping, name: str) -> tuple[int, int]:
     pair = [value, value] if isinstance(value, int) else value
     if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(s) is int and 0 < s < 2**16 for s in pair):
         got = value if isinstance(value, str) else quoted(value)
-        raise CheckpointError(
-            f"config.json says {name} {quoted(got)}; expected a number from 1 to 65535 or two, [height, width]"
-        )
+        text = "config.json says {name} {value}; expected a number from 1 to 65535 or two, [height, width]"
+        raise CheckpointError(message("config_size", text, name=name, value=quoted(got)))
     return pair[0], pair[1]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from vit_model.checkpoints import formats
 from vit_model.checkpoints.format import Format
 from vit_model.errors import CheckpointError
+from vit_model.messages import message
 
 # What other things are called in words, by config.json's model_type ...
 _FOREIGN_TYPES = {
@@ -54,14 +55,17 @@ def detect(keys: Iterable[str], config: Mapping | None, name: str = "") -> Forma
         stem = str(model_type).removesuffix("_vision_model").removesuffix("v2")
         what = _FOREIGN_TYPES.get(stem, "not one of the models this program knows")
         said = repr(str(model_type)[:80])
-        message = f"config.json says model_type {said}: {what}; {supported()}"
-        raise CheckpointError(message, "foreign_type", type=said, kind=what, formats=supported_formats())
+        text = "config.json says model_type {type}: {kind}; supported are Vision Transformers: {formats}"
+        raise CheckpointError(message("foreign_type", text, type=said, kind=what, formats=supported_formats()))
     found = by_config or _by_keys(keys, name.lower())
     refuse_foreign([key for key in keys if found is None or not found.knows(key)])
     if found is None:
+        text = (
+            "no Vision Transformer that is known here has tensors called {names}; supported are Vision Transformers: "
+            "{formats}"
+        )
         names = ", ".join(key[:80] for key in sorted(keys)[:4])
-        message = f"no Vision Transformer that is known here has tensors called {names}; {supported()}"
-        raise CheckpointError(message, "unknown_tensors", names=names, formats=supported_formats())
+        raise CheckpointError(message("unknown_tensors", text, names=names, formats=supported_formats()))
     return found
 
 
@@ -70,13 +74,9 @@ def refuse_foreign(keys: list[str], lora_only: bool = False) -> None:
     for pattern, what in list(_FOREIGN_KEYS.items())[: 1 if lora_only else None]:
         key = next((key for key in keys if re.search(pattern, key)), None)
         if key is not None:
-            message = f"this is {what}: it holds {key[:120]!r}; {supported()}"
+            text = "this is {kind}: it holds {key}; supported are Vision Transformers: {formats}"
             details = {"kind": what, "key": repr(key[:120]), "formats": supported_formats()}
-            raise CheckpointError(message, "foreign_tensors", **details)
-
-
-def supported() -> str:
-    return f"supported are Vision Transformers: {supported_formats()}"
+            raise CheckpointError(message("foreign_tensors", text, **details))
 
 
 def supported_formats() -> str:

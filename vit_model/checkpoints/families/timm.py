@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from vit_model.checkpoints.declared import Declared, class_labels, declare_hugging_face, read_number, read_size
 from vit_model.checkpoints.format import Format
 from vit_model.errors import CheckpointError, few, quoted
+from vit_model.messages import message
 from vit_model.preprocess import CLIP_MEAN, CLIP_STD, HALF, Preprocessing
 
 _FIELDS = {
@@ -56,13 +57,16 @@ def declare(config: Mapping, norm_eps: float) -> Declared:
         return declare_hugging_face(config, norm_eps)
     name = str(config["architecture"])[:80].split(".")[0]
     if not _NAMES.match(name):
-        raise CheckpointError(f"config.json says timm architecture {name!r}; supported are timm's vit_* and deit*")
+        text = "config.json says timm architecture {name}; supported are timm's vit_* and deit*"
+        raise CheckpointError(message("timm_unknown", text, name=repr(name)))
     refused = next((what for piece, what in _REFUSED.items() if piece in name), None)
     if refused:
-        raise CheckpointError(f"timm's {name} has {refused}, which is not supported")
+        text = "timm's {name} has {kind}, which is not supported"
+        raise CheckpointError(message("timm_refused", text, name=name, kind=refused))
     args, cfg = ({} if config.get(key) is None else config[key] for key in ("model_args", "pretrained_cfg"))
     if not isinstance(args, Mapping) or not isinstance(cfg, Mapping):
-        raise CheckpointError("config.json: 'model_args' and 'pretrained_cfg' should be objects")
+        text = "config.json: 'model_args' and 'pretrained_cfg' should be objects"
+        raise CheckpointError(message("timm_objects", text))
     strange = [
         f"{key}={quoted(value)}"
         for key, value in args.items()
@@ -70,7 +74,8 @@ def declare(config: Mapping, norm_eps: float) -> Declared:
         if value not in (None, False, "")
     ]
     if strange:
-        raise CheckpointError(f"timm's {name} was made with {few(strange)}, which is not supported")
+        text = "timm's {name} was made with {arguments}, which is not supported"
+        raise CheckpointError(message("timm_arguments", text, name=name, arguments=few(strange)))
     stated = {
         ours: bool(args[key]) if isinstance(args[key], bool) else read_number(args, key, least=0)
         for key, ours in _FIELDS.items()
@@ -84,7 +89,8 @@ def declare(config: Mapping, norm_eps: float) -> Declared:
         stated["patch_size"] = read_size(args, "patch_size")
     pool = args.get("global_pool", config.get("global_pool"))
     if pool not in (None, "token", "avg"):
-        raise CheckpointError(f"config.json says global_pool {quoted(pool)}; supported are 'token' and 'avg'")
+        text = "config.json says global_pool {pool}; supported are 'token' and 'avg'"
+        raise CheckpointError(message("pool_unknown", text, pool=quoted(pool)))
     if pool is not None:
         pool = "class" if pool == "token" else "mean-all" if args.get("pool_include_prefix") else "mean-patches"
     shape = cfg.get("input_size")

@@ -10,6 +10,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from training.runs.results import LARGEST, read_results
+from vit_model.errors import CodedError
+from vit_model.messages import message, message_of
 
 _ARRAYS = {"index": np.int64, "label": np.int64, "predicted": np.int64, "probability": np.float32}
 
@@ -76,7 +78,7 @@ def read_evaluation(folder: Path, split: str) -> Evaluation | None:
     try:
         answers = _answers(folder / "results" / f"{split}.safetensors", len(found.classes))
     except ValueError as error:
-        missing = str(error)
+        missing = message_of(error)
     return Evaluation(
         **vars(found) | {"confusion": np.array(found.confusion, np.int64)}, answers=answers, missing=missing
     )
@@ -86,19 +88,20 @@ def _answers(path: Path, classes: int) -> Answers:
     name = f"results/{path.name}"
     try:
         if path.stat().st_size > 4 * LARGEST:
-            raise ValueError(f"{name} is too large to be results")
+            raise CodedError(message("results_large", "{file} is too large to be results", file=name))
         found = load_file(path)
     except FileNotFoundError as error:
-        raise ValueError(f"{name} is missing") from error
+        raise CodedError(message("results_missing", "{file} is missing", file=name)) from error
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{name} cannot be read") from error
+        raise CodedError(message("results_unread", "{file} cannot be read", file=name)) from error
     if missing := [key for key in _ARRAYS if key not in found]:
-        raise ValueError(f"{name} lacks {', '.join(missing)}")
+        raise CodedError(message("results_lack", "{file} lacks {names}", file=name, names=", ".join(missing)))
     arrays = {key: found[key].astype(kind) for key, kind in _ARRAYS.items() if found[key].ndim == 1}
     if len(arrays) < len(_ARRAYS) or len({len(array) for array in arrays.values()}) != 1:
-        raise ValueError(f"{name} should hold four lists of the same length")
+        raise CodedError(message("results_lists", "{file} should hold four lists of the same length", file=name))
     known = all(((arrays[key] >= 0) & (arrays[key] < classes)).all() for key in ("label", "predicted"))
     if not known or (arrays["index"] < 0).any():
-        raise ValueError(f"{name} names classes or pictures that do not exist")
+        text = "{file} names classes or pictures that do not exist"
+        raise CodedError(message("results_strangers", text, file=name))
     arrays["probability"] = np.nan_to_num(arrays["probability"], nan=0.0).clip(0, 1)
     return Answers(**arrays)
