@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from training.storage.jsonfile import read_json
-from vit_model.errors import CodedError
+from vit_model.errors import CodedError, quoted
 from vit_model.messages import message
 
 SPLITS = ("val", "test")
@@ -40,7 +40,8 @@ def read_results(folder: Path, split: str) -> Results | None:
     """results/<split>.json of the run in `folder`; None where the run has not been evaluated on it. ValueError says
     what is wrong with a file that somebody changed."""
     if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, got {str(split)[:40]!r}")
+        text, got = "split must be one of {names}, got {name}", quoted(split)
+        raise CodedError(message("results_split", text, names=", ".join(SPLITS), name=got))
     found = read_object(folder / "results" / f"{split}.json")
     if found is None:
         return None
@@ -48,7 +49,8 @@ def read_results(folder: Path, split: str) -> Results | None:
     if not isinstance(classes, list) or not 1 <= len(classes) <= MOST_CLASSES:
         text = "{file} should name 1 to {most} classes"
         raise CodedError(message("results_classes", text, file=f"results/{split}.json", most=MOST_CLASSES))
-    confusion, count = found.get("confusion"), len(classes)
+    confusion: Any = found.get("confusion")
+    count = len(classes)
     if not _is_matrix(confusion, count):
         text = "{file} should hold a confusion matrix of {count} rows of {count} counts"
         raise CodedError(message("results_matrix", text, file=f"results/{split}.json", count=count))
@@ -92,8 +94,9 @@ def _accuracy(folder: Path, split: str, stamped: str) -> float | None:
         if isinstance(classes, list) and len(classes) > MOST_CLASSES:
             accuracy = number(found.get("accuracy"))
         else:
-            accuracy = read_results(folder, split).accuracy
-    except (ValueError, AttributeError):  # it is gone again
+            results = read_results(folder, split)
+            accuracy = math.nan if results is None else results.accuracy
+    except ValueError:
         return None
     return accuracy if 0 <= accuracy <= 1 else None
 

@@ -130,7 +130,7 @@ class Format:
         if match := re.match(r"blocks\.(\d+)\.(.*)", parameter):
             table, prefix, parameter = self.inner, self.block + match[1] + self.separator, match[2]
         module, _, kind = parameter.rpartition(".")
-        suffixes = {ours: theirs for theirs, ours in reversed(self.suffixes.items())}
+        suffixes = {ours: theirs for theirs, ours in reversed(list(self.suffixes.items()))}
         for theirs, ours in table.items():
             name, _, part = ours.partition("[")
             if name == parameter:

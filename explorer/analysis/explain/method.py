@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -34,20 +34,20 @@ class Choice:
     offered: bool = False
     expected: str = ""
 
-    def check(self, value: object, trace: Trace) -> None:
+    def check(self, value: Any, trace: Trace) -> None:
         """Raise ValueError, naming the valid values, for a value that is none of them."""
         if not self.accepts(value, trace):
             expected = self.expected or self.usual(trace)
             raise ValueError(f"{self.name} must be {expected}{';' if ', or' in expected else ','} got {quoted(value)}")
 
-    def accepts(self, value: object, trace: Trace) -> bool:
+    def accepts(self, value: Any, trace: Trace) -> bool:
         raise NotImplementedError
 
     def usual(self, trace: Trace) -> str:
         """The valid values in words."""
         raise NotImplementedError
 
-    def nearest(self, value: object, trace: Trace) -> object:
+    def nearest(self, value: Any, trace: Trace) -> Any:
         """What a control's value means for this picture and model: the nearest value that the page offers."""
         return value
 
@@ -56,7 +56,7 @@ class Choice:
 class OneOf(Choice):
     options: tuple[str | None, ...]
 
-    def accepts(self, value: object, trace: Trace) -> bool:
+    def accepts(self, value: Any, trace: Trace) -> bool:
         return value in self.options
 
     def usual(self, trace: Trace) -> str:
@@ -72,18 +72,18 @@ class Number(Choice):
     below: bool = False
     slider: tuple[float, float, float] | None = None
 
-    def accepts(self, value: object, trace: Trace) -> bool:
-        if not isinstance(value, Real) or not self.low <= value <= self.high:
+    def accepts(self, value: Any, trace: Trace) -> bool:
+        if not isinstance(value, Real) or not self.low <= float(value) <= self.high:
             return False
-        return not self.below or value < self.high
+        return not self.below or float(value) < self.high
 
     def usual(self, trace: Trace) -> str:
         if self.below:
             return f"at least {self.low:g} and below {self.high:g}"
         return f"from {self.low:g} to {self.high:g}"
 
-    def nearest(self, value: object, trace: Trace) -> float:
-        return min(max(float(value or 0), self.low), self.slider[1])
+    def nearest(self, value: Any, trace: Trace) -> float:
+        return min(max(float(value or 0), self.low), self.slider[1] if self.slider else self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +94,8 @@ class Count(Choice):
     high: int | Callable[[Trace], int] = 4096
     slider: tuple[int, int, int] | None = None
 
-    def accepts(self, value: object, trace: Trace) -> bool:
-        return isinstance(value, Integral) and self.low <= value <= self.highest(trace)
+    def accepts(self, value: Any, trace: Trace) -> bool:
+        return isinstance(value, Integral) and self.low <= int(value) <= self.highest(trace)
 
     def highest(self, trace: Trace) -> int:
         return self.high(trace) if callable(self.high) else self.high
@@ -103,8 +103,9 @@ class Count(Choice):
     def usual(self, trace: Trace) -> str:
         return f"a whole number from {self.low} to {self.highest(trace)}"
 
-    def nearest(self, value: object, trace: Trace) -> int:
-        return min(max(int(value or self.low), self.low), self.slider[1], self.highest(trace))
+    def nearest(self, value: Any, trace: Trace) -> int:
+        highest = self.highest(trace)
+        return min(max(int(value or self.low), self.low), self.slider[1] if self.slider else highest, highest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,10 +115,10 @@ class Index(Choice):
     size: Callable[[Trace], int]
     left_out: str = ""
 
-    def accepts(self, value: object, trace: Trace) -> bool:
+    def accepts(self, value: Any, trace: Trace) -> bool:
         if value is None:
             return bool(self.left_out)
-        return isinstance(value, Integral) and 0 <= value < self.size(trace)
+        return isinstance(value, Integral) and 0 <= int(value) < self.size(trace)
 
     def usual(self, trace: Trace) -> str:
         return f"from 0 to {self.size(trace) - 1}" + (f", or left out for {self.left_out}" if self.left_out else "")
@@ -131,11 +132,11 @@ class Layer(Choice):
     optional: bool = False
     lowest: int = -1
 
-    def check(self, value: object, trace: Trace) -> None:
-        if value is not None or not self.optional:
+    def check(self, value: Any, trace: Trace) -> None:
+        if not self.optional or value is not None:
             check_layer(trace, value, self.name)
 
-    def nearest(self, value: object, trace: Trace) -> int:
+    def nearest(self, value: Any, trace: Trace) -> int:
         return min(max(int(value if value is not None else self.lowest), self.lowest), trace.layers - 1)
 
 
@@ -145,8 +146,8 @@ class Token(Choice):
 
     optional: bool = False
 
-    def check(self, value: object, trace: Trace) -> None:
-        if value is not None or not self.optional:
+    def check(self, value: Any, trace: Trace) -> None:
+        if not self.optional or value is not None:
             check_token(trace, value)
 
 
@@ -172,7 +173,7 @@ class Method:
     signed: bool = False
     needs_head: bool = True
     gradients: Literal["none", "own", "attention", "pixels"] = "none"
-    passes: Callable[[Mapping[str, object], tuple[int, int]], int] | None = None
+    passes: Callable[[Mapping[str, Any], tuple[int, int]], int] | None = None
     most_passes: int | None = None
     adds_up: bool = False
 
@@ -194,29 +195,29 @@ class Method:
         return self.gradients in ("attention", "pixels")
 
     @property
-    def defaults(self) -> dict[str, object]:
+    def defaults(self) -> dict[str, Any]:
         """Choice -> its default, `against` among them where the method has it."""
         return {name: value for name, value in self._keywords.items() if name not in ("gradients", "progress")}
 
-    def check(self, choices: Mapping[str, object], trace: Trace) -> None:
+    def check(self, choices: Mapping[str, Any], trace: Trace) -> None:
         """Raise ValueError, naming what is valid, for a choice that the method lacks and for a value out of range."""
         self.check_names(choices)
         for choice in self.choices:
             if choice.name in choices:
                 choice.check(choices[choice.name], trace)
 
-    def check_names(self, choices: Mapping[str, object]) -> None:
+    def check_names(self, choices: Mapping[str, Any]) -> None:
         """Raise ValueError for a choice that the method lacks."""
         valid = self.defaults
         if unknown := ", ".join(sorted(choices.keys() - valid.keys()))[:80]:
             raise ValueError(f"{self.name} has no choice {unknown}; its choices are {', '.join(valid)}")
 
-    def count_passes(self, choices: Mapping[str, object], grid: tuple[int, int]) -> int:
+    def count_passes(self, choices: Mapping[str, Any], grid: tuple[int, int]) -> int:
         """How many times it runs the model with these choices, its defaults for the others."""
         return 1 if self.passes is None else self.passes(self.defaults | dict(choices), grid)
 
     def __call__(
-        self, model: VisionTransformer, pixels: Tensor, trace: Trace, target: object, **choices: object
+        self, model: VisionTransformer, pixels: Tensor, trace: Trace, target: object, **choices: Any
     ) -> Explanation:
         self.check({name: value for name, value in choices.items() if name not in ("gradients", "progress")}, trace)
         return self.function(model, pixels, trace, target, **choices)
@@ -230,6 +231,6 @@ class Method:
         return inspect.signature(self.function)
 
     @cached_property
-    def _keywords(self) -> dict[str, object]:
+    def _keywords(self) -> dict[str, Any]:
         parameters = inspect.signature(self.function).parameters.values()
         return {each.name: each.default for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}

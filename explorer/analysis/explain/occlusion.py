@@ -10,6 +10,7 @@ out, the others keep their positions, and nothing takes its place. The value of 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ def _windows(gh: int, gw: int, size: int) -> Tensor:
     return torch.stack(inside).flatten(1)
 
 
-def _places(choices: Mapping[str, object], grid: tuple[int, int]) -> int:
+def _places(choices: Mapping[str, Any], grid: tuple[int, int]) -> int:
     return max(grid[0] - choices["window"] + 1, 1) * max(grid[1] - choices["window"] + 1, 1)
 
 

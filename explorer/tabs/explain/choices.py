@@ -32,10 +32,11 @@ def build() -> dict[tuple[str, str], Component]:
 def _control(choice: Choice, default: object) -> Component:
     look = {"value": default, "label": words(f"choice_{choice.name}"), "min_width": 150}
     if isinstance(choice, OneOf):
-        return gr.Dropdown([(words(f"choice_{choice.name}_{option}"), option) for option in choice.options], **look)
+        named = [(words(f"choice_{choice.name}_{option}"), option) for option in choice.options if option is not None]
+        return gr.Dropdown(named, **look)
     if isinstance(choice, Layer):
         return gr.Number(minimum=choice.lowest, precision=0, **look)
-    if isinstance(choice, (Number, Count)):
+    if isinstance(choice, (Number, Count)) and choice.slider is not None:
         low, high, step = choice.slider
         return gr.Slider(low, high, step=step, **look)
     raise TypeError(f"no control shows the choice {choice.name}, a {type(choice).__name__}")

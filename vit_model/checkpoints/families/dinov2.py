@@ -17,7 +17,7 @@ def holds(has: Has, file: str) -> bool:
 DINOV2 = replace(
     DINO,
     name="DINOv2 (original)",
-    outer=DINO.outer | {"register_tokens": "registers"},
+    outer={**DINO.outer, "register_tokens": "registers"},
     dropped={"mask_token": MASK_TOKEN, "dino_head.": "DINO's projection head, for pretraining only"},
     aliases={"mlp.w12": "mlp.fc1", "mlp.w3": "mlp.fc2"},
     holds=holds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from vit_model.checkpoints.declared import Declared, declare_hugging_face, read_rate
 from vit_model.checkpoints.families import hugging_face as hf
@@ -17,9 +18,10 @@ SWIGLU = {"mlp.weights_in": "mlp.fc1", "mlp.weights_out": "mlp.fc2"}
 def declare(config: Mapping, norm_eps: float) -> Declared:
     """Its config.json has the MLP's width as a ratio."""
     declared = declare_hugging_face(config, norm_eps)
-    stated = declared.fields | {"mlp": "swiglu" if config.get("use_swiglu_ffn") else "gelu"}
+    mlp = "swiglu" if config.get("use_swiglu_ffn") else "gelu"
+    stated: dict[str, Any] = {**declared.fields, "mlp": mlp}
     if "width" in stated:
-        stated["mlp_width"] = mlp_width(stated["width"], read_rate(config, "mlp_ratio", 4.0), stated["mlp"])
+        stated["mlp_width"] = mlp_width(stated["width"], read_rate(config, "mlp_ratio", 4.0), mlp)
     return replace(declared, fields=stated)
 
 
@@ -92,7 +94,7 @@ HF_DINOV2 = Format(
 HF_DINOV2_REGISTERS = replace(
     HF_DINOV2,
     name="Hugging Face DINOv2 with registers",
-    outer=HF_DINOV2.outer | {"embeddings.register_tokens": "registers"},
+    outer={**HF_DINOV2.outer, "embeddings.register_tokens": "registers"},
     prefixes=("dinov2_with_registers.",),
     model_types=("dinov2_with_registers",),
     holds=lambda has, file: has("embeddings.patch_embeddings.") and has("register_tokens"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from vit_model.checkpoints.declared import Declared, class_labels, declare_hugging_face, read_number, read_size
 from vit_model.checkpoints.format import Format
@@ -76,7 +77,7 @@ def declare(config: Mapping, norm_eps: float) -> Declared:
     if strange:
         text = "timm's {name} was made with {arguments}, which is not supported"
         raise CheckpointError(message("timm_arguments", text, name=name, arguments=few(strange)))
-    stated = {
+    stated: dict[str, Any] = {
         ours: bool(args[key]) if isinstance(args[key], bool) else read_number(args, key, least=0)
         for key, ours in _FIELDS.items()
         if args.get(key) is not None

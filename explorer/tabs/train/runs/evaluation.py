@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +79,8 @@ def read_evaluation(folder: Path, split: str) -> Evaluation | None:
         answers = _answers(folder / "results" / f"{split}.safetensors", len(found.classes))
     except ValueError as error:
         missing = message_of(error)
-    return Evaluation(
-        **vars(found) | {"confusion": np.array(found.confusion, np.int64)}, answers=answers, missing=missing
-    )
+    known = {each.name: getattr(found, each.name) for each in fields(found) if each.name != "confusion"}
+    return Evaluation(**known, confusion=np.array(found.confusion, np.int64), answers=answers, missing=missing)
 
 
 def _answers(path: Path, classes: int) -> Answers:
