@@ -55,10 +55,15 @@ def imported_scripts(script: Path) -> list[Path]:
     return found
 
 
-def preload_links(scripts: Iterable[Path]) -> str:
-    """HTML that has the browser fetch scripts and their imports at once, before it meets the first of them."""
-    all_scripts = dict.fromkeys(each for script in scripts for each in imported_scripts(script))
-    return "".join(f'<link rel="modulepreload" href="{escape(script_address(each))}">' for each in all_scripts)
+def preload_links(addresses: Iterable[str]) -> str:
+    """HTML that has the browser fetch modules and all that they import at once, before it meets the first of them."""
+    _, version = _scripts()
+    found: dict[str, None] = {}
+    for address in addresses:
+        script = _HOME / address.removeprefix(f"{FOLDER}/{version}/")
+        imported = imported_scripts(script) if script.is_file() else []
+        found |= dict.fromkeys([address, *map(script_address, imported)])
+    return "".join(f'<link rel="modulepreload" fetchpriority="low" href="{escape(address)}">' for address in found)
 
 
 @cache
