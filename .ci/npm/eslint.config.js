@@ -1,4 +1,4 @@
-// What is no matter of taste: names that do not exist, shadow one another or are never used, and forgotten promises of let.
+// What is no matter of taste: names that do not exist, that shadow one another, or that nobody uses.
 import js from "@eslint/js";
 import globals from "globals";
 

@@ -96,6 +96,13 @@ def test_a_file_that_is_no_script_of_the_explorer_gets_no_address(tmp_path):
             script_address(file)
 
 
+def test_a_checkout_that_is_reached_by_way_of_a_link_has_the_same_addresses(tmp_path):
+    (tmp_path / "linked").symlink_to(EXPLORER)
+    linked = tmp_path / "linked" / MOUNT.relative_to(EXPLORER)
+    assert script_address(linked) == script_address(MOUNT)
+    assert imported_scripts(linked) == imported_scripts(MOUNT)
+
+
 @pytest.mark.parametrize(
     "path",
     [
