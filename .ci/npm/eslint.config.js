@@ -8,7 +8,7 @@ const rules = {
   "no-use-before-define": ["error", { functions: false, classes: false, variables: false }],
   "prefer-const": ["error", { destructuring: "all" }],
   "no-var": "error",
-  eqeqeq: ["error", "always", { null: "ignore" }],
+  "eqeqeq": ["error", "always", { null: "ignore" }],
   "no-implicit-globals": "error",
 };
 
