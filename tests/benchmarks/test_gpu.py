@@ -106,3 +106,22 @@ def test_the_shown_layer_of_a_gpu_is_packed(monkeypatch):
     with pytest.raises(TypeError):
         __import__("numpy").asarray(explore.layer_attention(trace, -1))
     assert _shown_layer(trace) == expected
+
+
+BARE = "import sys; sys.modules.update(dict.fromkeys(('gradio', 'gradio_client', 'plotly'))); "
+
+
+def test_what_needs_neither_gradio_nor_plotly_runs_without_them():
+    """`None` among the modules is how Python says that one cannot be imported."""
+    code = BARE + (
+        "import benchmarks.gpu, benchmarks.explain, benchmarks.train, benchmarks.explore as explore; "
+        "explore.main(['--quick', '--tiny', '--only', 'picture']); "
+        "import pytest; options = 'addopts=-q -rs --strict-markers --import-mode=importlib'; "
+        "sys.exit(pytest.main(['-p', 'no:cacheprovider', '-o', options, 'tests/gpu', '-k', "
+        "'page or scene or traced_forward']))"
+    )
+    environment = os.environ | {"VIT_EXPLORER_GPU_TESTS": "cpu"}
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "shown layer packed" in ended.stdout
+    assert "gradio is not installed" in ended.stdout and "8 passed" in ended.stdout, ended.stdout
