@@ -31,7 +31,10 @@ def group(device: str) -> Iterator[None]:
     if not launched():
         yield
         return
-    cuda = device_of(device).type == "cuda"
+    try:
+        cuda = device_of(device).type == "cuda"
+    except ConfigError:  # which the training says again, where its reason is kept
+        cuda = False
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group("nccl" if cuda else "gloo")

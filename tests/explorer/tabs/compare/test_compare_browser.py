@@ -173,15 +173,14 @@ def test_without_a_head_there_is_rollout_and_why(page, tmp_path):
 
 
 def slowly(let_go):
-    """An `explained` whose occlusion is of 600 passes, which take half a minute or until it is let go."""
+    """An `explained` whose occlusion is of 600 passes, of which the last ones come when it is let go."""
 
     def slow(scene, method, target, progress=None, **choices):
         if method != "occlusion":  # asked for before the test has put back the real one
             return explained(scene, method, target)
-        for done in range(600):
-            progress(done, 600)
-            if let_go.wait(0.05):
-                break
+        done = 0
+        while not let_go.wait(0.05):
+            progress(min(done := done + 1, 599), 600)
         return explained(scene, "relevance", target)
 
     return slow
