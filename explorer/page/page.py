@@ -8,7 +8,10 @@ import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
 from explorer.page import endpoints as api
-from explorer.page.events import IN_PLACE, PageParts, SaveRow, wire_page
+from explorer.page.events.parts import IN_PLACE, PageParts
+from explorer.page.events.save import build_save_row, wire_save
+from explorer.page.events.scene_bar import wire_bar
+from explorer.page.events.tabs import wire_tab
 from explorer.page.picture_folders import PictureFolders
 from explorer.page.refusals import Page
 from explorer.tabs.attention import tab as attention
@@ -27,7 +30,7 @@ from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import RunCheckpoints
 from explorer.ui.examples import example_files, name_examples
 from explorer.ui.model_picker import ModelPicker
-from explorer.ui.picture import Picture
+from explorer.ui.picture import Picture, changed_once
 from explorer.ui.tab import Tab
 from explorer.ui.visitors.local_request import is_local
 from explorer.ui.words import TEXT, say, words
@@ -54,6 +57,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         with gr.Row(elem_id="page"):
             with gr.Column(scale=1, min_width=300, elem_id="side"):
                 picture = _picture()
+                picture_file = changed_once(picture)  # before anything else listens: Gradio has one after another
                 checkpoints = RunCheckpoints(RunAccess(Runs(), local_paths))
                 picker = ModelPicker(model, local_paths, checkpoints)
                 card = SceneBar(elem_id="model-card")
@@ -61,9 +65,12 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
                 with gr.Tabs(selected=FIRST_TAB, elem_id="tabs") as strip:
                     tabs = _scene_tabs(picker, picture, local_paths, checkpoints)
                     training = train.build(local_paths, Explorer(picture, picker, strip))
-                save = _save_row()
-        parts = PageParts(bar, card, picture, picker, strip, tabs, [training.item], save)
-        wire_page(demo, parts, _first_picture())
+                save_row = build_save_row()
+        parts = PageParts(bar, card, picture, picture_file, picker, strip, tabs)
+        wire_save(save_row, parts, [training.item])
+        for tab in tabs:
+            wire_tab(parts, tab)
+        wire_bar(demo, parts, _first_picture())
         training.wire(demo, strip)
         name_examples(demo)
         if local_paths:
@@ -123,13 +130,6 @@ def _scene_tabs(picker: ModelPicker, picture: Picture, local_paths: bool, checkp
         compare.build(local_paths, checkpoints),
         figures.build(local_paths, PictureFolders(local_paths)),
     ]
-
-
-def _save_row() -> SaveRow:
-    with gr.Row(elem_id="save") as row:
-        button = gr.Button(words("save_npz"), size="sm", scale=0, min_width=240, elem_id="save-npz")
-        file = gr.File(visible=False, label=words("download"), elem_id="saved-npz", height=90)
-    return SaveRow(row, button, file)
 
 
 def theme() -> gr.themes.Base:

@@ -13,7 +13,9 @@ from PIL import Image
 
 from explorer.analysis.explain.gradient_rollout import gradient_rollout_matrices
 from explorer.analysis.explain.gradients import class_gradients
-from explorer.page.events import bar_and_card
+from explorer.page.events import fill
+from explorer.page.events.fill import fill_tab
+from explorer.page.events.scene_bar import bar_and_card
 from explorer.page.page import build_page
 from explorer.session.scenes import ModelChoice, gradients_of, scene_at_size, scene_of
 from explorer.tabs.attention import tab as attention
@@ -23,8 +25,6 @@ from explorer.tabs.patches import tab as patches
 from explorer.tabs.positions import tab as positions
 from explorer.tabs.rollout import tab as rollout
 from explorer.tabs.rollout.tab import GRADIENT, variants
-from explorer.ui.events import fill
-from explorer.ui.events.fill import fill_tab
 from explorer.ui.events.sent_values import SentValues
 from explorer.ui.events.stale_work import CURRENT_WORK
 from explorer.ui.viewer_store import STORE

@@ -70,7 +70,9 @@ def test_no_event_carries_anything_of_two_tabs(page):
 
 
 def fills(page):
-    return [fn for fn in page.fns.values() if fn.fn is not None and fn.fn.__module__ == "explorer.page.events"]
+    return [
+        fn for fn in page.fns.values() if fn.fn is not None and fn.fn.__module__.startswith("explorer.page.events.")
+    ]
 
 
 def test_what_a_tab_shows_is_known_to_its_own_events_alone(page):

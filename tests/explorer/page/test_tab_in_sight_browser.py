@@ -4,7 +4,7 @@ import gradio as gr
 import pytest
 
 from explorer.figures.export import load_npz
-from explorer.page import events
+from explorer.page.events import tabs
 from tests.explorer.page.whole_page import at_home, resize, seen_anew, seq, without_messages
 
 OVERFLOW = {"patches": "Patches", "inside": "Inside", "laboratory": "Laboratory", "compare": "Compare"}
@@ -13,7 +13,7 @@ OVERFLOW = {"patches": "Patches", "inside": "Inside", "laboratory": "Laboratory"
 @pytest.fixture
 def filled(monkeypatch):
     """Names of the tabs that the server has sent something to, as it goes on."""
-    names, fill_tab = [], events.fill_tab
+    names, fill_tab = [], tabs.fill_tab
 
     def noting(tab, *given, **how):
         values = fill_tab(tab, *given, **how)
@@ -21,7 +21,7 @@ def filled(monkeypatch):
             names.append(tab.name)
         return values
 
-    monkeypatch.setattr(events, "fill_tab", noting)
+    monkeypatch.setattr(tabs, "fill_tab", noting)
     return names
 
 
