@@ -1,4 +1,4 @@
-"""The events of one tab, which carry the model's choice, the picture, what the browser shows of the tab, its controls."""
+"""The events of one tab, which carry its own controls and no others."""
 
 from __future__ import annotations
 

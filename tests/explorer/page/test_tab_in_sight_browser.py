@@ -97,14 +97,15 @@ def test_a_refused_picture_is_said_once_and_what_was_there_stays(kept_page, serv
     without_messages(page)
 
 
-@pytest.mark.parametrize("name", ["explain", "truth", "inside", "laboratory", "compare", "figures"])
+@pytest.mark.parametrize("name", ["explain", "inside", "laboratory", "compare", "figures"])
 def test_the_numbers_of_every_other_tab_are_its_own(kept_page, served, name):
-    """Those of the first four tabs: test_page_browser.py."""
+    """Those of the first four tabs: test_page_browser.py. Those of "Is the map true?": test_faithfulness_browser.py."""
     page = at_home(kept_page(served))
     open_tab(page, name)
     page.locator("#save-npz").click()
     link = page.locator(f"#saved-npz a[href*='vit-explorer-{name}']").first
-    link.wait_for()
+    link.or_(page.locator("[data-testid=toast-text]")).first.wait_for()
+    assert page.locator("[data-testid=toast-text]").all_inner_texts() == []
     with page.expect_download() as download:
         link.click()
     arrays, manifest = load_npz(download.value.path())
