@@ -34,6 +34,7 @@ from explorer.ui.picture import Picture, changed_once
 from explorer.ui.tab import Tab
 from explorer.ui.visitors.local_request import is_local
 from explorer.ui.words import TEXT, say, words
+from explorer.viewer.kit.component import script_stub
 from explorer.viewer.scene_bar.scene_bar import SceneBar
 from training.runs.runs import Runs
 
@@ -83,7 +84,7 @@ def _header() -> None:
     part = Path(__file__).parent / "header"
     gr.HTML(
         html_template=part.with_suffix(".html").read_text("utf-8"),
-        js_on_load=part.with_suffix(".js").read_text("utf-8"),
+        js_on_load=script_stub(part.with_suffix(".js")),
         css_template=part.with_suffix(".css").read_text("utf-8"),
         apply_default_css=False,
         text={code: {key: TEXT[code][key] for key in ("tagline", "other_language")} for code in TEXT},

@@ -20,7 +20,7 @@ from explorer.tabs.explain.choices_box import build_box
 from explorer.tabs.explain.view import ExplainViewer, explain_value
 from explorer.ui.class_choice import instead, named_class
 from explorer.ui.errors import plain_errors, reason_of
-from explorer.ui.events.progress import follow_progress
+from explorer.ui.events.progress import follow_progress, only_changes
 from explorer.ui.events.request_order import asker
 from explorer.ui.events.stale_work import CURRENT_WORK, stop_handler
 from explorer.ui.manifest import manifest_of
@@ -63,7 +63,7 @@ def build(choice: Component, picture: Component) -> Tab:
     @plain_errors
     def compute(request: gr.Request, *seen):
         *others, choices = seen
-        steps = _compute(keys, request, *others, *choices)
+        steps = only_changes(_compute(keys, request, *others, *choices))
         if (yield from CURRENT_WORK.run(asker(request, "explain-slow"), seen, steps)) == "stopped":
             yield gr.skip(), say(request, "explain_stopped"), *_buttons(running=False)
 
