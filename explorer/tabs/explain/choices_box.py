@@ -21,7 +21,7 @@ class ChoicesBox(gr.JSON):
     controls: Sequence[Component] = ()
 
     def preprocess(self, payload: Any) -> list:
-        return [control.preprocess(value) for control, value in zip(self.controls, payload, strict=True)]
+        return [_checked(control, value) for control, value in zip(self.controls, payload, strict=True)]
 
 
 def build_box(controls: Mapping[Key, Component]) -> ChoicesBox:
@@ -45,3 +45,10 @@ def build_box(controls: Mapping[Key, Component]) -> ChoicesBox:
             queue=False,
         )
     return box
+
+
+def _checked(control: Component, value: Any) -> Any:
+    """The value as a function takes it. A list gives one of its options; Gradio's takes several as well, and none."""
+    if isinstance(control, gr.Dropdown) and not isinstance(value, str):
+        raise ValueError(f"expected one option, got {type(value).__name__}")
+    return control.preprocess(value)
