@@ -12,8 +12,8 @@ from explorer.analysis.faithfulness.leaderboard import leaderboard
 from explorer.figures.export import load_npz
 from explorer.page import endpoints as api
 from explorer.session.scenes import ModelChoice, scene_of
+from explorer.ui.events.progress import StoppedError
 from explorer.ui.examples import example_files
-from explorer.ui.progress import StoppedError
 
 
 @pytest.fixture(scope="module")

@@ -219,7 +219,7 @@ from explorer.analysis.ablation import ablate
 from explorer.analysis.faithfulness.leaderboard import leaderboard
 from explorer.tabs.laboratory import edits as laboratory_edits
 from explorer.tabs.faithfulness import tab as truth
-from explorer.ui.progress import StoppedError
+from explorer.ui.events.progress import StoppedError
 from explorer.tabs.faithfulness.values import SEED, Asked
 
 del spaces.CALLS[:]

@@ -17,7 +17,7 @@ from explorer.session.explaining import explained, is_explained
 from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.explain import choices as explain_choices
 from explorer.tabs.explain import tab
-from explorer.ui.progress import follow_progress
+from explorer.ui.events.progress import follow_progress
 from vit_model import VisionTransformer, save_model
 from vit_model.config import ViTConfig
 from vit_model.errors import CodedError
