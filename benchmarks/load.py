@@ -32,7 +32,6 @@ from benchmarks.memory import MIB
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.startup import commands, free_port, running
 from explorer.analysis.explain.methods import METHODS
-from explorer.session.explaining import SLOW
 from vit_model.picture import picture_hash, read_picture
 
 TARGETS = {"/predict": 5.0, "/attention": 15.0, "/explain": 15.0}  # seconds at p95
@@ -167,7 +166,7 @@ class _Visitor:
             file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}, "orig_name": "own.jpg"}
             seen, layer = ["bundled", file, "native"], self.random.randrange(6)
             slow = self.random.random() < SLOW_SHARE
-            method = self.random.choice([name for name in METHODS if (name in SLOW) == slow])
+            method = self.random.choice([name for name, method in METHODS.items() if method.slow == slow])
             asked = [
                 ("/predict", [*seen, 3]),
                 ("/attention", [*seen, layer, 0, "to"]),

@@ -10,17 +10,18 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from training.config import ConfigError, RunConfig, parse_field
+from training.config import FACTS, ConfigError, RunConfig, choices_of, is_switch, parse_field
+from training.fields import FieldFacts
 from training.publish.export import export
 from training.recipes import RECIPES, recipe_named
 from training.runs.console import age, logged, percent
+from training.runs.run import finished
 from training.runs.runs import Run, RunError, Runs
+from vit_model.messages import message
 
-FIELDS = {field.name: field for field in fields(RunConfig)}
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
 
 
@@ -46,7 +47,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float]) -> int:
     if options.out is None and WORLD > 1:
-        raise ConfigError("under torchrun pass --out RUN_DIR, so that all processes know it")
+        text = "under torchrun pass --out RUN_DIR, so that all processes know it"
+        raise ConfigError(message("torchrun_out", text))
     if RANK > 0:
         run = Run(options.out)
         while not (run.path / "run.json").exists():  # the first process makes it; torchrun ends us if it cannot
@@ -67,14 +69,15 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
 def _resume(options: argparse.Namespace) -> int:
     run = _existing(options.run, "resume")
     if RANK == 0 and run.state == "finished":
-        raise RunError(f"{run.id} has finished; to train longer, start a new run with more steps")
+        raise RunError(finished(run.id))
     return _train(run, {"data": options.data, "changed_data": options.changed_data})
 
 
 def _existing(path: Path, verb: str) -> Run:
     run = Run(path)
     if run.fault:
-        raise RunError(f"there is no run to {verb} in {path}: {run.fault}")
+        text = "there is no run to {verb} in {path}: {reason}"
+        raise RunError(message("no_run_to", text, verb=verb, path=path, reason=run.fault))
     return run
 
 
@@ -98,7 +101,7 @@ def _train(run: Run, resumed: dict[str, Any] | None = None) -> int:
             print(f"{run.read('ended.json').get('state', 'ended')} {run.path}", flush=True)
             return code
         except KeyboardInterrupt:
-            run.end("stopped", "stopped before it had begun to train")
+            run.end("stopped", message("stopped_before", "stopped before it had begun to train"))
             return 0
         except Exception as error:
             run.end("failed", f"{type(error).__name__}: {error}")
@@ -164,16 +167,18 @@ def _job(options: argparse.Namespace) -> int:
 def _swept(options: argparse.Namespace, config: RunConfig) -> tuple[float, ...]:
     rates = _rates(options.rates) if options.rates else recipe_named(config.recipe).sweep
     if not rates:
-        raise ConfigError(f"recipe {config.recipe} has no learning rates to sweep; pass --rates 0.001,0.003,0.01")
+        text = "recipe {name} has no learning rates to sweep; pass --rates 0.001,0.003,0.01"
+        raise ConfigError(message("no_rates", text, name=config.recipe))
     return tuple(rates)
 
 
 def _config(options: argparse.Namespace) -> RunConfig:
-    given = {name: value for name in FIELDS if name != "recipe" and (value := getattr(options, name)) is not None}
+    given = {name: value for name in FACTS if name != "recipe" and (value := getattr(options, name)) is not None}
     typed = {name: value if isinstance(value, bool) else parse_field(name, value) for name, value in given.items()}
     config = recipe_named(options.recipe or "adamw").config(**typed)
     if options.recipe is None and options.data is None:
-        raise ConfigError("nothing says what to train: pass --data, or --recipe, or both; --help lists the recipes")
+        text = "nothing says what to train: pass --data, or --recipe, or both; --help lists the recipes"
+        raise ConfigError(message("nothing_to_train", text))
     return config
 
 
@@ -199,9 +204,9 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--recipe", help=f"one of {', '.join(RECIPES)}; default, with --data: adamw")
         if name != "run":
             one.add_argument("--rates", metavar="R,R,...", help="learning rates to try; default: the recipe's")
-        group = one.add_argument_group("fields of the recipe", "each is explained in training/config.py")
-        for field in FIELDS.values():
-            _add_flag(group, field)
+        group = one.add_argument_group("fields of the recipe", "training/config.py explains them in full")
+        for field, facts in FACTS.items():
+            _add_flag(group, field, facts)
     one = commands.add_parser("resume", help="go on from the last checkpoint of a run that stopped or failed")
     one.set_defaults(command=_resume)
     one.add_argument("run", metavar="RUN_DIR", type=Path)
@@ -237,14 +242,17 @@ def _add_job_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the request, with the token masked, and end")
 
 
-def _add_flag(group: Any, field: Any) -> None:
-    flag = "--" + field.name.replace("_", "-")
-    if field.name == "recipe":
+def _add_flag(group: Any, name: str, facts: FieldFacts) -> None:
+    """A field's flag. Its value is checked with the others, by RunConfig."""
+    if name == "recipe":
         return
-    if field.type == "bool":
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
+    flag, what = "--" + name.replace("_", "-"), facts.label + (f": {facts.help}" if facts.help else "")
+    if choices := choices_of(name):
+        what += f" ({', '.join(choices)})"
+    if is_switch(name):
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=what)
     else:
-        group.add_argument(flag, metavar=field.name.upper())
+        group.add_argument(flag, metavar=name.upper(), help=what.replace("%", "%%"))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.config import ConfigError, RunConfig
+from training.config import LENGTHS, ConfigError, RunConfig
 from vit_model.errors import quoted
+from vit_model.messages import message
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,8 @@ class Recipe:
         """The run that this recipe describes, with `changes` over it."""
         data = changes.get("data") or self.fields["data"]
         values = {"recipe": self.name} | dict(self.fields) | dict(self.by_data.get(data, {}))
-        lengths = {"steps", "epochs", "minutes"}
-        if any(changes.get(name) is not None for name in lengths):
-            values = {name: value for name, value in values.items() if name not in lengths}
+        if any(changes.get(name) is not None for name in LENGTHS):
+            values = {name: value for name, value in values.items() if name not in LENGTHS}
         return RunConfig.from_dict(values | changes)
 
 
@@ -347,5 +347,6 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 
 def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
-        raise ConfigError(f"no recipe {quoted(name)}; the recipes are {', '.join(RECIPES)}")
+        text, names = "no recipe {name}; the recipes are {names}", ", ".join(RECIPES)
+        raise ConfigError(message("recipe_unknown", text, name=quoted(name), names=names))
     return RECIPES[name]

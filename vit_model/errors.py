@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import reprlib
 
+from vit_model.messages import Message
 
-class CodedError(ValueError):
-    """An error whose English message a program may want to say in another language: `code` names it (empty where it has
-    no name), `details` are the values in its message."""
+
+class Coded:
+    """What makes an exception one whose English message can be said in another language: `code` names it ("" where
+    it has no name), `details` are the values in its message. A `Message` brings both along."""
 
     def __init__(self, message: str, code: str = "", **details: object):
         super().__init__(message)
+        if isinstance(message, Message) and not code:
+            code, details = message.code, dict(message.details)
         self.code, self.details = code, details
+
+
+class CodedError(Coded, ValueError):
+    """A `ValueError` with a code: what came cannot be used."""
 
 
 class CheckpointError(CodedError):
@@ -77,3 +85,9 @@ def quoted(value: object) -> str:
     """`repr` of what somebody sent or a file says, for a message: some 80 characters, whatever it is."""
     text = _QUOTING.repr(value)
     return text if len(text) <= 2 * MOST_QUOTED else f"{text[:MOST_QUOTED]}..."
+
+
+def few(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(name[:120] for name in names[:4]) + more

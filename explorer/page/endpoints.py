@@ -11,7 +11,7 @@ import gradio as gr
 
 from explorer.analysis.attention import attention_columns, attention_rows
 from explorer.analysis.explain.classes import class_index
-from explorer.analysis.explain.methods import METHODS, choices_of
+from explorer.analysis.explain.methods import METHODS, method_of
 from explorer.analysis.faithfulness.leaderboard import BASELINES
 from explorer.analysis.position import position_similarity
 from explorer.figures.export import manifest_for
@@ -109,9 +109,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
         seen = scene(model, picture, size, request)
         options = json_object("choices", choices)
         try:
-            if method in METHODS and (unknown := options.keys() - choices_of(method).keys()):
-                named, valid = ", ".join(sorted(unknown))[:80], ", ".join(choices_of(method))
-                raise ValueError(f"{method} has no choice {named}; its choices are {valid}")
+            method_of(method).check_names(options)  # before they could be taken for arguments of our own
             if (other := _class(seen, against)) is not None:
                 options["against"] = other
             found = explained(seen, method, _class(seen, target), **options)

@@ -16,7 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.config import ConfigError
 from vit_model.device import preferred_device
-from vit_model.errors import quoted
+from vit_model.errors import CodedError, quoted
+from vit_model.messages import message, message_of
 
 
 def launched() -> bool:
@@ -56,19 +57,22 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         try:
             name = str(preferred_device())
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        except CodedError as error:
+            raise ConfigError(message_of(error)) from error
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device must be auto, cpu, cuda, cuda:1, ... or mps; got {quoted(name)}") from error
+        text = "device must be auto, cpu, cuda, cuda:1, ... or mps; got {name}"
+        raise ConfigError(message("device_unknown", text, name=quoted(name))) from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise ConfigError("there is no CUDA GPU that torch can use here; choose device auto or cpu")
+            text = "there is no CUDA GPU that torch can use here; choose device auto or cpu"
+            raise ConfigError(message("no_gpu", text))
         if device.index is None:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         if device.index >= torch.cuda.device_count():
-            raise ConfigError(f"there are {torch.cuda.device_count()} GPUs, so there is no {device}")
+            text, count = "there are {count} GPUs, so there is no {device}", torch.cuda.device_count()
+            raise ConfigError(message("no_such_gpu", text, count=count, device=device))
     return device
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vit_model.checkpoints.formats import PARTS, Format, plain_names
-from vit_model.errors import CheckpointError, quoted
+from vit_model.checkpoints.format import PARTS, Format
+from vit_model.errors import CheckpointError, few, quoted
+from vit_model.messages import message
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,11 @@ class Converted:
 
 def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
     """Every tensor put in its place. CheckpointError names tensors that are unknown, missing, double or not numbers."""
-    plain = plain_names(format, tensors)
+    plain = format.plain_names(tensors)
     used, dropped, unknown = {}, {}, []
     has_head = any(format.target(name) == "head.weight" for name in plain.values())
     for key, name in plain.items():
-        target, reason = format.target(name), format.reason(name)
-        if reason is None and has_head and name.startswith("pooler."):
-            reason = "the classifier reads the class token, not the pooler"
+        target, reason = format.target(name), format.reason(name, has_head)
         if reason is not None:
             dropped[key] = reason
         elif target is None:
@@ -41,18 +40,23 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
             used[key] = target
     if unknown:
         raise CheckpointError(
-            f"{format.name}: {len(unknown)} of {len(tensors)} tensors have names that this format does not have: "
-            f"{few(unknown)}; a variant with such tensors is not supported",
-            "tensors_unknown",
-            format=format.name,
-            count=len(unknown),
-            total=len(tensors),
-            names=few(unknown),
+            message(
+                "tensors_unknown",
+                "{format}: {count} of {total} tensors have names that this format does not have: {names}; a variant "
+                "with such tensors is not supported",
+                format=format.name,
+                count=len(unknown),
+                total=len(tensors),
+                names=few(unknown),
+            )
         )
     by_target: dict[str, str] = {}
     for key, target in used.items():
         if target in by_target:
-            raise CheckpointError(f"{format.name}: {quoted(by_target[target])} and {quoted(key)} both hold {target}")
+            text, names = "{format}: {first} and {second} both hold {target}", (quoted(by_target[target]), quoted(key))
+            raise CheckpointError(
+                message("tensor_twice", text, format=format.name, first=names[0], second=names[1], target=target)
+            )
         by_target[target] = key
 
     state, heads = {}, None
@@ -65,17 +69,17 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
             keys = [by_target.get(f"{parameter}[{kind}]") for kind in kinds]
             if None in keys:
                 absent = ", ".join(kind for kind, part in zip(kinds, keys, strict=True) if part is None)
-                raise CheckpointError(
-                    f"{format.name}: {quoted(key)} is there, but its {absent} is missing ({parameter})"
-                )
+                text = "{format}: {name} is there, but its {absent} is missing ({parameter})"
+                details = {"format": format.name, "name": quoted(key), "absent": absent, "parameter": parameter}
+                raise CheckpointError(message("tensor_part", text, **details))
         else:
             keys = [key]
-        if plain[keys[0]].endswith("query/kernel") and tensors[keys[0]].dim() == 3:
-            heads = tensors[keys[0]].shape[1]
+        heads = heads or format.heads_in(plain[keys[0]], tensors[keys[0]])
         parts = [_checked(part, format.reshape(plain[part], tensors[part])) for part in keys]
         if len({part.shape for part in parts}) > 1:
             shapes = ", ".join(f"{part} {list(tensor.shape)}" for part, tensor in zip(keys, parts, strict=True))
-            raise CheckpointError(f"{format.name}: parts of {parameter} have different shapes: {shapes}")
+            text = "{format}: parts of {parameter} have different shapes: {shapes}"
+            raise CheckpointError(message("part_shapes", text, format=format.name, parameter=parameter, shapes=shapes))
         # A copy, also of fp32: what was read is a window on a file that may be replaced while the model is in use.
         state[parameter] = torch.cat(parts).float() if bracket else parts[0].to(torch.float32, copy=True).contiguous()
         _check_finite(keys, state[parameter])
@@ -85,33 +89,27 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
 def missing_error(format: Format, missing: list[str]) -> CheckpointError:
     """The error for our parameters that a checkpoint lacks, in the checkpoint's own names."""
     theirs = [next((key for key, part in format.source(name) if part is None), name) for name in missing]
-    hint = ""
+    hint: str = ""
     if all(name.endswith(".bias") and "norm" in name for name in missing):
-        hint = "; LayerNorms without a bias (RMSNorm, say) are not supported"
+        hint = message("norms_without_bias", "; LayerNorms without a bias (RMSNorm, say) are not supported")
     elif any(name.startswith("norm.") for name in missing):
-        hint = "; a model without its final LayerNorm is not supported"
-    message = f"{format.name}: {len(missing)} tensors are missing: {few(theirs)}{hint}"
-    return CheckpointError(message, "tensors_missing", format=format.name, count=len(missing), names=few(theirs))
-
-
-def few(names: list[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(name[:120] for name in names[:4]) + more
+        hint = message("no_final_norm", "; a model without its final LayerNorm is not supported")
+    text = "{format}: {count} tensors are missing: {names}{hint}"
+    details = {"format": format.name, "count": len(missing), "names": few(theirs), "hint": hint}
+    return CheckpointError(message("tensors_missing", text, **details))
 
 
 def _checked(key: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
-        raise CheckpointError(
-            f"{quoted(key)} holds {str(tensor.dtype).removeprefix('torch.')} numbers; expected floating-point weights "
-            "(quantised models are not supported)"
-        )
+        text = "{name} holds {type} numbers; expected floating-point weights (quantised models are not supported)"
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise CheckpointError(message("tensor_type", text, name=quoted(key), type=kind))
     return tensor
 
 
 def _check_finite(keys: list[str], tensor: Tensor) -> None:
     if not tensor.sum().isfinite() and not tensor.isfinite().all():  # the sum is cheap, and finite in all but odd cases
         bad = int((~tensor.isfinite()).sum())
-        message = f"{few(keys)}: {bad:,} of {tensor.numel():,} weights are NaN or infinite; fetch it again"
+        text = "{names}: {bad} of {total} weights are NaN or infinite; fetch it again"
         details = {"names": few(keys), "bad": f"{bad:,}", "total": f"{tensor.numel():,}"}
-        raise CheckpointError(message, "weights_not_finite", **details)
+        raise CheckpointError(message("weights_not_finite", text, **details))

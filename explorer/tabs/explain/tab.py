@@ -12,8 +12,8 @@ from gradio.components import Component
 
 from explorer.analysis.explain.classes import chosen_classes
 from explorer.analysis.explain.explanation import Explanation
-from explorer.analysis.explain.methods import METHODS, choices_of, looks_at_a_class
-from explorer.session.explaining import SLOW, explained, is_explained, passes
+from explorer.analysis.explain.methods import METHODS
+from explorer.session.explaining import explained, is_explained
 from explorer.session.scenes import ModelChoice, Scene, scene_of
 from explorer.tabs.explain import choices as explain_choices
 from explorer.tabs.explain.view import ExplainViewer, explain_value
@@ -106,20 +106,27 @@ class Asked:
     def of_method(self, method: str) -> tuple[int | None, dict]:
         """(target, choices) for `explained`."""
         choices = self.choices.get(method, {})
-        if not looks_at_a_class(method):
+        if not METHODS[method].needs_head:
             return None, choices
         return self.target, choices | {"against": self.against}
 
     def is_there(self, method: str) -> bool:
         """Whether the method is quick, or its map made before."""
         target, choices = self.of_method(method)
-        return method not in SLOW or is_explained(self.scene, method, target, **choices)
+        return not METHODS[method].slow or is_explained(self.scene, method, target, **choices)
+
+    def missing(self) -> list[str]:
+        """The slow methods whose maps can be made and are not, those of the fewest passes first."""
+        able = [name for name, record in METHODS.items() if self.target is not None or not record.needs_head]
+        wanted = [name for name in able if not self.is_there(name)]
+        grid = self.scene.trace.grid
+        return sorted(wanted, key=lambda name: METHODS[name].count_passes(self.choices.get(name, {}), grid))
 
     def maps(self) -> tuple[dict[str, Explanation], dict[str, dict[str, str]]]:
         """(what is there, why a method is off)."""
         found, off = {}, {}
-        for method in METHODS:
-            if looks_at_a_class(method) and self.target is None:
+        for method, record in METHODS.items():
+            if record.needs_head and self.target is None:
                 off[method] = say_both("explain_off")
             elif self.is_there(method):
                 target, choices = self.of_method(method)
@@ -132,9 +139,11 @@ class Asked:
     def value(self, also_off: dict[str, dict[str, str]] | None = None) -> dict:
         """The viewer's. `also_off`: methods that failed."""
         maps, off = self.maps()
-        facts = {}
-        if made := maps.get("integrated-gradients"):
-            facts["integrated-gradients"] = say_both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
+        facts = {
+            method: say_both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
+            for method, made in maps.items()
+            if METHODS[method].adds_up
+        }
         value = explain_value(
             list(METHODS),
             maps,
@@ -156,7 +165,7 @@ class Asked:
             "target_label": None if self.target is None else labels[self.target],
             "against": self.against,
             "against_label": None if self.against is None else labels[self.against],
-            "methods": {method: choices_of(method) | self.of_method(method)[1] for method in maps},
+            "methods": {method: METHODS[method].defaults | self.of_method(method)[1] for method in maps},
             "signed": [method for method, made in maps.items() if made.signed],
             "grid": list(self.scene.trace.grid),
         }
@@ -183,8 +192,7 @@ def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_f
         raise ValueError(say(request, "need_picture"))
     scene = scene_of(choice, picture_file)
     asked, failed = Asked.of(scene, keys, *inputs), {}
-    wanted = [method for method in SLOW if asked.target is not None and not asked.is_there(method)]
-    for method in sorted(wanted, key=lambda name: passes(scene, name, asked.choices[name])):
+    for method in asked.missing():
         target, choices = asked.of_method(method)
         with closing(follow_progress(partial(explained, scene, method, target, **choices))) as following:
             try:

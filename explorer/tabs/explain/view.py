@@ -23,19 +23,21 @@ class ExplainViewer(Component):
     starts with `choices_prefix`."""
 
     html, css, words = "view.html", (STYLE, "view.css"), "view.words.json"
-    scripts = ("png.js", "view.js")
+    script = "view.js"
 
     def __init__(self, value: dict | None = None, *, elem_id: str, choices_prefix: str, **kwargs: Any):
-        self._constants = f"const VIEWER = {json.dumps(elem_id)}, GROUPS = {json.dumps(choices_prefix)};"
+        self._constants = {"viewer": elem_id, "groups": choices_prefix}
         super().__init__(value, elem_id=elem_id, **kwargs)
 
-    def constants(self) -> str:
+    def constants(self) -> dict[str, Any]:
         return self._constants
 
     @classmethod
     def strings(cls) -> str:
-        own, methods = json.loads(super().strings()), method_words()
-        return json.dumps({language: own[language] | methods[language] for language in own}, ensure_ascii=False)
+        own = json.loads(super().strings())
+        for language, words in method_words().items():  # the choices have controls of the page
+            own[language] |= {key: text for key, text in words.items() if not key.startswith("choice_")}
+        return json.dumps(own, ensure_ascii=False)
 
 
 def explain_value(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from explorer.analysis.explain.explanation import Explanation
 from explorer.analysis.explain.gradients import Progress
-from explorer.analysis.explain.methods import choices_of
+from explorer.analysis.explain.methods import METHODS
 from explorer.analysis.filters import patch_filters
 from explorer.analysis.position import position_similarity
 from explorer.analysis.statistics import attention_distance
@@ -190,7 +190,7 @@ def _drawn(name: str, picture: Image.Image | None, manifest: dict) -> str | None
 def _choices(scene: Scene, seen: Sequence[Seen] = ()) -> dict:
     choices = {"grid": list(scene.trace.grid)}
     if seen:
-        choices |= {"pictures_sha256": [each.picture_hash for each in seen], "rollout": choices_of("rollout")}
+        choices |= {"pictures_sha256": [each.picture_hash for each in seen], "rollout": METHODS["rollout"].defaults}
     return choices
 
 

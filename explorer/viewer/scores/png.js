@@ -1,12 +1,21 @@
-// The table as a picture to take away, as it stands on the page. In scope: base.js's `vit`, and of scores.js: props, say.
+// The table as a picture to take away, as it stands on the page.
+import { createElement } from "../kit/scripts/nodes.js";
 
-/** A canvas, twice as fine as the screen, with the title above the table of `root` and the caption below. */
-function drawTable(root) {
-  const SCALE = 2, PAD = 12, LINE = 18;
-  const style = getComputedStyle(root), table = root.querySelector("table"), box = table.getBoundingClientRect();
-  const canvas = vit.element("canvas"), to = canvas.getContext("2d"), font = (size, weight = 400) => `${weight} ${size}px ${style.fontFamily}`;
-  const caption = [...wrapped(to, props.value.caption, font(12), Math.max(box.width, 320))];
-  const top = PAD + 2 * LINE, width = Math.max(box.width, 320) + 2 * PAD, height = top + box.height + PAD + caption.length * LINE;
+/** A canvas, twice as fine as the screen, with the title above the table of `root` and a text below. */
+export function drawTable(root, title, text) {
+  const SCALE = 2,
+    PAD = 12,
+    LINE = 18;
+  const style = getComputedStyle(root),
+    table = root.querySelector("table"),
+    box = table.getBoundingClientRect();
+  const canvas = createElement("canvas"),
+    to = canvas.getContext("2d"),
+    font = (size, weight = 400) => `${weight} ${size}px ${style.fontFamily}`;
+  const caption = [...wrapped(to, text, font(12), Math.max(box.width, 320))];
+  const top = PAD + 2 * LINE,
+    width = Math.max(box.width, 320) + 2 * PAD,
+    height = top + box.height + PAD + caption.length * LINE;
   canvas.width = Math.ceil(SCALE * width);
   canvas.height = Math.ceil(SCALE * height);
   to.scale(SCALE, SCALE);
@@ -15,11 +24,13 @@ function drawTable(root) {
   to.textBaseline = "middle";
   to.fillStyle = style.color;
   to.font = font(16, 700);
-  to.fillText(say(props.value.title), PAD, PAD + LINE / 2);
+  to.fillText(title, PAD, PAD + LINE / 2);
   for (const node of table.querySelectorAll("th, td")) {
-    const own = getComputedStyle(node), place = node.getBoundingClientRect();
+    const own = getComputedStyle(node),
+      place = node.getBoundingClientRect();
     const sticky = node === node.parentNode.firstElementChild;
-    const x = PAD + (sticky ? 0 : place.left - box.left), y = top + place.top - box.top;
+    const x = PAD + (sticky ? 0 : place.left - box.left),
+      y = top + place.top - box.top;
     if (node.tagName === "TD") {
       to.fillStyle = own.backgroundColor;
       to.fillRect(x, y, place.width, place.height);
@@ -32,9 +43,14 @@ function drawTable(root) {
       to.rotate(-Math.PI / 2);
       to.fillText(node.textContent, 0, 0);
     } else {
-      const left = own.textAlign === "left" || sticky, centre = own.textAlign === "center" && !left;
+      const left = own.textAlign === "left" || sticky,
+        centre = own.textAlign === "center" && !left;
       to.textAlign = left ? "left" : centre ? "center" : "right";
-      const at = left ? x + parseFloat(own.paddingLeft) : centre ? x + place.width / 2 : x + place.width - parseFloat(own.paddingRight);
+      const at = left
+        ? x + parseFloat(own.paddingLeft)
+        : centre
+          ? x + place.width / 2
+          : x + place.width - parseFloat(own.paddingRight);
       const lines = [...wrapped(to, node.textContent, to.font, place.width - 8)];
       lines.forEach((line, i) => to.fillText(line, at, y + place.height / 2 + (i - (lines.length - 1) / 2) * 15));
     }

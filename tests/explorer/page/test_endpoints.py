@@ -152,7 +152,7 @@ def test_positions(client):
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "", '{"wrong": 1}'], "head_fusion"),
         ("/explain", ["bundled", "PICTURE", "native", "relevance", "chruch", "{}"], "did you mean 'church'"),
         ("/explain", ["bundled", "PICTURE", "native", "relevance", "3", "{}", "3"], "against itself"),
-        ("/explain", ["bundled", "PICTURE", "native", "smoothgrad", "", '{"samples": 5000}'], "allows 64 times"),
+        ("/explain", ["bundled", "PICTURE", "native", "smoothgrad", "", '{"samples": 4000}'], "allows 64 times"),
         ("/explain", ["bundled", "PICTURE", "native", "rollout", "99", "{}"], "99"),
         ("/faithfulness", ["bundled", "PICTURE", "native", "chruch", [], 3, "logit"], "did you mean 'church'"),
         ("/faithfulness", ["bundled", "PICTURE", "native", "", ["magic"], 3, "logit"], "'magic'"),

@@ -21,8 +21,6 @@ torch.set_num_threads(1)
 from training.config import RunConfig  # noqa: E402
 from training.hosted import slices  # noqa: E402
 from training.loop.loop import train  # noqa: E402
-from training.publish.curves import all_events  # noqa: E402
-from training.runs.metrics import fold  # noqa: E402
 from training.runs.runs import Run, RunError  # noqa: E402
 
 FORK = multiprocessing.get_context("fork")
@@ -125,7 +123,7 @@ def write_pictures(folder: Path) -> Path:
 def curve(run):
     return [
         [event.split, event.step, {name: value for name, value in event.values.items() if name not in TIMED}]
-        for event in fold(all_events(run))
+        for event in run.curve()
     ]
 
 

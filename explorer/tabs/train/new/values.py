@@ -4,36 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from training.command import LENGTHS, written
-from training.config import ConfigError, RunConfig, parse_field
+from training.command import written
+from training.config import FACTS, LENGTHS, ConfigError, RunConfig, is_switch, parse_field
 from training.recipes import Recipe
+from vit_model.messages import message, message_of
 
-MAIN = ("batch", "lr", "resolution", "device")
+_PLACED = ("source", "length", "main")  # groups that stand above the others
+
 GROUPS = {
-    "model": ("head_init", "trainable", "pool", "stages", "width", "depth", "heads", "patch_size"),
-    "optimiser": (
-        *("optimizer", "schedule", "warmup", "accumulation", "clip", "weight_decay", "decay_all", "layer_decay"),
-        *("momentum", "beta1", "beta2"),
-    ),
-    "augmentation": (
-        *("crop", "crop_scale", "flip", "randaugment", "randaugment_magnitude", "color_jitter", "downscale", "erasing"),
-        *("mixup", "cutmix", "label_smoothing", "dropout", "drop_path", "ema"),
-    ),
-    "measuring": (
-        *("held_out", "eval_every", "patience", "test_at", "checkpoint_every", "keep_every", "log_every"),
-        "tensorboard",
-    ),
-    "machine": ("precision", "seed", "workers", "compile"),
+    group: tuple(name for name, facts in FACTS.items() if facts.group == group)
+    for group in dict.fromkeys(facts.group for facts in FACTS.values())
+    if group not in _PLACED
 }
-SHAPE = ("width", "depth", "heads", "patch_size")  # of a model with random weights alone
+MAIN = tuple(name for name, facts in FACTS.items() if facts.group == "main")
+SHAPE = tuple(name for name, facts in FACTS.items() if facts.new_only)
 FIELDS = (*MAIN, *(name for group in GROUPS.values() for name in group))
 """Every field of a run with a box of its own; recipe, data, model and the length have theirs above."""
 
 MOST_RATES = 12
 
-_HINTS = get_type_hints(RunConfig)
 _DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
 
 
@@ -43,16 +34,6 @@ class FieldError(ConfigError):
     def __init__(self, field: str, reason: str):
         super().__init__(reason)
         self.field = field
-
-
-def choices_of(name: str) -> tuple[str, ...]:
-    """What a field offers to choose from; empty for free text."""
-    kinds = get_args(_HINTS[name])
-    return kinds if kinds and isinstance(kinds[0], str) else ()
-
-
-def is_switch(name: str) -> bool:
-    return _HINTS[name] is bool
 
 
 def shown(value: Any) -> str | bool:
@@ -78,10 +59,11 @@ def read_values(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]
     read: dict[str, Any] = {"recipe": recipe.name, "data": data, "model": model} | dict.fromkeys(LENGTHS)
     unit = values["unit"]
     if unit not in LENGTHS:
-        raise FieldError("length", f"a length is one of {', '.join(LENGTHS)}; got {str(unit)[:40]!r}")
+        text = "a length is one of {names}; got {value}"
+        raise FieldError("length", message("length_unit", text, names=", ".join(LENGTHS), value=repr(str(unit)[:40])))
     read[unit] = _parsed(unit, values["length"], "length")
     if read[unit] is None:
-        raise FieldError("length", f"say how many {unit}")
+        raise FieldError("length", message("length_missing", "say how many {unit}", unit=unit))
     for name in FIELDS:
         read[name] = _parsed(name, values[name], name)
     try:
@@ -89,16 +71,17 @@ def read_values(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]
     except FieldError:
         raise
     except ConfigError as error:
-        named = str(error).split(" ")[0]
+        named = error.details.get("field")
         field = "length" if named in LENGTHS else named if named in FIELDS else ""
-        raise FieldError(field, str(error)) from error
+        raise FieldError(field, message_of(error)) from error
 
 
 def read_rates(text: str | None) -> tuple[float, ...]:
     """Learning rates to try first, ascending; () for none. FieldError for what is none."""
     rates = sorted({_parsed("lr", part, "rates") for part in (text or "").split(",") if part.strip()})
     if any(not 0 < rate <= 1000 for rate in rates) or len(rates) > MOST_RATES:
-        raise FieldError("rates", f"expected at most {MOST_RATES} learning rates above 0, got {str(text)[:60]!r}")
+        expected, got = "expected at most {most} learning rates above 0, got {text}", repr(str(text)[:60])
+        raise FieldError("rates", message("rates_unread", expected, most=MOST_RATES, text=got))
     return tuple(rates)
 
 
@@ -131,13 +114,15 @@ def _parsed(name: str, value: Any, field: str) -> Any:
     if value is None:
         value = ""
     if not isinstance(value, str) or len(value) > 500:
-        raise FieldError(field, f"{name} expects a short text, got {str(value)[:60]!r}")
+        text, got = "{field} expects a short text, got {value}", repr(str(value)[:60])
+        raise FieldError(field, message("field_text", text, field=name, value=got))
     if not value.strip() and type(_DEFAULTS[name]) in (int, float):
-        raise FieldError(field, f"{name} is empty; its usual value is {shown(_DEFAULTS[name])}")
+        text, usual = "{field} is empty; its usual value is {usual}", shown(_DEFAULTS[name])
+        raise FieldError(field, message("field_empty", text, field=name, usual=usual))
     try:
         return parse_field(name, value)
     except ConfigError as error:
-        raise FieldError(field, str(error)) from error
+        raise FieldError(field, message_of(error)) from error
 
 
 def _same(value: Any) -> Any:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from gradio.components.base import server
 
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.viewer.kit.component import Caption, Component
+from training.command import public_name
 from training.config import ConfigError
 from training.runs.metrics import CHUNK, MetricEvent
 from training.runs.runs import Run
+from vit_model.messages import message_of
 
 LOG_BYTES = 20_000  # of the output that a browser gets at once
 MAX_OFFSET = 2**53
@@ -34,7 +35,8 @@ class TrainLiveView(Component):
     """
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("series.js", "chart.js", "words.js", "address.js", "view.js")
+    script = "view.js"
+    script_events = ("moved", "resume")
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class TrainLiveView(Component):
         except LookupError:
             return {"error": "no such run, or not yours", "gone": True}
         except (ValueError, OSError) as error:
-            return {"error": self._told(without_folders(str(error)))}
+            return {"error": self._told(without_folders(message_of(error)))}
         return {"state": run.state}
 
     def _run(self, request: Any, fields: set[str]) -> Run:
@@ -118,15 +120,7 @@ def facts_of(run: Run) -> dict[str, Any]:
     except ConfigError:
         return {}
     known = {name: getattr(config, name) for name in ("recipe", "batch", "accumulation", "device")}
-    return known | {"data": shown_source(config.data), "model": shown_source(config.model)}
-
-
-def shown_source(source: str) -> str:
-    """A data set or model as visitors may see it: of a path of this host only the last part."""
-    kind, colon, rest = source.rpartition(":")
-    if kind == "resnet18":
-        return kind + colon + shown_source(rest)
-    return Path(source).name if Path(source).is_absolute() else source.removeprefix("hf-hub:")
+    return known | {"data": public_name(config.data), "model": public_name(config.model)}
 
 
 def _offset(value: Any) -> int | None:

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from dataclasses import replace
 
 import gradio as gr
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.analysis.explain.methods import METHODS, choices_of, explain, looks_at_a_class
+from explorer.analysis.explain.methods import METHODS, explain
 from explorer.session import explaining
-from explorer.session.explaining import SLOW, explained, is_explained
+from explorer.session.explaining import explained, is_explained
 from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.explain import choices as explain_choices
 from explorer.tabs.explain import tab
@@ -21,6 +22,7 @@ from vit_model import VisionTransformer, save_model
 from vit_model.config import ViTConfig
 from vit_model.errors import CodedError
 
+SLOW = [name for name, method in METHODS.items() if method.slow]
 SHAPE = {"image_size": 32, "patch_size": 8, "width": 32, "depth": 2, "heads": 4, "mlp_width": 48}
 
 
@@ -63,7 +65,7 @@ def scene(make_scene):
 def test_controls_start_as_the_methods_do(keys, plain, scene):
     """A visitor who changes nothing gets `explain`'s defaults."""
     for method, chosen in explain_choices.chosen(keys, plain, scene.trace).items():
-        defaults = choices_of(method)
+        defaults = METHODS[method].defaults
         assert {name: defaults[name] for name in chosen} == chosen, method
 
 
@@ -74,7 +76,7 @@ def test_choices_that_a_model_or_host_lacks_are_taken_as_the_nearest(keys, scene
     assert found["attention"]["layer"] == 1
     assert found["relevance"]["start_layer"] == 0
     assert found["occlusion"]["window"] == 3
-    assert found["integrated-gradients"]["steps"] == explaining.MOST["steps"]
+    assert found["integrated-gradients"]["steps"] == METHODS["integrated-gradients"].most_passes
     assert found["smoothgrad"]["samples"] == 1
 
 
@@ -114,7 +116,7 @@ def test_a_model_without_a_head_says_what_is_off_and_why(keys, plain, make_scene
     assert "has no head" in viewer["notice"]["en"]
     assert "没有分类头" in viewer["notice"]["zh"]
     for method in viewer["methods"]:
-        assert bool(method["off"]) == looks_at_a_class(method["name"]) == (method["values"] is None)
+        assert bool(method["off"]) == METHODS[method["name"]].needs_head == (method["values"] is None)
 
 
 def test_one_method_that_fails_leaves_the_others(keys, plain, scene, monkeypatch):
@@ -122,7 +124,7 @@ def test_one_method_that_fails_leaves_the_others(keys, plain, scene, monkeypatch
         raise CodedError("the gradients are NaN", "gradients_not_finite")
 
     monkeypatch.setattr(explaining, "_EXPLANATIONS", type(explaining._EXPLANATIONS)(2**20, 60, lambda _: 1))
-    monkeypatch.setitem(METHODS, "legrad", failing)
+    monkeypatch.setitem(METHODS, "legrad", replace(METHODS["legrad"], function=failing))
     maps, off = tab.Asked.of(scene, keys, None, None, *plain).maps()
     assert set(off) == {"legrad"}
     assert "NaN" in off["legrad"]["en"]
@@ -152,7 +154,7 @@ def test_a_slow_method_that_fails_says_so_and_leaves_the_others(keys, plain, sce
     def failing(model, pixels, trace, target, *, against=None, noise=0.1, samples=1, seed=0, progress=None):
         raise CodedError("the gradients are NaN", "gradients_not_finite")
 
-    monkeypatch.setitem(METHODS, "smoothgrad", failing)
+    monkeypatch.setitem(METHODS, "smoothgrad", replace(METHODS["smoothgrad"], function=failing))
     scene.picture.save(tmp_path / "again.png")
     sent = list(tab._compute(keys, None, scene.choice, str(tmp_path / "again.png"), "#3", None, *plain))
     last = [each[0] for each in sent if "methods" in each[0]][-1]
