@@ -26,7 +26,6 @@ from explorer.analysis.rollout import rollout, rollout_matrices
 from explorer.analysis.statistics import attention_distance, attention_entropy
 from explorer.device import on_host
 from explorer.session.allocator import keep_freed_memory
-from explorer.viewer.kit.pack import compress, pack
 from vit_model import SIZES, Trace, VisionTransformer, ViTConfig
 from vit_model.linear import linear
 
@@ -208,6 +207,8 @@ def _ratio(group: str, name: str, times: Times, over: str, base: str, target: fl
 
 
 def _shown_layer(trace: Trace) -> bytes:
+    from explorer.viewer.kit.pack import compress, pack  # with Gradio, which the group forward does without
+
     attention = on_host(layer_attention(trace, -1))
     return compress(pack(attention, (False,) * len(attention)))
 

@@ -115,7 +115,7 @@ def test_what_needs_neither_gradio_nor_plotly_runs_without_them():
     """`None` among the modules is how Python says that one cannot be imported."""
     code = BARE + (
         "import benchmarks.gpu, benchmarks.explain, benchmarks.train, benchmarks.explore as explore; "
-        "explore.main(['--quick', '--tiny', '--only', 'picture']); "
+        "explore.main(['--quick', '--tiny', '--only', 'forward']); "
         "import pytest; options = 'addopts=-q -rs --strict-markers --import-mode=importlib'; "
         "sys.exit(pytest.main(['-p', 'no:cacheprovider', '-o', options, 'tests/gpu', '-k', "
         "'page or scene or traced_forward']))"
@@ -123,5 +123,20 @@ def test_what_needs_neither_gradio_nor_plotly_runs_without_them():
     environment = os.environ | {"VIT_EXPLORER_GPU_TESTS": "cpu"}
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "shown layer packed" in ended.stdout
+    assert "| traced / plain |" in ended.stdout
     assert "gradio is not installed" in ended.stdout and "8 passed" in ended.stdout, ended.stdout
+
+
+def test_rows_of_a_new_picture_are_left_out_without_gradio(monkeypatch):
+    asked = []
+    monkeypatch.setattr(gpu, "lacking", lambda modules: [name for name in modules if name == "gradio"])
+
+    def ended(command, environment, said, seconds):
+        said.write_text("", "utf-8")
+        return asked.append(command) or 0
+
+    monkeypatch.setattr(gpu, "run_for", ended)
+    outcome = gpu.run(gpu.PARTS[0], "cpu", True, None, 600)
+    assert (outcome.state, outcome.reason) == ("finished", "rows of a new picture left out: gradio not installed")
+    assert "forward" in asked[0] and "picture" not in asked[0] and asked[0].count("--only") == 1
+    assert "tests of the page skipped: gradio" in gpu.run(gpu.PARTS[-1], "cpu", True, None, 600).reason

@@ -66,7 +66,7 @@ def test_faithfulness_and_positions(client):
     sent = ["bundled", handle_file(EXAMPLE), "native", "church", ["rollout", "input-gradient"], 3, "logit"]
     answer, _ = client.predict(*sent, api_name="/faithfulness")
     assert {"rollout", "input-gradient"} <= {each["method"] for each in answer["ranking"]}
-    assert load_npz(client.predict("bundled", "native", api_name="/positions"))[0]
+    assert load_npz(client.predict("bundled", "native", "", "cosine", api_name="/positions"))[0]
 
 
 @pytest.mark.parametrize("name", TABS)

@@ -16,8 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.config import ConfigError
 from vit_model.device import preferred_device
-from vit_model.errors import quoted
-from vit_model.messages import message
+from vit_model.errors import CodedError, quoted
+from vit_model.messages import message, message_of
 
 
 def launched() -> bool:
@@ -57,8 +57,8 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         try:
             name = str(preferred_device())
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        except CodedError as error:
+            raise ConfigError(message_of(error)) from error
     try:
         device = torch.device(name)
     except RuntimeError as error:
