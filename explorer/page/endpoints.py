@@ -21,10 +21,10 @@ from explorer.session.turns import check_wanted
 from explorer.tabs.faithfulness.tab import AT_ONCE, measure
 from explorer.tabs.faithfulness.values import MAX_STEPS, Asked, arrays_of
 from explorer.ui.errors import plain_api_errors
+from explorer.ui.events.progress import follow_progress
 from explorer.ui.manifest import saved_npz
 from explorer.ui.model_picker import hub_reason, public_source
 from explorer.ui.picture import Picture
-from explorer.ui.progress import follow_progress
 from explorer.ui.visitors.arguments import json_object, whole
 from explorer.ui.visitors.hub_token import token_for
 from explorer.ui.visitors.local_request import is_local

@@ -20,10 +20,10 @@ from explorer.session.explaining import explained
 from explorer.session.scenes import ModelChoice, Scene, scene_of, with_model
 from explorer.tabs.compare.view import CompareViewer, compare_value
 from explorer.ui.class_choice import instead, named_class
+from explorer.ui.events.progress import tell_progress
 from explorer.ui.manifest import manifest_of
 from explorer.ui.model_picker import ModelPicker, MoreModels
 from explorer.ui.picture import Picture
-from explorer.ui.progress import tell_progress
 from explorer.ui.tab import Tab
 from explorer.ui.viewer_store import STORE, remade
 from explorer.ui.words import TEXT, say, say_both, words

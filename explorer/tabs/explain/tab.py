@@ -16,12 +16,14 @@ from explorer.analysis.explain.methods import METHODS
 from explorer.session.explaining import explained, is_explained
 from explorer.session.scenes import ModelChoice, Scene, scene_of
 from explorer.tabs.explain import choices as explain_choices
+from explorer.tabs.explain.choices_box import build_box
 from explorer.tabs.explain.view import ExplainViewer, explain_value
 from explorer.ui.class_choice import instead, named_class
 from explorer.ui.errors import plain_errors, reason_of
+from explorer.ui.events.progress import follow_progress, only_changes
+from explorer.ui.events.request_order import asker
+from explorer.ui.events.stale_work import CURRENT_WORK, stop_handler
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import follow_progress, only_changes
-from explorer.ui.stale_work import LATEST, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.words import TEXT, say, say_both, words
 
@@ -44,6 +46,7 @@ def build(choice: Component, picture: Component) -> Tab:
             )
         viewer = ExplainViewer(elem_id="explain", choices_prefix="explain-of-")
         controls = explain_choices.build()
+        choices = build_box(controls)
         with gr.Row(elem_id="explain-slow"):
             small = {"size": "sm", "scale": 0}
             run = gr.Button(words("explain_run"), min_width=240, elem_id="explain-run", **small)
@@ -51,7 +54,7 @@ def build(choice: Component, picture: Component) -> Tab:
             status = gr.Markdown(elem_id="explain-status")
         with gr.Accordion(words("what"), open=False):
             gr.Markdown(words("about_explain"), elem_classes="about")
-    inputs = [target, against, *controls.values()]
+    inputs = [target, against, choices]
     keys = tuple(controls)
 
     seen = [choice, picture, *inputs]
@@ -59,12 +62,13 @@ def build(choice: Component, picture: Component) -> Tab:
 
     @plain_errors
     def compute(request: gr.Request, *seen):
-        steps = only_changes(_compute(keys, request, *seen))
-        if (yield from LATEST.answer(asker(request, "explain-slow"), seen, steps)) == "stopped":
+        *others, choices = seen
+        steps = only_changes(_compute(keys, request, *others, *choices))
+        if (yield from CURRENT_WORK.run(asker(request, "explain-slow"), seen, steps)) == "stopped":
             yield gr.skip(), say(request, "explain_stopped"), *_buttons(running=False)
 
     def changed(request: gr.Request, *seen) -> list | dict:
-        news = LATEST.sees(asker(request, "explain-slow"), seen)
+        news = CURRENT_WORK.show(asker(request, "explain-slow"), seen)
         return ["", *_buttons(running=False)] if news else gr.skip()
 
     run.click(
@@ -75,10 +79,16 @@ def build(choice: Component, picture: Component) -> Tab:
         show_progress="hidden",
         trigger_mode="multiple",
     )
-    stop.click(stopping("explain-slow"), None, None, **in_place)
+    stop.click(stop_handler("explain-slow"), None, None, **in_place)
     gr.on([each.change for each in seen], changed, seen, shown, **in_place)
-    functions = partial(_show, keys), partial(_arrays, keys)
-    return Tab("explain", item, (viewer,), *functions, inputs, classes=(target, against))
+
+    def show(scene: Scene, request: gr.Request, target: str | None, against: str | None, choices: list):
+        return _show(keys, scene, request, target, against, *choices)
+
+    def arrays(scene: Scene, state: dict, target: str | None, against: str | None, choices: list):
+        return _arrays(keys, scene, state, target, against, *choices)
+
+    return Tab("explain", item, (viewer,), show, arrays, inputs, classes=(target, against))
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from explorer.session.cache import ByteCache
 from explorer.session.explaining import explained
 from explorer.session.scenes import Scene, with_picture
 from explorer.ui.errors import plain_errors
+from explorer.ui.events.progress import tell_progress
 from explorer.ui.examples import example_files
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import tell_progress
 from explorer.ui.tab import Tab
 from explorer.ui.visitors.local_request import is_local
 from explorer.ui.words import language_of, say, words

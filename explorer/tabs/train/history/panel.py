@@ -30,8 +30,8 @@ from explorer.tabs.train.runs.overlay import (
     shown_value,
 )
 from explorer.ui.errors import plain_errors
+from explorer.ui.events.request_order import BEGUN, ORDER, asker
 from explorer.ui.manifest import saved_npz
-from explorer.ui.stale_work import BEGUN, LATEST, asker
 from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import TEXT, say_both, words
@@ -76,7 +76,7 @@ def build(access: RunAccess, selected: gr.State) -> Dependency:
     def opened(request: gr.Request, event: gr.EventData):
         begun = next(BEGUN)
         run = run_of(_told(event, "run"), access, request)
-        return run.id if LATEST.newest(asker(request, "opened"), begun) else gr.skip()
+        return run.id if ORDER.newest(asker(request, "opened"), begun) else gr.skip()
 
     @plain_errors
     def rename(request: gr.Request, selected: str | None, event: gr.EventData):
@@ -105,7 +105,7 @@ def build(access: RunAccess, selected: gr.State) -> Dependency:
         begun, chosen = next(BEGUN), _told(event, "runs")
         ids = [run_id for run_id in chosen if isinstance(run_id, str)][:MOST_RUNS] if isinstance(chosen, list) else []
         drawn = drawn_from(_runs(access, request, ids), axis)
-        return (ids, drawn) if LATEST.newest(asker(request, "compared"), begun) else gr.skip()
+        return (ids, drawn) if ORDER.newest(asker(request, "compared"), begun) else gr.skip()
 
     @plain_errors
     def turn(request: gr.Request, ids: list[str], axis: str):

@@ -41,7 +41,6 @@ class Explorer:
     picture: Component
     picker: ModelPicker
     tabs: gr.Tabs
-    active: gr.State  # the name of the tab in sight
     tab: str = "attention"
 
 
@@ -132,7 +131,7 @@ def build(access: RunAccess, selected: gr.State, explorer: Explorer | None = Non
     opened = grid.show(
         open_picture,
         query,
-        [explorer.picture, picker.choice, picker.name, picker.size, explorer.active, explorer.tabs],
+        [explorer.picture, picker.choice, picker.name, picker.size, explorer.tabs],
         api_visibility="private",
         concurrency_id="model",
         show_progress="minimal",
@@ -168,7 +167,6 @@ def _opened(
         choice,
         picker.showing(picker.runs.name(run, key), request),
         "native",
-        explorer.tab,
         gr.Tabs(selected=explorer.tab),
     ]
 
