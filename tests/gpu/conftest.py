@@ -17,6 +17,13 @@ from vit_model.device import SETTING
 FORCED = os.environ.get("VIT_EXPLORER_GPU_TESTS", "")
 
 
+def pytest_collection_modifyitems(items):
+    """A warning of a driver or compiler that no machine here has is not worth a GPU's hour: it is printed."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.filterwarnings("default"))
+
+
 @pytest.fixture(scope="module", autouse=True)
 def device():
     """Where the module's tests run, which is where the product then runs models too."""
