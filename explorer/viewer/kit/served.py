@@ -8,6 +8,7 @@ request, and what has no address here cannot be asked for.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -56,15 +57,34 @@ def imported_scripts(script: Path) -> list[Path]:
     return found
 
 
-def preload_links(addresses: Iterable[str]) -> str:
-    """HTML that has the browser fetch modules and all that they import at once, before it meets the first of them."""
+PRELOAD = """<script>
+((addresses) => new PerformanceObserver((_, observer) => { // else the first paint would wait for them
+  observer.disconnect();
+  for (const href of addresses) {
+    document.head.append(Object.assign(document.createElement("link"), { rel: "modulepreload", href }));
+  }
+}).observe({ type: "paint", buffered: true }))(%s);
+</script>
+"""
+
+
+def preload_html(first: Iterable[str], then: Iterable[str]) -> str:
+    """HTML that has the browser fetch modules and all that they import before it meets them: the `first` at once, and
+    `then` others as soon as it has painted something."""
+    at_once = _with_imports(first)
+    links = "".join(f'<link rel="modulepreload" href="{escape(address)}">' for address in at_once)
+    found = [address for address in _with_imports(then) if address not in at_once]
+    return links + PRELOAD % json.dumps(found).replace("<", "\\u003c")
+
+
+def _with_imports(addresses: Iterable[str]) -> list[str]:
     _, version = _scripts()
     found: dict[str, None] = {}
     for address in addresses:
         script = _HOME / address.removeprefix(f"{FOLDER}/{version}/")
         imported = imported_scripts(script) if script.is_file() else []
         found |= dict.fromkeys([address, *map(script_address, imported)])
-    return "".join(f'<link rel="modulepreload" fetchpriority="low" href="{escape(address)}">' for address in found)
+    return list(found)
 
 
 @cache

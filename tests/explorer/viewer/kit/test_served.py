@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 import app
 from explorer.viewer.kit.component import HERE, MOUNT, Component, read
-from explorer.viewer.kit.served import FOLDER, ROUTES, imported_scripts, preload_links, script_address, text_address
+from explorer.viewer.kit.served import FOLDER, ROUTES, imported_scripts, preload_html, script_address, text_address
 from explorer.viewer.plot.plot import PlotlyView
 from explorer.viewer.scores.scores import ScoreTable
 
@@ -65,21 +65,19 @@ def test_the_import_of_every_script_leads_to_a_script_that_is_served(client):
         assert {script_address(each) for each in imported_scripts(script)} <= addresses
 
 
-def test_what_is_preloaded_is_a_script_and_all_that_it_imports():
-    html = preload_links(ScoreTable.addresses())
-    links = re.findall(r'<link rel="modulepreload" fetchpriority="low" href="([^"]+)">', html)
-    assert len(links) == len(set(links)) and set(ScoreTable.addresses()) <= set(links)
-    names = {link.rsplit("/", 1)[1] for link in links}
-    assert names == {
+def test_what_is_preloaded_is_a_module_and_all_that_it_imports():
+    html = preload_html([script_address(EXPLORER / "page" / "header.js")], ScoreTable.addresses())
+    first = re.findall(r'<link rel="modulepreload" href="(vit-explorer/[^"]+)">', html)
+    then = re.findall(r'"(vit-explorer/[^"]+)"', html.partition("<script>")[2])
+    assert [link.rsplit("/", 1)[1] for link in first] == ["header.js", "words.js"]
+    assert len(first + then) == len({*first, *then}) and set(ScoreTable.addresses()) <= {*then}
+    own = {"scores.js", "png.js", "ScoreTable.js"}
+    assert {link.rsplit("/", 1)[1] for link in then} == own | {
         "mount.js",
         "nodes.js",
-        "words.js",
-        "scores.js",
-        "png.js",
         "saving.js",
         "heatmap.js",
         "colours.js",
-        "ScoreTable.js",
     }
 
 
