@@ -139,7 +139,7 @@ class RunConfig:
             if value is None:
                 continue
             if not math.isfinite(value) or value < low or (value > high if closed else value >= high):
-                raise ConfigError(_outside(name, value, low, high, closed))
+                raise ConfigError(_range_message(name, value, low, high, closed))
         for name in ("lr", *lengths):
             if not getattr(self, name) > 0:
                 text, value = "{field} must be greater than 0, got {value}", getattr(self, name)
@@ -207,7 +207,7 @@ def parse_field(name: str, text: str) -> Any:
             return int(text)
         return float(text) if float in kinds else text
     except (ValueError, KeyError) as error:
-        raise ConfigError(_unfit(name, repr(text[:60]))) from error
+        raise ConfigError(_kind_message(name, repr(text[:60]))) from error
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:
@@ -219,10 +219,10 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
     elif name not in ("stages", "test_at"):
         allowed = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-            raise ConfigError(_unfit(name, quoted(value)))
+            raise ConfigError(_kind_message(name, quoted(value)))
 
 
-def _outside(name: str, value: Any, low: float, high: float, closed: bool) -> Message:
+def _range_message(name: str, value: Any, low: float, high: float, closed: bool) -> Message:
     """A number that is out of its range."""
     values = {"field": name, "low": low, "high": high, "value": value}
     if high == math.inf:
@@ -232,7 +232,7 @@ def _outside(name: str, value: Any, low: float, high: float, closed: bool) -> Me
     return message("field_range_open", "{field} must be at least {low} and below {high}, got {value}", **values)
 
 
-def _unfit(name: str, value: str) -> Message:
+def _kind_message(name: str, value: str) -> Message:
     """A value that is none of the field's kind."""
     return message("field_kind", "{field} expects {what}, got {value}", field=name, what=_described(name), value=value)
 

@@ -17,6 +17,7 @@ from explorer.session.cache import ByteCache
 from explorer.session.scenes import ModelChoice, Scene, gradients_of, on_best_device
 from explorer.session.turns import TURNS
 from vit_model.errors import CodedError
+from vit_model.messages import message
 
 SLOW = ("integrated-gradients", "smoothgrad", "occlusion")
 """Methods that run the model many times."""
@@ -79,11 +80,11 @@ def check_work(scene: Scene, method: str, choices: dict) -> None:
     for name in MOST.keys() & choices.keys():
         most = min(most, MOST[name])
     if isinstance(count, int) and count > most:
-        message = (
-            f"{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
+        text = (
+            "{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
             "fewer, or a lower resolution"
         )
-        raise CodedError(message, "too_much_explaining", method=method, count=count, tokens=tokens, most=most)
+        raise CodedError(message("too_much_explaining", text, method=method, count=count, tokens=tokens, most=most))
 
 
 def _number(scene: Scene, against: Class | None) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from vit_model.checkpoints import formats
 from vit_model.checkpoints.formats import Format
 from vit_model.errors import CheckpointError
+from vit_model.messages import message
 
 MODEL_TYPES = {
     "vit": formats.HF_VIT,
@@ -18,9 +19,11 @@ MODEL_TYPES = {
     "vit_explorer": formats.OWN,
 }
 
-SUPPORTED = (
+SUPPORTED = message(
+    "supported_models",
     "supported are Vision Transformers: Hugging Face ViT, DeiT, DINO, DINOv2 (with or without registers) and "
-    "ViT-MAE, timm's vit_* and deit*, torchvision's vit_*, the original DINO, DINOv2, MAE and DeiT files, Google's .npz"
+    "ViT-MAE, timm's vit_* and deit*, torchvision's vit_*, the original DINO, DINOv2, MAE and DeiT files, Google's "
+    ".npz",
 )
 
 # What other things are called in words, by config.json's model_type ...
@@ -66,16 +69,16 @@ def detect(keys: Iterable[str], config: Mapping | None, name: str = "") -> Forma
         stem = str(model_type).removesuffix("_vision_model").removesuffix("v2")
         what = _FOREIGN_TYPES.get(stem, "not one of the models this program knows")
         said = repr(str(model_type)[:80])
-        text = f"config.json says model_type {said}: {what}; {SUPPORTED}"
-        raise CheckpointError(text, "foreign_type", type=said, kind=what)
+        text = "config.json says model_type {type}: {kind}; {supported}"
+        raise CheckpointError(message("foreign_type", text, type=said, kind=what, supported=SUPPORTED))
     refuse_foreign(keys)
     if config and "architecture" in config:
         return formats.TIMM
     found = _by_keys(keys, name.lower())
     if found is None:
         few = ", ".join(key[:80] for key in sorted(keys)[:4])
-        text = f"no Vision Transformer that is known here has tensors called {few}; {SUPPORTED}"
-        raise CheckpointError(text, "unknown_tensors", names=few)
+        text = "no Vision Transformer that is known here has tensors called {names}; {supported}"
+        raise CheckpointError(message("unknown_tensors", text, names=few, supported=SUPPORTED))
     return found
 
 
@@ -84,8 +87,8 @@ def refuse_foreign(keys: list[str], lora_only: bool = False) -> None:
     for pattern, what in list(_FOREIGN_KEYS.items())[: 1 if lora_only else None]:
         key = next((key for key in keys if re.search(pattern, key)), None)
         if key is not None:
-            text = f"this is {what}: it holds {key[:120]!r}; {SUPPORTED}"
-            raise CheckpointError(text, "foreign_tensors", kind=what, key=repr(key[:120]))
+            text = "this is {kind}: it holds {key}; {supported}"
+            raise CheckpointError(message("foreign_tensors", text, kind=what, key=repr(key[:120]), supported=SUPPORTED))
 
 
 def _by_keys(keys: list[str], name: str) -> Format | None:

@@ -27,6 +27,7 @@ from explorer.analysis.explain.relevance import relevance
 from explorer.analysis.explain.smoothgrad import smoothgrad
 from explorer.analysis.rollout import rollout
 from vit_model.errors import CodedError, quoted
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -70,11 +71,11 @@ def explain(
     taken = {name: value for name, value in given.items() if name in _keywords(method)}
     found = METHODS[method](model, pixels, trace, target, **taken, **choices)
     if not found.values.isfinite().all():
-        message = (
-            f"the map of {method} holds NaN or infinite values; the weights may be damaged: check them with "
-            "`python -m vit_model inspect`"
+        text = (
+            "the map of {method} holds NaN or infinite values; the weights may be damaged: check them with `python -m "
+            "vit_model inspect`"
         )
-        raise CodedError(message, "map_not_finite", method=method)
+        raise CodedError(message("map_not_finite", text, method=method))
     return found
 
 

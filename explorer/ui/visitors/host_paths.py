@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vit_model.messages import changed
+from vit_model.messages import rewrite
 
 _OURS = Path(__file__).resolve().parents[3]
 _SETTINGS = ("VIT_EXPLORER_CACHE", "VIT_EXPLORER_RUNS", "GRADIO_TEMP_DIR", "HF_HOME")
@@ -28,7 +28,7 @@ def without_folders(text: str) -> str:
             text = text.replace(folder, "")
         return _PATH.sub(lambda found: found[1] or "...", text)
 
-    return changed(text, shortened)
+    return rewrite(text, shortened)
 
 
 def _known() -> list[str]:

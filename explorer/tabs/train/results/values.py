@@ -22,7 +22,7 @@ from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import language_of, say, say_both
 from training.data.datasets import cache_folder, would_download
 from training.runs.run import Run
-from vit_model.messages import changed, message_of
+from vit_model.messages import message_of, rewrite
 
 
 def results_values(access: RunAccess, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
@@ -201,7 +201,7 @@ def _without_paths(reason: str, run: Run) -> str:
         text = text.replace(str(run.path), run.id)
         return (text.replace(source, shown_source(source)) if source else text).replace(str(cache_folder()), "~")
 
-    return without_folders(changed(reason, plain))
+    return without_folders(rewrite(reason, plain))
 
 
 def _percent(share: float) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from training.storage.jsonfile import unread
+from training.storage.jsonfile import unreadable_message
 from vit_model.errors import CodedError
 from vit_model.messages import message, message_of
 
@@ -136,7 +136,7 @@ def read_object(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise CodedError(unread(name, str(error.strerror))) from error
+        raise CodedError(unreadable_message(name, str(error.strerror))) from error
     try:
         if len(content) > largest:
             raise CodedError(message("file_large", "it is larger than {size} MiB", size=largest >> 20))
@@ -144,7 +144,7 @@ def read_object(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
         if not isinstance(value, dict):
             raise CodedError(message("no_json_object", "it holds no JSON object"))
     except (ValueError, RecursionError) as error:
-        raise CodedError(unread(name, message_of(error))) from error
+        raise CodedError(unreadable_message(name, message_of(error))) from error
     return value
 
 
