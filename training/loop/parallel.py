@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.config import ConfigError
+from vit_model.device import preferred_device
 from vit_model.errors import quoted
 from vit_model.messages import message
 
@@ -30,7 +31,7 @@ def group(device: str) -> Iterator[None]:
     if not launched():
         yield
         return
-    cuda = device != "cpu" and torch.cuda.is_available()
+    cuda = device_of(device).type == "cuda"
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group("nccl" if cuda else "gloo")
@@ -49,9 +50,12 @@ def world() -> int:
 
 
 def device_of(name: str) -> torch.device:
-    """ "auto" -> the GPU if there is one; "cuda" -> this process's own. ConfigError where it is missing."""
+    """ "auto" -> as `preferred_device` says; "cuda" -> this process's own. ConfigError where it is missing."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        try:
+            name = str(preferred_device())
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     try:
         device = torch.device(name)
     except RuntimeError as error:

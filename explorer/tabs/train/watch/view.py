@@ -35,7 +35,8 @@ class TrainLiveView(Component):
     """
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("series.js", "chart.js", "words.js", "address.js", "view.js")
+    script = "view.js"
+    script_events = ("moved", "resume")
 
     def __init__(
         self,
