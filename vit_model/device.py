@@ -6,6 +6,9 @@ import os
 
 import torch
 
+from vit_model.errors import CodedError
+from vit_model.messages import message
+
 SETTING = "VIT_EXPLORER_DEVICE"
 
 
@@ -21,9 +24,12 @@ def preferred_device() -> torch.device:
     except RuntimeError:
         device = None
     if device is None or device.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"{SETTING} must be auto, cpu, cuda, cuda:1, ... or mps; got {name[:40]!r}")
+        text = "{setting} must be auto, cpu, cuda, cuda:1, ... or mps; got {name}"
+        raise CodedError(message("device_setting", text, setting=SETTING, name=repr(name[:40])))
     if device.type != "cpu" and not (cuda if device.type == "cuda" else mps):
-        raise ValueError(f"{SETTING} is {name}, but torch finds no such device here; set it to auto or cpu")
+        text = "{setting} is {name}, but torch finds no such device here; set it to auto or cpu"
+        raise CodedError(message("device_absent", text, setting=SETTING, name=name))
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"{SETTING} is {name}, but there are {torch.cuda.device_count()} GPUs")
+        text, count = "{setting} is {name}, but there are {count} GPUs", torch.cuda.device_count()
+        raise CodedError(message("device_beyond", text, setting=SETTING, name=name, count=count))
     return device

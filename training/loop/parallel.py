@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from training.config import ConfigError
 from vit_model.device import preferred_device
 from vit_model.errors import quoted
-from vit_model.messages import message
+from vit_model.messages import message, message_of
 
 
 def launched() -> bool:
@@ -55,7 +55,7 @@ def device_of(name: str) -> torch.device:
         try:
             name = str(preferred_device())
         except ValueError as error:
-            raise ConfigError(str(error)) from error
+            raise ConfigError(message_of(error)) from error
     try:
         device = torch.device(name)
     except RuntimeError as error:
