@@ -15,7 +15,7 @@ _SETTINGS = ("VIT_EXPLORER_CACHE", "VIT_EXPLORER_RUNS", "GRADIO_TEMP_DIR", "HF_H
 # A path from the root, not the end of an address or of a fraction; its last part is a group. A folder's name cannot
 # hold what ends it, nor the slash, so that there is one way to read each and time is linear
 _PART = r"""[^\s/\\'"`,;:()<>|]"""
-_PATH = re.compile(rf"""(?<![^\s'"`(=\[,])(?:/|[A-Za-z]:[/\\])(?:{_PART}+[/\\])+({_PART}*)""")
+_PATH = re.compile(rf"""(?<![^\s'"`(=\[,：（，；。“])(?:/|[A-Za-z]:[/\\])(?:{_PART}+[/\\])+({_PART}*)""")
 
 
 def without_folders(text: str) -> str:

@@ -216,6 +216,7 @@ def test_details_hold_no_folder_of_this_host_for_visitors(tmp_path):
     assert folder in translate(reason, "zh") and "/srv" not in json.dumps([both, to_json(shown)], ensure_ascii=False)
     assert both["zh"].endswith("data 剩余 1.0 GB")
     assert without_folders("plain /srv/people/x") == "plain x"
+    assert without_folders("磁盘已满：/srv/people/x 剩余（/srv/people/y）") == "磁盘已满：x 剩余（y）"
 
 
 def test_a_change_reaches_every_detail():
