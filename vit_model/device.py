@@ -14,7 +14,7 @@ SETTING = "VIT_EXPLORER_DEVICE"
 
 def preferred_device() -> torch.device:
     """The device that VIT_EXPLORER_DEVICE names; without it, or where it says "auto": CUDA, else Apple's mps, else the
-    CPU. ValueError where the setting is no device, or one that this machine lacks."""
+    CPU. CodedError where the setting is no device, or one that this machine lacks."""
     name = os.environ.get(SETTING, "").strip().lower() or "auto"
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if name == "auto":
@@ -25,11 +25,11 @@ def preferred_device() -> torch.device:
         device = None
     if device is None or device.type not in ("cpu", "cuda", "mps"):
         text = "{setting} must be auto, cpu, cuda, cuda:1, ... or mps; got {name}"
-        raise CodedError(message("device_setting", text, setting=SETTING, name=repr(name[:40])))
+        raise CodedError(message("device_setting_unknown", text, setting=SETTING, name=repr(name[:40])))
     if device.type != "cpu" and not (cuda if device.type == "cuda" else mps):
         text = "{setting} is {name}, but torch finds no such device here; set it to auto or cpu"
-        raise CodedError(message("device_absent", text, setting=SETTING, name=name))
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        text, count = "{setting} is {name}, but there are {count} GPUs", torch.cuda.device_count()
-        raise CodedError(message("device_beyond", text, setting=SETTING, name=name, count=count))
+        raise CodedError(message("device_setting_missing", text, setting=SETTING, name=name))
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        text = "{setting} is {name}, but there are {count} GPUs"
+        raise CodedError(message("device_setting_gpus", text, setting=SETTING, name=name, count=count))
     return device

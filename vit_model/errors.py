@@ -84,3 +84,9 @@ def quoted(value: object) -> str:
     """`repr` of what somebody sent or a file says, for a message: some 80 characters, whatever it is."""
     text = _QUOTING.repr(value)
     return text if len(text) <= 2 * MOST_QUOTED else f"{text[:MOST_QUOTED]}..."
+
+
+def few(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(name[:120] for name in names[:4]) + more

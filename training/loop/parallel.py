@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.config import ConfigError
 from vit_model.device import preferred_device
-from vit_model.errors import quoted
+from vit_model.errors import CodedError, quoted
 from vit_model.messages import message, message_of
 
 
@@ -31,7 +31,10 @@ def group(device: str) -> Iterator[None]:
     if not launched():
         yield
         return
-    cuda = device_of(device).type == "cuda"
+    try:
+        cuda = device_of(device).type == "cuda"
+    except ConfigError:  # which the training says again, where its reason is kept
+        cuda = False
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group("nccl" if cuda else "gloo")
@@ -54,7 +57,7 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         try:
             name = str(preferred_device())
-        except ValueError as error:
+        except CodedError as error:
             raise ConfigError(message_of(error)) from error
     try:
         device = torch.device(name)

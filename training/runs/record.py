@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from training.config import ConfigError, RunConfig
-from training.runs.metrics import MetricEvent, read_events
+from training.runs.metrics import MetricEvent, fold, read_events
 from training.runs.processes import Process
 from training.storage.jsonfile import read_json, unreadable_message
 from vit_model.messages import Message, message, message_of, read_message
@@ -231,6 +231,16 @@ class Record:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         text = decoder.decode(block)
         return text, start + len(block) - len(decoder.getstate()[0])
+
+    def curve(self) -> list[MetricEvent]:
+        """Every event, in the order of steps; what was measured again after a resume, once."""
+        events, offset = [], 0
+        while True:  # in blocks
+            more, reached = self.events(offset)
+            events += more
+            if reached <= offset:
+                return fold(events)
+            offset = reached
 
     def checkpoints(self) -> list[CheckpointInfo]:
         """By step. Folders of other names, links, and those without weights are none."""

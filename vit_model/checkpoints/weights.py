@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vit_model.errors import CheckpointError, quoted
+from vit_model.errors import CheckpointError, few, quoted
 from vit_model.files.zips import listing, unbounded_method
 from vit_model.messages import Message, message, message_of
 
@@ -151,7 +151,7 @@ def _choose(folder: Path) -> Path:
             return folder / found[0]
         if found:
             text = "{folder} holds {count} {ending} files ({names}); name the one to load"
-            details = {"folder": folder, "count": len(found), "ending": suffix, "names": _few(found)}
+            details = {"folder": folder, "count": len(found), "ending": suffix, "names": few(found)}
             raise CheckpointError(message("weights_several", text, **details))
     inside = sorted([*folder.glob("*/model.safetensors"), *folder.glob("*/*/model.safetensors")])  # of a run, say
     hint: str = ""
@@ -164,7 +164,7 @@ def _choose(folder: Path) -> Path:
             "{endings}; got {names}{hint}",
             folder=folder,
             endings=", ".join(SUFFIXES),
-            names=_few(names) or message("empty_folder", "an empty folder"),
+            names=few(names) or message("empty_folder", "an empty folder"),
             hint=hint,
         )
     )
@@ -348,12 +348,12 @@ def _unwrap(loaded: object, name: str, notes: list[str]) -> dict[str, Tensor]:
         if inner is None:
             break
         others = [str(key) for key in loaded if key != inner]
-        notes.append(f"read {inner!r} of the training checkpoint" + (f", left {_few(others)}" if others else ""))
+        notes.append(f"read {inner!r} of the training checkpoint" + (f", left {few(others)}" if others else ""))
         loaded = loaded[inner]
     strangers = [str(key) for key, value in loaded.items() if not isinstance(value, Tensor) or not isinstance(key, str)]
     if strangers:
         text = "{file} should hold tensors by name; {names} are something else"
-        raise CheckpointError(message("no_tensors_by_name", text, file=name, names=_few(strangers)))
+        raise CheckpointError(message("no_tensors_by_name", text, file=name, names=few(strangers)))
     return dict(loaded)
 
 
@@ -377,8 +377,3 @@ def _check_count(count: int, name: str) -> None:
     if count > MAX_NAMES:
         text = "{file} holds {count} tensors; a Vision Transformer has a few hundred"
         raise CheckpointError(message("tensors_many", text, file=name, count=f"{count:,}"))
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(name[:80] for name in names[:4]) + more

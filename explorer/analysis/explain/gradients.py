@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from explorer.analysis.attention import rows_of_layer
 from explorer.analysis.explain.classes import Class, chosen_classes, class_score
-from vit_model.errors import CodedError, quoted
+from vit_model.errors import CodedError
 from vit_model.linear import linear
 from vit_model.messages import Message, message
 from vit_model.model import VisionTransformer
@@ -145,12 +144,6 @@ def pictures_at_once(model: VisionTransformer, device: torch.device) -> int:
         return max(16384 // config.tokens, 1)
     tokens = min(2400, 800 * 9216 // (config.depth * config.width))
     return max(tokens // config.tokens, 1)
-
-
-def check_count(name: str, value: int, lowest: int = 1, highest: int = 4096) -> int:
-    if not isinstance(value, Integral) or not lowest <= value <= highest:
-        raise ValueError(f"{name} must be a whole number from {lowest} to {highest}, got {quoted(value)}")
-    return int(value)
 
 
 def check_finite(tensors: tuple[Tensor, ...], what: Message) -> None:

@@ -66,9 +66,21 @@ def test_the_import_of_every_script_leads_to_a_script_that_is_served(client):
 
 
 def test_what_is_preloaded_is_a_script_and_all_that_it_imports():
-    links = re.findall(r'<link rel="modulepreload" href="([^"]+)">', preload_links([MOUNT]))
-    assert links[0] == script_address(MOUNT)
-    assert {link.rsplit("/", 1)[1] for link in links} == {"mount.js", "nodes.js", "words.js"}
+    html = preload_links(ScoreTable.addresses())
+    links = re.findall(r'<link rel="modulepreload" fetchpriority="low" href="([^"]+)">', html)
+    assert len(links) == len(set(links)) and set(ScoreTable.addresses()) <= set(links)
+    names = {link.rsplit("/", 1)[1] for link in links}
+    assert names == {
+        "mount.js",
+        "nodes.js",
+        "words.js",
+        "scores.js",
+        "png.js",
+        "saving.js",
+        "heatmap.js",
+        "colours.js",
+        "ScoreTable.js",
+    }
 
 
 def test_another_text_has_another_address(client):
@@ -82,6 +94,13 @@ def test_a_file_that_is_no_script_of_the_explorer_gets_no_address(tmp_path):
     for file in (tmp_path / "mine.js", HERE / "component.py", HERE / "missing.js"):
         with pytest.raises(ValueError, match=f"{file.name} is no script of the explorer"):
             script_address(file)
+
+
+def test_a_checkout_that_is_reached_by_way_of_a_link_has_the_same_addresses(tmp_path):
+    (tmp_path / "linked").symlink_to(EXPLORER)
+    linked = tmp_path / "linked" / MOUNT.relative_to(EXPLORER)
+    assert script_address(linked) == script_address(MOUNT)
+    assert imported_scripts(linked) == imported_scripts(MOUNT)
 
 
 @pytest.mark.parametrize(
