@@ -18,7 +18,7 @@ from training.fields import FieldFacts
 from training.publish.export import export
 from training.recipes import RECIPES, recipe_named
 from training.runs.console import age, logged, percent
-from training.runs.run import finished
+from training.runs.run import finished_message
 from training.runs.runs import Run, RunError, Runs
 from vit_model.messages import message
 
@@ -69,7 +69,7 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
 def _resume(options: argparse.Namespace) -> int:
     run = _existing(options.run, "resume")
     if RANK == 0 and run.state == "finished":
-        raise RunError(finished(run.id))
+        raise RunError(finished_message(run.id))
     return _train(run, {"data": options.data, "changed_data": options.changed_data})
 
 

@@ -195,7 +195,7 @@ class RunConfig:
             if value is None or not facts.limited:
                 continue
             if not facts.contains(value):
-                raise ConfigError(_outside(name, value, facts))
+                raise ConfigError(_range_message(name, value, facts))
             if facts.positive and not value > 0:
                 text = "{field} must be greater than 0, got {value}"
                 raise ConfigError(message("field_not_positive", text, field=name, value=value))
@@ -258,7 +258,7 @@ def parse_field(name: str, text: str) -> Any:
             return int(text)
         return float(text) if float in kinds else text
     except (ValueError, KeyError) as error:
-        raise ConfigError(_unfit(name, repr(text[:60]))) from error
+        raise ConfigError(_kind_message(name, repr(text[:60]))) from error
 
 
 def choices_of(name: str) -> tuple[str, ...]:
@@ -280,10 +280,10 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
     elif FACTS[name].parse is None:
         allowed = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-            raise ConfigError(_unfit(name, quoted(value)))
+            raise ConfigError(_kind_message(name, quoted(value)))
 
 
-def _outside(name: str, value: Any, facts: FieldFacts) -> Message:
+def _range_message(name: str, value: Any, facts: FieldFacts) -> Message:
     """A number that is out of its range."""
     values = {"field": name, "low": facts.low, "high": facts.high, "value": value}
     if facts.high == math.inf:
@@ -293,7 +293,7 @@ def _outside(name: str, value: Any, facts: FieldFacts) -> Message:
     return message("field_range", "{field} must be at least {low} and at most {high}, got {value}", **values)
 
 
-def _unfit(name: str, value: str) -> Message:
+def _kind_message(name: str, value: str) -> Message:
     """A value that is none of the field's kind."""
     return message("field_kind", "{field} expects {what}, got {value}", field=name, what=_described(name), value=value)
 

@@ -17,6 +17,7 @@ from explorer.session.cache import ByteCache
 from explorer.session.scenes import ModelChoice, Scene, gradients_of, on_best_device
 from explorer.session.turns import TURNS
 from vit_model.errors import CodedError
+from vit_model.messages import message
 
 MOST_WORK = int(os.environ.get("VIT_EXPLORER_MAX_EXPLAINING", 2_000_000))
 """Passes times tokens of one map. 1,369 patches left out one at a time, a 37 x 37 grid, are just below it."""
@@ -64,11 +65,11 @@ def check_work(scene: Scene, method: str, choices: dict) -> None:
     most = max(MOST_WORK // tokens, 1)
     most = most if record.most_passes is None else min(most, record.most_passes)
     if record.slow and count > most:
-        message = (
-            f"{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
+        text = (
+            "{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
             "fewer, or a lower resolution"
         )
-        raise CodedError(message, "too_much_explaining", method=method, count=count, tokens=tokens, most=most)
+        raise CodedError(message("too_much_explaining", text, method=method, count=count, tokens=tokens, most=most))
 
 
 def _number(scene: Scene, against: Class | None) -> int | None:

@@ -214,7 +214,7 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
             for key in keys:
                 yield key, file.get_tensor(key)
     except SafetensorError as error:
-        raise CheckpointError(_damaged(path, "safetensors file", error)) from error
+        raise CheckpointError(_damage_message(path, "safetensors file", error)) from error
 
 
 def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
@@ -230,10 +230,10 @@ def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
                 array = arrays[key]
                 yield key, torch.from_numpy(array if array.dtype.isnative else array.astype(array.dtype.newbyteorder()))
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise CheckpointError(_damaged(path, ".npz archive", error)) from error
+        raise CheckpointError(_damage_message(path, ".npz archive", error)) from error
 
 
-def _damaged(path: Path, kind: str, error: Exception) -> Message:
+def _damage_message(path: Path, kind: str, error: Exception) -> Message:
     text = "{file} is not a whole {kind} ({reason}); fetch it again"
     return message("weights_damaged", text, file=path.name, kind=kind, reason=error)
 

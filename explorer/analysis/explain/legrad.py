@@ -19,7 +19,7 @@ from torch import Tensor
 from explorer.analysis.attention import check_layer, token_blocks
 from explorer.analysis.explain.classes import Class, chosen_classes, class_score
 from explorer.analysis.explain.explanation import Explanation, on_grid
-from explorer.analysis.explain.gradients import check_finite
+from explorer.analysis.explain.gradients import check_finite, gradients_of
 from explorer.analysis.explain.method import Layer, Method, OneOf
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
@@ -61,7 +61,7 @@ def _of_layer(
             state = state.mean(1, keepdim=True).expand(-1, model.config.prefix + 1, -1)
         score = class_score(model.classify(state)[0], target, against)
         gradient = torch.autograd.grad(score, outputs)[0][0]  # [H, n, d]
-    check_finite((gradient,), f"the gradients of class {target} ({model.labels[target]}) in layer {layer}")
+    check_finite((gradient,), gradients_of(model, target, layer))
     values = trace.values[layer][0].detach().transpose(-2, -1)
     rows = (gradient[:, tokens] @ values for tokens in token_blocks(trace) if tokens.start < gradient.shape[1])
     return sum(block.float().relu_().mean(0).sum(0) for block in rows) / trace.tokens

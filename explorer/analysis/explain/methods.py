@@ -24,6 +24,7 @@ from explorer.analysis.explain.occlusion import OCCLUSION
 from explorer.analysis.explain.relevance import RELEVANCE
 from explorer.analysis.explain.smoothgrad import SMOOTHGRAD
 from vit_model.errors import CodedError, quoted
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -65,11 +66,11 @@ def explain(
     )
     found = record(model, pixels, trace, target, **given, **choices)
     if not found.values.isfinite().all():
-        message = (
-            f"the map of {method} holds NaN or infinite values; the weights may be damaged: check them with "
-            "`python -m vit_model inspect`"
+        text = (
+            "the map of {method} holds NaN or infinite values; the weights may be damaged: check them with `python -m "
+            "vit_model inspect`"
         )
-        raise CodedError(message, "map_not_finite", method=method)
+        raise CodedError(message("map_not_finite", text, method=method))
     return found
 
 

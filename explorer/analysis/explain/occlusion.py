@@ -19,6 +19,7 @@ from explorer.analysis.explain.classes import Class, chosen_classes, class_score
 from explorer.analysis.explain.explanation import Explanation
 from explorer.analysis.explain.gradients import Progress, check_finite
 from explorer.analysis.explain.method import Count, Method, OneOf
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -65,7 +66,7 @@ def occlusion(
         kept = torch.nn.functional.pad(~inside, (trace.prefix, 0), value=True).nonzero()[:, 1].view(len(inside), -1)
         falls[done : done + len(inside)] = whole - scores(model.logits_from(tokens[kept]))
         done += len(inside)
-    check_finite((falls,), "the scores without a patch")
+    check_finite((falls,), message("scores_named", "the scores without a patch"))
     share = windows.float()
     values = (falls @ share) / share.sum(0)
     return OCCLUSION.explanation(values.reshape(gh, gw), target, against)

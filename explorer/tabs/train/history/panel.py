@@ -40,6 +40,7 @@ from explorer.viewer.plot.plot import PlotlyView, plot_value
 from training.command import public_name
 from training.runs.results import read_accuracy
 from training.runs.runs import Run
+from vit_model.messages import rewrite
 
 MOST_ROWS = 200
 # All queued: an event that is not changes a State without its `change`.
@@ -151,7 +152,7 @@ def table_value(access: RunAccess, request: gr.Request, opened: str | None) -> d
 def row_of(run: Run) -> dict[str, Any]:
     """One line of the table. A run whose files somebody has damaged is shown as such; nothing else suffers."""
     status = run.status()
-    progress = run.progress
+    progress, reason = run.progress, rewrite(status.reason, lambda text: _without_folders_of(run, text))
     row = {
         "id": run.id,
         "name": run.name,
@@ -159,7 +160,7 @@ def row_of(run: Run) -> dict[str, Any]:
         "data": "–",
         "model": "–",
         "state": status.state,
-        "reason": {code: plain_reason(run, text) for code, text in translate_both(status.reason).items()},
+        "reason": {language: plain_reason(run, text) for language, text in translate_both(reason).items()},
         "step": progress.get("step"),
         "steps": progress.get("steps"),
         "best": run.best_accuracy,
@@ -178,9 +179,12 @@ def row_of(run: Run) -> dict[str, Any]:
 
 def plain_reason(run: Run, reason: str) -> str:
     """Why a run failed or stopped, in a line, without the folders of this computer."""
-    lines = [line for line in reason.replace(str(run.path), run.id).splitlines() if line.strip()]
-    told = " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines)
-    return without_folders(told.replace(str(Path.home()), "~"))[:300]
+    lines = [line for line in reason.splitlines() if line.strip()]
+    return _without_folders_of(run, " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines))[:300]
+
+
+def _without_folders_of(run: Run, text: str) -> str:
+    return without_folders(text.replace(str(run.path), run.id).replace(str(Path.home()), "~"))
 
 
 def drawn_from(runs: list[Run], axis: str) -> str:

@@ -24,7 +24,7 @@ from training.command import public_name
 from training.data.datasets import cache_folder, would_download
 from training.runs.results import SPLITS, read_object, stamp
 from training.runs.run import Run
-from vit_model.messages import changed, message_of
+from vit_model.messages import message_of, rewrite
 
 
 def results_values(access: RunAccess, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
@@ -203,7 +203,7 @@ def _without_paths(reason: str, run: Run) -> str:
         text = text.replace(str(run.path), run.id)
         return (text.replace(source, public_name(source)) if source else text).replace(str(cache_folder()), "~")
 
-    return without_folders(changed(reason, plain))
+    return without_folders(rewrite(reason, plain))
 
 
 def _percent(share: float) -> str:

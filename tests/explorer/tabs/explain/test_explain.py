@@ -21,7 +21,9 @@ from explorer.ui.events.progress import follow_progress
 from vit_model import VisionTransformer, save_model
 from vit_model.config import ViTConfig
 from vit_model.errors import CodedError
+from vit_model.messages import Message
 
+NAN = Message("the gradients are NaN", "gradients_not_finite", {"what": "x", "type": "fp16"})
 SLOW = [name for name, method in METHODS.items() if method.slow]
 SHAPE = {"image_size": 32, "patch_size": 8, "width": 32, "depth": 2, "heads": 4, "mlp_width": 48}
 
@@ -121,7 +123,7 @@ def test_a_model_without_a_head_says_what_is_off_and_why(keys, plain, make_scene
 
 def test_one_method_that_fails_leaves_the_others(keys, plain, scene, monkeypatch):
     def failing(model, pixels, trace, target, *, against=None, start_layer=0, pooling="head"):
-        raise CodedError("the gradients are NaN", "gradients_not_finite")
+        raise CodedError(NAN)
 
     monkeypatch.setattr(explaining, "_EXPLANATIONS", type(explaining._EXPLANATIONS)(2**20, 60, lambda _: 1))
     monkeypatch.setitem(METHODS, "legrad", replace(METHODS["legrad"], function=failing))
@@ -152,7 +154,7 @@ def test_slow_maps_are_made_one_by_one_kept_and_shown(keys, plain, scene, tmp_pa
 
 def test_a_slow_method_that_fails_says_so_and_leaves_the_others(keys, plain, scene, tmp_path, monkeypatch):
     def failing(model, pixels, trace, target, *, against=None, noise=0.1, samples=1, seed=0, progress=None):
-        raise CodedError("the gradients are NaN", "gradients_not_finite")
+        raise CodedError(NAN)
 
     monkeypatch.setitem(METHODS, "smoothgrad", replace(METHODS["smoothgrad"], function=failing))
     scene.picture.save(tmp_path / "again.png")

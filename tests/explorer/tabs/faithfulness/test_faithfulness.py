@@ -209,6 +209,6 @@ def test_stop_stays_while_another_measurement_goes_on(monkeypatch):
     assert next(first)[-1].visible is True
     assert list(answered(truth.CHECK, lambda asked, progress: None))[-1][-1].visible is True
     assert next(first) == [gr.skip(), gr.skip()], "nothing has changed"
-    truth.LATEST.ask(("a page", truth.MEASURE), stopped=True)
+    truth.CURRENT_WORK.stop(("a page", truth.MEASURE))
     assert list(first)[-1][-1].visible is False
     assert not truth._UNDER_WAY

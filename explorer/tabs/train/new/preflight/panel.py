@@ -18,7 +18,7 @@ from explorer.ui.translation import translate
 from explorer.ui.words import language_of, say, words
 from training.command import public_name
 from training.config import ConfigError, largest_batch
-from vit_model.messages import CODED, texts_in
+from vit_model.messages import CODED, read_messages
 
 AT_ONCE = 2  # trial processes of all visitors together
 _ASKING: set[str | None] = set()  # visitors who have one
@@ -53,7 +53,7 @@ def wire_check(check: Check, form: Form) -> None:
         found["name"] = public_name(config["data"])
         language = language_of(request)
         for record, name in ((found, "notes"), (found["unreadable"], "reasons")):
-            record[name] = [translate(text, language) for text in texts_in(record, name)]
+            record[name] = [translate(text, language) for text in read_messages(record, name)]
             record.pop(name + CODED, None)
         for sample, file in zip(found["samples"], _files(found["samples"]), strict=True):
             sample["file"] = file
