@@ -51,7 +51,6 @@ PLAIN = {  # files of the trainer that may raise a plain ValueError
     "training/data/published/matlab.py": "reads files of known checksums alone",
     "training/runs/metrics.py": "is caught by the reader of events.jsonl",
     "training/runs/processes.py": "is caught by the reader of process.json",
-    "training/runs/results.py": "the caller names the split, out of two",
     "training/runs/bounds.py": "the host's own environment, when the program starts",
 }
 
