@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 from huggingface_hub.errors import HTTPError
@@ -207,6 +207,5 @@ def _own_source() -> str:
 
 
 def _pinned(package: str) -> str:
-    """As requirements.txt has it."""
-    lines = (Path(__file__).parents[2] / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return next(line.strip() for line in lines if line.startswith(f"{package}=="))
+    """The version that this computer has, of requirements.txt where that was installed."""
+    return f"{package}=={version(package)}"

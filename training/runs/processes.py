@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import os
 import signal
+import site
 import socket
 import subprocess
 import sys
+import sysconfig
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +104,14 @@ def without_token() -> dict[str, str]:
     """Environment of a process that works for a guest of this computer: what only its owner's Hugging Face token opens
     stays closed."""
     return {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": ""}
+
+
+def python_path() -> str:
+    """PYTHONPATH for a Python that is to import what this one does: the checkout first, wherever it is started. Where
+    we are installed, nothing is put before the standard library."""
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages())
+    ours, installed = Path(__file__).resolve().parents[2], {Path(folder).resolve() for folder in folders}
+    return os.pathsep.join(filter(None, [str(ours) * (ours not in installed), os.environ.get("PYTHONPATH")]))
 
 
 def spawn(command: list[str], log: Path, environment: dict[str, str]) -> int:
