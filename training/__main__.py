@@ -47,7 +47,7 @@ def _sweep(options: argparse.Namespace) -> int:
 def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float]) -> int:
     if options.out is None and WORLD > 1:
         raise ConfigError("under torchrun pass --out RUN_DIR, so that all processes know it")
-    if RANK > 0:
+    if RANK > 0 and options.out is not None:
         run = Run(options.out)
         while not (run.path / "run.json").exists():  # the first process makes it; torchrun ends us if it cannot
             time.sleep(0.05)

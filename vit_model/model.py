@@ -213,7 +213,9 @@ class VisionTransformer(nn.Module):
             records.append(LayerRecord(tokens))
         if lengths is None:
             return self.classify(tokens)
-        return torch.cat([self.classify(sequence) for sequence in tokens.split(list(lengths), dim=1)])
+        # In training mode, where classify may give a pair, lengths were refused above
+        logits = [self.classify(sequence) for sequence in tokens.split(list(lengths), dim=1)]
+        return torch.cat(logits)  # pyright: ignore[reportArgumentType]
 
     def classify(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Tokens after the last block [B, n, D] -> logits [B, K] (equation 4)."""
@@ -290,7 +292,8 @@ class Block(nn.Module):
         `VisionTransformer.logits_from` for `lengths`."""
         *parts, outputs = self.attention(self.norm1(x), keep=records is not None, lengths=lengths, read=read)
         if records is not None:
-            records.append(LayerRecord(x, *parts, outputs))
+            queries, keys, values = parts
+            records.append(LayerRecord(x, queries, keys, values, outputs))
         if read is not None:
             x = torch.cat([sequence[:, :read] for sequence in x.split(list(lengths or x.shape[1:2]), dim=1)], dim=1)
         return self.rest(x, outputs)
@@ -384,4 +387,5 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):  # as the linear layer that it is
         nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

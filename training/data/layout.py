@@ -169,7 +169,7 @@ def _classes(splits: dict[str, dict[str, list]]) -> tuple[tuple[str, ...], dict,
     classes = tuple(sorted(named["train"]))
     if len(classes) < 2:
         raise DataError(
-            f"expected at least two classes, found one only: {classes[0]!r}; "
+            f"expected at least two classes, found one only: {next(iter(classes))!r}; "
             "a classifier needs one folder for each of two or more classes"
         )
     if len(classes) > MAX_CLASSES:

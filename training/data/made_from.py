@@ -37,7 +37,7 @@ def compare(folder: Path, pictures: PictureSet) -> str:
     with them at all."""
     before, now = read_json(folder / NOTE), made_from(pictures)
     told = difference(before, now) if before else ""
-    if told and before.get("classes") != now["classes"]:
+    if told and before and before.get("classes") != now["classes"]:
         raise DataError(f"this run cannot go on with these data: {told}; bring back its own, or start a new run")
     if told and not _accepted(folder):
         raise ChangedDataError(
@@ -64,7 +64,8 @@ def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
         return (
             f"they had {count} classes, and have {len(new)}" if count != len(new) else "their classes have other names"
         )
-    kept = before.get("splits") if isinstance(before.get("splits"), dict) else {}
+    splits = before.get("splits")
+    kept = splits if isinstance(splits, dict) else {}
     for kind in ("train", "val", "test"):
         first, second = kept.get(kind) or {"count": 0}, now["splits"].get(kind) or {"count": 0}
         if first["count"] != second["count"]:

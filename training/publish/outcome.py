@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from training.runs.metrics import MetricEvent
 from training.runs.record import CheckpointInfo, Record, is_number
@@ -60,7 +60,7 @@ def _from_results(run: Record, split: str, step: int) -> Outcome | None:
         right / total,
         float(loss) if is_number(loss) else None,
         tuple(map(str, classes)),
-        tuple(map(tuple, confusion)),
+        tuple(tuple(row) for row in confusion),
     )
 
 
@@ -91,7 +91,7 @@ def _read(run: Record, split: str) -> dict[str, Any]:
         return {}
 
 
-def _is_square(matrix: Any, count: int) -> bool:
+def _is_square(matrix: Any, count: int) -> TypeGuard[list[list[int]]]:
     return (
         isinstance(matrix, list)
         and len(matrix) == count

@@ -195,7 +195,7 @@ def _group_exists(group: int) -> bool:
 
 
 def _windows_start_time(pid: int) -> str | None:
-    kernel = ctypes.windll.kernel32
+    kernel = ctypes.windll.kernel32  # pyright: ignore[reportAttributeAccessIssue] # Windows alone has it
     kernel.OpenProcess.restype = ctypes.c_void_p
     handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
     if not handle:

@@ -19,7 +19,7 @@ class DiskFullError(OSError):
         self.folder, self.needed = folder, needed
 
     def __str__(self) -> str:
-        return self.strerror
+        return str(self.strerror)
 
 
 def is_full(error: BaseException) -> bool:

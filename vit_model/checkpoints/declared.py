@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from vit_model.checkpoints import formats
 from vit_model.checkpoints.conversion import few
@@ -52,7 +53,9 @@ def _hugging_face(format: Format, config: Mapping) -> Declared:
     for name, expected in (("hidden_act", "gelu"), ("pooler_act", "tanh")):
         if config.get(name, expected) != expected:
             raise CheckpointError(f"config.json says {name} {quoted(config[name])}; only {expected!r} is supported")
-    stated = {ours: _number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None}
+    stated: dict[str, Any] = {
+        ours: _number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None
+    }
     size = _size(config, "image_size") if config.get("image_size") is not None else None
     if config.get("model_type") is not None:  # transformers' defaults for every one of these families
         stated.setdefault("heads", 12)
@@ -179,7 +182,7 @@ def _timm(config: Mapping) -> Declared:
     ]
     if strange:
         raise CheckpointError(f"timm's {name} was made with {few(strange)}, which is not supported")
-    stated = {
+    stated: dict[str, Any] = {
         ours: bool(args[key]) if isinstance(args[key], bool) else _number(args, key, least=0)
         for key, ours in _TIMM_FIELDS.items()
         if args.get(key) is not None

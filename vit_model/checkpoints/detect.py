@@ -62,7 +62,7 @@ def detect(keys: Iterable[str], config: Mapping | None, name: str = "") -> Forma
     if isinstance(model_type, str) and model_type in MODEL_TYPES:
         refuse_foreign(keys, lora_only=True)
         return MODEL_TYPES[model_type]
-    if model_type is not None and "architecture" not in config:
+    if config and model_type is not None and "architecture" not in config:
         stem = str(model_type).removesuffix("_vision_model").removesuffix("v2")
         what = _FOREIGN_TYPES.get(stem, "not one of the models this program knows")
         said = repr(str(model_type)[:80])

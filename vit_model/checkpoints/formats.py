@@ -52,7 +52,7 @@ class Format:
         if match := re.match(r"blocks\.(\d+)\.(.*)", parameter):
             table, prefix, parameter = self.inner, self.block + match[1] + self.separator, match[2]
         module, _, kind = parameter.rpartition(".")
-        suffixes = {ours: theirs for theirs, ours in reversed(self.suffixes.items())}
+        suffixes = {ours: theirs for theirs, ours in reversed(list(self.suffixes.items()))}
         for theirs, ours in table.items():
             name, _, part = ours.partition("[")
             if name == parameter:
@@ -165,7 +165,7 @@ HF_DINOV2 = Format(
 )
 HF_DINOV2_REGISTERS = Format(
     "Hugging Face DINOv2 with registers",
-    HF_DINOV2.outer | {"embeddings.register_tokens": "registers"},
+    {**HF_DINOV2.outer, "embeddings.register_tokens": "registers"},
     "encoder.layer.",
     _HF_DINOV2_BLOCK,
     _HF_DROPPED,

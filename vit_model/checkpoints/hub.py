@@ -26,7 +26,9 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub import errors as hub_errors
-from huggingface_hub.errors import HTTPError  # the transport's own base class, whichever transport this version uses
+
+# The transport's own base class, whichever transport this version uses
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 from huggingface_hub.utils import tqdm
 
 from vit_model.checkpoints import hub_access
@@ -96,7 +98,7 @@ def download(
     if missing:
         _check_disk(needed, repository, revision)
 
-    done = 0
+    done, path = 0, ""
     for name in files:
         if progress is not None and name in missing:
             progress(done, needed, name)
@@ -171,13 +173,19 @@ def files_to_fetch(names: Iterable[str]) -> tuple[str, ...]:
     shards = sorted(name for name in present if _SHARD.fullmatch(name))
     if SINGLE in present:
         weights = [SINGLE]
-    elif SHARD_INDEX in present and shards and len(shards) == int(_SHARD.fullmatch(shards[-1])[2]):
+    elif SHARD_INDEX in present and shards and len(shards) == _shards_named(shards[-1]):
         weights = [*shards, SHARD_INDEX]
     elif PICKLED in present:
         weights = [PICKLED]
     else:
         return ()
     return (*(name for name in CONFIGS if name in present), *weights)
+
+
+def _shards_named(name: str) -> int:
+    """How many shards a checkpoint has, by the name of one of them."""
+    match = _SHARD.fullmatch(name)
+    return int(match[2]) if match else 0
 
 
 def cached_folder(repository: str, revision: str = "main") -> Path | None:
@@ -202,7 +210,7 @@ def _listing(repository: str, revision: str, token: Token) -> tuple[str, dict[st
             raise
         message = f"{endpoint} does not answer as a Hub does ({error}); check HF_ENDPOINT and proxies"
         raise HubServerError(message, "hub_strange", host=endpoint, repository=repository) from error
-    if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
+    if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha) or info.siblings is None:
         message = f"{endpoint} answered without a commit or a list of files; check HF_ENDPOINT"
         raise HubServerError(message, "hub_strange", host=endpoint, repository=repository)
     return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}, _is_public(info)
@@ -328,7 +336,7 @@ def _explanation(error: Exception, repository: str, revision: str, file: str | N
         )
         return DiskFullError(message, "hub_disk_full", **named)
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-        named["reason"] = error.strerror
+        named["reason"] = error.strerror or ""
         message = f"the cache folder {cache} cannot be used ({error.strerror}); set HF_HOME to one that can"
         return HubError(message, "hub_cache", **named)
     message = f"the download of {what} from {host} broke off ({reason}); try again, or {by_hand}"
