@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from explorer.page.environment import prepare_environment
+from explorer.page.serving.environment import prepare_environment
 
 if fault := prepare_environment():  # before torch and Gradio are imported
     sys.exit(f"app.py: error: {fault}")
 
-from explorer.page.launch import arguments, build, launch, serve
+from explorer.page.serving.launch import arguments, build, launch, serve
 
 __all__ = ["demo", "launch", "options"]
 

@@ -16,6 +16,7 @@ from training.runs.processes import python_path
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("vit_model", "explorer", "training")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+CALL = "from explorer.page.serving.command import main; main()"
 FOR_READERS = {"explorer/screenshot.png"}  # of the README
 
 
@@ -99,7 +100,7 @@ def test_the_installed_modules_work_far_from_the_checkout(installed, tmp_path):
 
 
 def test_the_command_has_the_options_of_app_py_and_its_own_name(installed, tmp_path):
-    command = [installed / "bin" / "vit-explorer"] if os.name == "posix" else [sys.executable, "-m", "explorer.page"]
+    command = [installed / "bin" / "vit-explorer"] if os.name == "posix" else [sys.executable, "-c", CALL]
     env = os.environ | {"PYTHONPATH": str(installed)}
     done = subprocess.run(
         [*command, "--port", "99999"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120
@@ -114,14 +115,14 @@ def test_the_command_has_the_options_of_app_py_and_its_own_name(installed, tmp_p
 def test_the_command_says_in_its_own_name_that_a_cache_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     env = os.environ | {"PYTHONPATH": str(ROOT), "VIT_EXPLORER_CACHE": str(tmp_path / "file" / "cache")}
-    command = [sys.executable, "-m", "explorer.page"]
+    command = [sys.executable, "-c", CALL]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and done.stderr.startswith("vit-explorer: error: VIT_EXPLORER_CACHE: cannot write in ")
 
 
 def test_the_environment_is_set_before_torch_and_gradio_are_imported(tmp_path):
     code = (
-        "import sys, explorer.page.__main__, explorer.page.environment as e\n"
+        "import sys, explorer.page.serving.command, explorer.page.serving.environment as e\n"
         "assert e.prepare_environment() == ''\n"
         "print(*{'torch', 'gradio', 'huggingface_hub'} & set(sys.modules))"
     )

@@ -15,8 +15,8 @@ import pytest
 from gradio.i18n import I18nData
 
 import app
-from explorer.page import launch
 from explorer.page.page import build_page
+from explorer.page.serving import launch
 from explorer.ui.model_picker import public_source
 from vit_model import SIZES, VisionTransformer, save_model
 
