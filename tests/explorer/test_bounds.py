@@ -90,7 +90,7 @@ def test_nothing_else_of_the_explorer_loads_models():
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Name) and node.id in ("load_model", "inspect_model") and isinstance(node.ctx, ast.Load)
     }
-    assert callers <= {"session.py", "__init__.py"}
+    assert callers <= {"scenes.py", "__init__.py"}
 
 
 def test_a_pictures_preprocessing_of_another_size_is_bounded_before_positions_are_made(tmp_path):

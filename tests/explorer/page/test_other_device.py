@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from explorer.figures.export import load_npz, save_npz
+from explorer.page.picture_folders import PictureFolders
 from explorer.session import scenes as session
 from explorer.session.cache import ByteCache
 from explorer.session.scenes import ModelChoice, scene_of
@@ -23,7 +24,7 @@ from explorer.ui.examples import example_files
 from tests.other_device import other_device
 
 TABS = {
-    module.__name__.rpartition(".")[2]: module
+    module.__name__.split(".")[-2]: module
     for module in (patches, attention, rollout, positions, explain, inside, laboratory, compare, figures)
 }
 
@@ -32,7 +33,8 @@ def saved(name: str, path) -> dict:
     """What a freshly opened tab saves, after it has shown everything."""
     with gr.Blocks():
         event = (gr.State(), gr.Image())
-        given = dict.fromkeys(("explain", "laboratory"), event) | {"compare": (True, None), "figures": (True,)}
+        given = dict.fromkeys(("explain", "laboratory"), event) | {"compare": (True, None)}
+        given["figures"] = (True, PictureFolders(True))
         with gr.Tabs():
             tab = TABS[name].build(*given.get(name, ()))
     scene, controls = scene_of(ModelChoice(), str(example_files()[0])), [control.value for control in tab.inputs]

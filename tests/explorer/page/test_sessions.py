@@ -1,9 +1,11 @@
 """What a visit costs: bytes of the page, bytes and number of sessions; what a visitor gets whose session is gone."""
 
+import asyncio
 import gc
 import hashlib
 import json
 import re
+import threading
 import tracemalloc
 import urllib.request
 import uuid
@@ -12,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
+import httpx
 import pytest
 from gradio.state_holder import StateHolder
 
@@ -218,3 +221,69 @@ def test_another_version_is_left_as_it_is_and_said(monkeypatch):
     with pytest.warns(UserWarning, match=r"was made for 6\.0\.0"):
         lighter_gradio.keep_sessions_light()
     assert routes.StateHolder is StateHolder
+
+
+# ---- the queue ------------------------------------------------------------------------------------------------------
+class Waiting:
+    """A page whose one function runs one call at a time, until it is let go."""
+
+    def __init__(self):
+        self.go, self.begun = threading.Event(), threading.Semaphore(0)
+        with gr.Blocks(analytics_enabled=False) as self.page:
+            box = gr.Textbox()
+            box.submit(self._work, box, box, api_name="work", concurrency_limit=1)
+        _, url, _ = app.launch(self.page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        self.url = f"{url}gradio_api"
+        self.queue = self.page._queue
+
+    def _work(self, text):
+        self.begun.release()
+        assert self.go.wait(60)
+        return text
+
+    def ask(self, session):
+        body = {"data": [session], "fn_index": 0, "session_hash": session}
+        httpx.post(f"{self.url}/queue/join", json=body, trust_env=False).raise_for_status()
+
+    def answer(self, session):
+        """What the session is told in the end."""
+        address = f"{self.url}/queue/data?session_hash={session}"
+        with httpx.stream("GET", address, timeout=60, trust_env=False) as stream:
+            told = (json.loads(line.removeprefix("data: ")) for line in stream.iter_lines() if line)
+            return next(one for one in told if one["msg"] in ("process_completed", "unexpected_error"))
+
+
+@pytest.fixture
+def waiting():
+    page = Waiting()
+    yield page
+    page.go.set()
+    page.page.close()
+
+
+def test_the_queue_goes_on_where_who_waits_has_left(waiting):
+    """Gradio drops the messages of who leaves before what they have asked for: one visitor who closed the page while
+    waiting ended the queue for everybody, until the server was started again."""
+    waiting.ask("first")
+    assert waiting.begun.acquire(timeout=60)
+    waiting.ask("second")
+    waiting.ask("left")
+    del waiting.queue.pending_messages_per_session["left"]
+    waiting.go.set()
+    for session in ("first", "second"):
+        answer = waiting.answer(session)
+        assert answer["msg"] == "process_completed" and answer["output"]["data"] == [session]
+    assert not waiting.queue.stopped
+
+
+def test_messages_of_who_waits_are_kept_however_many_come_after(waiting, monkeypatch):
+    """Gradio keeps those of the last 2,000 sessions: 2,000 calls by anybody ended the queue for who had waited longer,
+    and then for all."""
+    monkeypatch.setattr(lighter_gradio, "MOST_SESSIONS", 3)
+    waiting.ask("first")
+    assert waiting.begun.acquire(timeout=60)
+    for number in range(10):  # of visitors who wait for nothing
+        waiting.queue.pending_messages_per_session[f"idle {number}"] = asyncio.Queue()
+    assert list(waiting.queue.pending_messages_per_session) == ["first", "idle 8", "idle 9"]
+    waiting.go.set()
+    assert waiting.answer("first")["output"]["data"] == ["first"]

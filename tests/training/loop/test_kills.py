@@ -62,7 +62,7 @@ def test_kill_minus_nine_at_twenty_moments_changes_nothing(tmp_path):
     said = {}
     for run, kills in ((killed, KILLS), (whole, 0)):
         command = [sys.executable, HERE / "killer.py", run.path, str(kills), "7"]
-        environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
+        environment = os.environ | {"PYTHONPATH": str(HERE.parents[2])}
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
         log = (run.path / "log.txt").read_text()
         assert ended.returncode == 0, f"{ended.stdout}\n{ended.stderr}\n{log}"

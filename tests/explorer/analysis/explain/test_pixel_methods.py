@@ -100,7 +100,7 @@ def test_smoothgrad_without_noise_is_the_plain_gradient_and_with_little_noise_ca
 def test_batches_change_nothing_and_tell_their_progress(model, method, monkeypatch):
     choices, seen = {"steps": 5} if method == "integrated-gradients" else {"samples": 5}, []
     expected = explain(model, PIXELS, method, 2, **choices).values
-    monkeypatch.setattr(f"explorer.{method.replace('-', '_')}.pictures_at_once", lambda *_: 2)
+    monkeypatch.setattr(f"explorer.analysis.explain.{method.replace('-', '_')}.pictures_at_once", lambda *_: 2)
     found = explain(model, PIXELS, method, 2, progress=lambda *each: seen.append(each), **choices).values
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     assert seen == [(0, 5), (2, 5), (4, 5)]
