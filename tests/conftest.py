@@ -29,9 +29,10 @@ PLAIN = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
 FAILED = pytest.StashKey[bool]()
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
-    """Mark what needs a browser, for `-m browser` and `-m "not browser"`. On a busy machine one can be late for once: CI
-    gives these tests a second try, and says so in full."""
+    """Mark what needs a browser, for `-m browser` and `-m "not browser"`. On a busy machine one can be late for once:
+    CI gives these tests a second try, and says so in full."""
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker(pytest.mark.browser)
