@@ -45,6 +45,8 @@ class TrainingState:
 
     def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True, sample: int | None = None):
         self.run, self.config = run, config
+        self.began: float | None = None  # by `begin`
+        self.wrapped: nn.Module | None = None  # the model as the step calls it, from `enter_stage` on
         self.guest: bool = getattr(run, "guest", False)  # trains without this computer's Hub token
         self.device = parallel.device_of(config.device)
         self.rank, self.world = parallel.rank(), parallel.world()
@@ -88,8 +90,6 @@ class TrainingState:
             bounds.VISITOR.check_steps(self.total)
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval() if config.ema else None
         self.resolution: int | None = None
-        self.began: float | None = None  # by `begin`
-        self.wrapped: nn.Module | None = None  # the model as the step calls it, from `enter_stage` on
         self.scaler = GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.optimisers = Optimisers(self.model, config)
         self.recent = RunningMean()
