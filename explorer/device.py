@@ -20,6 +20,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from vit_model.device import SETTING, preferred_device
+
 Function = TypeVar("Function", bound=Callable)
 Steps = TypeVar("Steps", bound=Callable[..., Iterator])
 
@@ -58,10 +60,8 @@ def steps_on_gpu(function: Steps, seconds: int = 60) -> Steps:
 
 
 def best_device() -> torch.device:
-    """CUDA, else Apple's mps, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    """Where forwards run: as `preferred_device` says."""
+    return preferred_device()
 
 
 def resting_device() -> torch.device:
@@ -75,13 +75,16 @@ def on_host(values: Tensor | ArrayLike, dtype: type | None = None) -> np.ndarray
 
 
 def device_report() -> tuple[str, dict[str, str]]:
-    """(key, details): `gpu` with its name, or why there is none: `zero-gpu`, `cpu-build`, `no-gpu`."""
+    """(key, details): `gpu` with its name, or why there is none: `zero-gpu`, `cpu-setting`, `cpu-build`, `no-gpu`."""
     if ZERO_GPU:
         return "zero-gpu", {}
-    if torch.cuda.is_available():
-        return "gpu", {"name": torch.cuda.get_device_name()}
-    if torch.backends.mps.is_available():
+    device = best_device()
+    if device.type == "cuda":
+        return "gpu", {"name": torch.cuda.get_device_name(device)}
+    if device.type == "mps":
         return "gpu", {"name": f"Apple {platform.processor() or 'GPU'} (mps)"}
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return "cpu-setting", {"setting": SETTING}
     if torch.version.cuda is None and torch.version.hip is None:
         return "cpu-build", {"version": torch.__version__}
     return "no-gpu", {"version": torch.__version__}

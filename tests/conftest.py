@@ -8,6 +8,13 @@ import pytest
 
 from explorer.viewer.kit.served import ROUTES
 
+# Tests run on the CPU, and so do the processes that they start: those in tests/gpu say themselves where they run.
+os.environ["VIT_EXPLORER_DEVICE"] = "cpu"
+if os.environ.get("VIT_EXPLORER_TESTS_FAKE_CUDA"):  # as on a machine with a GPU, where there is none
+    from tests.fake_cuda import pretend
+
+    pretend()
+
 # Where tests run side by side, each process has its share of the cores, and a range of ports for its servers.
 if worker := os.environ.get("PYTEST_XDIST_WORKER"):  # not set where the processes are started from: they would inherit
     os.environ["GRADIO_SERVER_PORT"] = str(7860 + 100 * int(worker.removeprefix("gw")))

@@ -18,7 +18,9 @@ from training.config import ConfigError, RunConfig, parse_field
 from training.publish.export import export
 from training.recipes import RECIPES, recipe_named
 from training.runs.console import age, logged, percent
+from training.runs.run import finished
 from training.runs.runs import Run, RunError, Runs
+from vit_model.messages import message
 
 FIELDS = {field.name: field for field in fields(RunConfig)}
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
@@ -46,7 +48,8 @@ def _sweep(options: argparse.Namespace) -> int:
 
 def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float]) -> int:
     if options.out is None and WORLD > 1:
-        raise ConfigError("under torchrun pass --out RUN_DIR, so that all processes know it")
+        text = "under torchrun pass --out RUN_DIR, so that all processes know it"
+        raise ConfigError(message("torchrun_out", text))
     if RANK > 0 and options.out is not None:
         run = Run(options.out)
         while not (run.path / "run.json").exists():  # the first process makes it; torchrun ends us if it cannot
@@ -67,14 +70,15 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
 def _resume(options: argparse.Namespace) -> int:
     run = _existing(options.run, "resume")
     if RANK == 0 and run.state == "finished":
-        raise RunError(f"{run.id} has finished; to train longer, start a new run with more steps")
+        raise RunError(finished(run.id))
     return _train(run, {"data": options.data, "changed_data": options.changed_data})
 
 
 def _existing(path: Path, verb: str) -> Run:
     run = Run(path)
     if run.fault:
-        raise RunError(f"there is no run to {verb} in {path}: {run.fault}")
+        text = "there is no run to {verb} in {path}: {reason}"
+        raise RunError(message("no_run_to", text, verb=verb, path=path, reason=run.fault))
     return run
 
 
@@ -98,7 +102,7 @@ def _train(run: Run, resumed: dict[str, Any] | None = None) -> int:
             print(f"{run.read('ended.json').get('state', 'ended')} {run.path}", flush=True)
             return code
         except KeyboardInterrupt:
-            run.end("stopped", "stopped before it had begun to train")
+            run.end("stopped", message("stopped_before", "stopped before it had begun to train"))
             return 0
         except Exception as error:
             run.end("failed", f"{type(error).__name__}: {error}")
@@ -164,7 +168,8 @@ def _job(options: argparse.Namespace) -> int:
 def _swept(options: argparse.Namespace, config: RunConfig) -> tuple[float, ...]:
     rates = _rates(options.rates) if options.rates else recipe_named(config.recipe).sweep
     if not rates:
-        raise ConfigError(f"recipe {config.recipe} has no learning rates to sweep; pass --rates 0.001,0.003,0.01")
+        text = "recipe {name} has no learning rates to sweep; pass --rates 0.001,0.003,0.01"
+        raise ConfigError(message("no_rates", text, name=config.recipe))
     return tuple(rates)
 
 
@@ -173,7 +178,8 @@ def _config(options: argparse.Namespace) -> RunConfig:
     typed = {name: value if isinstance(value, bool) else parse_field(name, value) for name, value in given.items()}
     config = recipe_named(options.recipe or "adamw").config(**typed)
     if options.recipe is None and options.data is None:
-        raise ConfigError("nothing says what to train: pass --data, or --recipe, or both; --help lists the recipes")
+        text = "nothing says what to train: pass --data, or --recipe, or both; --help lists the recipes"
+        raise ConfigError(message("nothing_to_train", text))
     return config
 
 

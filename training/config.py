@@ -6,7 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
-from vit_model.errors import quoted
+from vit_model.errors import CodedError, quoted
+from vit_model.messages import Message, message
 
 Optimizer = Literal["sgd", "adam", "adamw", "muon"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -15,7 +16,7 @@ Crop = Literal["none", "pad", "resized"]
 HeadInit = Literal["zero", "zero-no-bias", "random", "keep"]
 
 
-class ConfigError(ValueError):
+class ConfigError(CodedError):
     """A field of a run that cannot be meant; says which, what was expected, and what to do."""
 
 
@@ -130,29 +131,34 @@ class RunConfig:
         lengths = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
         if len(lengths) != 1:
             given = " and ".join(lengths) or "none of them"
-            raise ConfigError(f"set exactly one of steps, epochs and minutes; got {given}")
+            raise ConfigError(
+                message("config_lengths", "set exactly one of steps, epochs and minutes; got {given}", given=given)
+            )
         for name, (low, high, closed) in _RANGES.items():
             value = getattr(self, name)
             if value is None:
                 continue
             if not math.isfinite(value) or value < low or (value > high if closed else value >= high):
-                upper = f"at most {high}" if closed else f"below {high}"
-                bound = f"at least {low}" + ("" if high == math.inf else f" and {upper}")
-                raise ConfigError(f"{name} must be {bound}, got {value}")
+                raise ConfigError(_outside(name, value, low, high, closed))
         for name in ("lr", *lengths):
             if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be greater than 0, got {getattr(self, name)}")
+                text, value = "{field} must be greater than 0, got {value}", getattr(self, name)
+                raise ConfigError(message("field_not_positive", text, field=name, value=value))
         if self.batch % self.accumulation:
-            raise ConfigError(f"a batch of {self.batch} cannot be cut into {self.accumulation} equal parts")
+            text = "a batch of {batch} cannot be cut into {parts} equal parts"
+            raise ConfigError(message("batch_parts", text, batch=self.batch, parts=self.accumulation))
         if self.trainable not in ("all", "head") and not (self.trainable.isdigit() and int(self.trainable) > 0):
-            raise ConfigError(f"trainable must be 'all', 'head' or a number of blocks, got {quoted(self.trainable)}")
+            text, value = "trainable must be 'all', 'head' or a number of blocks, got {value}", quoted(self.trainable)
+            raise ConfigError(message("trainable_unknown", text, field="trainable", value=value))
         shares = [share for _, share in self.stages]
         if shares and (min(shares) <= 0 or sum(shares) >= 1):
-            raise ConfigError(f"the shares of stages must be above 0 and add up to less than 1, got {shares}")
+            text = "the shares of stages must be above 0 and add up to less than 1, got {shares}"
+            raise ConfigError(message("stages_shares", text, shares=shares))
         if self.stages and self.resolution is None:
-            raise ConfigError("stages lead up to a resolution: set it too")
+            text = "stages lead up to a resolution: set it too"
+            raise ConfigError(message("stages_resolution", text, field="stages"))
         if not self.data.strip() or not self.model.strip():
-            raise ConfigError("name a data set and a model")
+            raise ConfigError(message("no_source", "name a data set and a model"))
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; tuples become lists."""
@@ -163,11 +169,13 @@ class RunConfig:
         """What `to_dict` wrote. ConfigError names unknown fields, so that none is lost in silence."""
         unknown = set(values) - set(_HINTS)
         if unknown:
-            raise ConfigError(f"unknown fields of a run: {', '.join(sorted(unknown))}")
+            names = ", ".join(sorted(unknown))
+            raise ConfigError(message("fields_unknown", "unknown fields of a run: {names}", names=names))
         try:
             return cls(**{name: _tupled(value) for name, value in values.items()})
         except TypeError as error:  # a tuple of the wrong shape
-            raise ConfigError(f"a field of the run has the wrong shape: {error}") from error
+            text = "a field of the run has the wrong shape: {reason}"
+            raise ConfigError(message("field_shape", text, reason=error)) from error
 
     def having(self, **changes: Any) -> RunConfig:
         """A copy with these fields; a length (steps, epochs, minutes) takes the place of the former one."""
@@ -181,7 +189,8 @@ def parse_field(name: str, text: str) -> Any:
     """A field's value as typed on the command line or on the page. Lists: "64:0.7,96:0.1" for stages, "10,20" for
     test_at; "none" or nothing for an optional field; true/false for switches. ConfigError says what is expected."""
     if name not in _HINTS:
-        raise ConfigError(f"unknown field {quoted(name)}; the fields are {', '.join(_HINTS)}")
+        text, names = "unknown field {name}; the fields are {names}", ", ".join(_HINTS)
+        raise ConfigError(message("field_unknown", text, name=quoted(name), names=names))
     kind, text = _HINTS[name], text.strip()
     kinds = get_args(kind) or (kind,)
     try:
@@ -198,28 +207,53 @@ def parse_field(name: str, text: str) -> Any:
             return int(text)
         return float(text) if float in kinds else text
     except (ValueError, KeyError) as error:
-        raise ConfigError(f"{name} expects {_described(name)}, got {text[:60]!r}") from error
+        raise ConfigError(_unfit(name, repr(text[:60]))) from error
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:
     kinds = get_args(kind) or (kind,)
     if isinstance(kinds[0], str):  # a Literal
         if value not in kinds:
-            raise ConfigError(f"{name} must be one of {', '.join(kinds)}; got {quoted(value)}")
+            text, names = "{field} must be one of {names}; got {value}", ", ".join(kinds)
+            raise ConfigError(message("field_choice", text, field=name, names=names, value=quoted(value)))
     elif name not in ("stages", "test_at"):
         allowed = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-            raise ConfigError(f"{name} expects {_described(name)}, got {quoted(value)}")
+            raise ConfigError(_unfit(name, quoted(value)))
 
 
-def _described(name: str) -> str:
+def _outside(name: str, value: Any, low: float, high: float, closed: bool) -> Message:
+    """A number that is out of its range."""
+    values = {"field": name, "low": low, "high": high, "value": value}
+    if high == math.inf:
+        return message("field_low", "{field} must be at least {low}, got {value}", **values)
+    if closed:
+        return message("field_range", "{field} must be at least {low} and at most {high}, got {value}", **values)
+    return message("field_range_open", "{field} must be at least {low} and below {high}, got {value}", **values)
+
+
+def _unfit(name: str, value: str) -> Message:
+    """A value that is none of the field's kind."""
+    return message("field_kind", "{field} expects {what}, got {value}", field=name, what=_described(name), value=value)
+
+
+def _described(name: str) -> Message:
+    """What a field takes."""
     kinds = get_args(_HINTS[name]) or (_HINTS[name],)
-    if name in ("stages", "test_at"):
-        return {"stages": "pixels:share pairs such as 64:0.7", "test_at": "epochs such as 10,20"}[name]
+    if name == "stages":
+        return message("takes_stages", "pixels:share pairs such as 64:0.7")
+    if name == "test_at":
+        return message("takes_epochs", "epochs such as 10,20")
     if isinstance(kinds[0], str):
-        return "one of " + ", ".join(kinds)
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "none"}
-    return " or ".join(words[kind] for kind in kinds)
+        return message("takes_choice", "one of {names}", names=", ".join(kinds))
+    words = {
+        int: message("takes_integer", "a whole number"),
+        float: message("takes_number", "a number"),
+        bool: message("takes_switch", "true or false"),
+        str: message("takes_text", "text"),
+    }
+    (kind,) = (words[kind] for kind in kinds if kind is not type(None))
+    return message("takes_none_too", "{what} or none", what=kind) if type(None) in kinds else kind
 
 
 def _listed(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 from training.config import ConfigError, RunConfig
 from vit_model.errors import quoted
+from vit_model.messages import message
 
 
 @dataclass(frozen=True)
@@ -347,5 +348,6 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _ALL}
 
 def recipe_named(name: str) -> Recipe:
     if name not in RECIPES:
-        raise ConfigError(f"no recipe {quoted(name)}; the recipes are {', '.join(RECIPES)}")
+        text, names = "no recipe {name}; the recipes are {names}", ", ".join(RECIPES)
+        raise ConfigError(message("recipe_unknown", text, name=quoted(name), names=names))
     return RECIPES[name]

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any, Literal
 
 from vit_model.errors import CodedError, quoted
+from vit_model.messages import Message, message
 
 Pool = Literal["class", "mean-patches", "mean-all", "class+mean", "class-distilled"]
 POOLS: tuple[str, ...] = ("class", "mean-patches", "mean-all", "class+mean", "class-distilled")
@@ -69,37 +70,43 @@ class ViTConfig:
         for name in ("channels", "width", "depth", "heads", "mlp_width", "classes", "registers", "pre_logits"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or int(value) > MOST_COUNTED:
-                expected = f"a whole number of at most {MOST_COUNTED:,}"
-                raise ValueError(f"{name} must be {expected}, got {quoted(value)}")
+                text, most = "{name} must be a whole number of at most {most}, got {value}", f"{MOST_COUNTED:,}"
+                raise CodedError(message("shape_integer", text, name=name, most=most, value=quoted(value)))
         for name in ("dropout", "attention_dropout", "embedding_dropout", "drop_path", "norm_eps", "layer_scale"):
             value = getattr(self, name)
             if not (value is None and name == "layer_scale") and not _is_finite(value):
-                raise ValueError(f"{name} must be a finite number, got {quoted(value)}")
+                text = "{name} must be a finite number, got {value}"
+                raise CodedError(message("shape_finite", text, name=name, value=quoted(value)))
         if self.norm_after_pool is None:
             object.__setattr__(self, "norm_after_pool", self.pool == "mean-patches")
         for name in ("channels", "width", "depth", "heads", "mlp_width"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {quoted(getattr(self, name))}")
+                text, value = "{field} must be at least {low}, got {value}", quoted(getattr(self, name))
+                raise CodedError(message("field_low", text, field=name, low=1, value=value))
         for name in ("classes", "registers", "pre_logits"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {quoted(getattr(self, name))}")
+                text, value = "{name} must not be negative, got {value}", quoted(getattr(self, name))
+                raise CodedError(message("shape_negative", text, name=name, value=value))
         for name in ("dropout", "attention_dropout", "embedding_dropout", "drop_path"):
             if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+                text, value = "{name} must be in [0, 1), got {value}", getattr(self, name)
+                raise CodedError(message("shape_rate", text, name=name, value=value))
         if self.width % self.heads:
-            raise ValueError(f"width {self.width} is not divisible by {self.heads} heads")
+            text = "width {width} is not divisible by {heads} heads"
+            raise CodedError(message("shape_heads", text, width=self.width, heads=self.heads))
         if not isinstance(self.pool, str) or self.pool not in POOLS:
-            raise ValueError(f"pool must be one of {', '.join(POOLS)}, got {quoted(self.pool)}")
+            raise CodedError(_unknown("pool", POOLS, self.pool))
         if not isinstance(self.mlp, str) or self.mlp not in MLPS:
-            raise ValueError(f"mlp must be one of {', '.join(MLPS)}, got {quoted(self.mlp)}")
+            raise CodedError(_unknown("mlp", MLPS, self.mlp))
         if self.pool in ("class", "class+mean", "class-distilled") and not self.class_token:
-            raise ValueError(
-                f"pool {quoted(self.pool)} needs the class token; use 'mean-patches' or 'mean-all' without one"
-            )
+            text = "pool {pool} needs the class token; use 'mean-patches' or 'mean-all' without one"
+            raise CodedError(message("pool_class_token", text, pool=quoted(self.pool)))
         if self.pool == "class-distilled" and not self.distillation_token:
-            raise ValueError("pool 'class-distilled' needs distillation_token=True")
+            text = "pool 'class-distilled' needs distillation_token=True"
+            raise CodedError(message("pool_distillation", text))
         if self.norm_after_pool and self.pool not in ("mean-patches", "mean-all"):
-            raise ValueError(f"norm_after_pool goes with a mean pool, got pool {quoted(self.pool)}")
+            text = "norm_after_pool goes with a mean pool, got pool {pool}"
+            raise CodedError(message("pool_norm", text, pool=quoted(self.pool)))
         check_size(self.image_size, self.patch_size)
 
     @property
@@ -144,10 +151,11 @@ class ViTConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> ViTConfig:
         """The config that `to_dict` wrote. Unknown names are an error, so that no field is lost in silence."""
         if not isinstance(values, Mapping):
-            raise ValueError(f"expected fields by name, got {quoted(values)}")
+            raise CodedError(message("shape_no_fields", "expected fields by name, got {value}", value=quoted(values)))
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
-            raise ValueError(f"unknown ViTConfig fields: {', '.join(sorted(map(str, unknown)))[:200]}")
+            names = ", ".join(sorted(map(str, unknown)))[:200]
+            raise CodedError(message("shape_fields", "unknown ViTConfig fields: {names}", names=names))
         read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
         return cls(**read)
 
@@ -155,21 +163,26 @@ class ViTConfig:
 def check_size(image_size: Sequence[int], patch_size: Sequence[int]) -> None:
     """Raise ValueError, offering the nearest sizes that fit, where patches do not tile the image."""
     if min(*image_size, *patch_size) < 1:
-        raise ValueError(f"sizes must be at least 1 pixel, got image {image_size} and patch {patch_size}")
+        text = "sizes must be at least 1 pixel, got image {image} and patch {patch}"
+        raise CodedError(message("size_none", text, image=image_size, patch=patch_size))
     if any(image % patch for image, patch in zip(image_size, patch_size, strict=True)):
         below = tuple(max(i // p, 1) * p for i, p in zip(image_size, patch_size, strict=True))
         above = tuple(-(-i // p) * p for i, p in zip(image_size, patch_size, strict=True))
         sizes = {"size": image_size, "patch": patch_size, "below": below, "above": above}
         written = {name: f"{height}x{width}" for name, (height, width) in sizes.items()}
         if below == above:
-            message = "image size {size} is smaller than one patch, {patch}; the nearest that fits is {above}"
-            raise CodedError(message.format(**written), "size_below_patch", **written)
-        raise CodedError(
+            text = "image size {size} is smaller than one patch, {patch}; the nearest that fits is {above}"
+            raise CodedError(message("size_below_patch", text, **written))
+        text = (
             "image size {size} is not a multiple of the patch size {patch}; the nearest that fit are {below} and "
-            "{above}".format(**written),
-            "size_not_divided",
-            **written,
+            "{above}"
         )
+        raise CodedError(message("size_not_divided", text, **written))
+
+
+def _unknown(name: str, known: Sequence[str], value: object) -> Message:
+    text = "{name} must be one of {names}, got {value}"
+    return message("shape_choice", text, name=name, names=", ".join(known), value=quoted(value))
 
 
 def _is_finite(value: object) -> bool:
@@ -179,7 +192,9 @@ def _is_finite(value: object) -> bool:
 def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
     pair = (value, value) if isinstance(value, int) else tuple(int(side) for side in value)
     if len(pair) != 2 or not all(abs(side) <= MOST for side in pair):
-        raise ValueError(f"{name} is one int or (height, width), got {quoted(value)}")
+        raise CodedError(
+            message("size_pair", "{name} is one int or (height, width), got {value}", name=name, value=quoted(value))
+        )
     return pair[0], pair[1]
 
 

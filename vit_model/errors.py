@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import reprlib
 
+from vit_model.messages import Message
 
-class CodedError(ValueError):
-    """An error whose English message a program may want to say in another language: `code` names it (empty where it has
-    no name), `details` are the values in its message."""
+
+class Coded:
+    """What makes an exception one whose English message can be said in another language: `code` names it ("" where
+    it has no name), `details` are the values in its message. A `Message` brings both along."""
 
     def __init__(self, message: str, code: str = "", **details: object):
         super().__init__(message)
+        if isinstance(message, Message) and not code:
+            code, details = message.code, dict(message.details)
         self.code, self.details = code, details
+
+
+class CodedError(Coded, ValueError):
+    """A `ValueError` with a code: what came cannot be used."""
 
 
 class CheckpointError(CodedError):

@@ -8,6 +8,9 @@
   visitor who leaves, before what they have asked for. The queue stumbles over the next message for either, stops, and
   answers nobody any more.
 - The page's settings hold the documentation of every component, also of those that no public endpoint takes.
+- With each message of any event, a browser copies all that is in every component on which some event has shown its
+  progress, and in every output of those events that show none: a tenth of a second and more for each step of a slow
+  map, in which nothing can be clicked.
 
 Whose session was dropped gets what a fresh page gets, with the next click.
 """
@@ -153,7 +156,8 @@ def _waits(queue: queueing.Queue, session_hash: str) -> bool:
 
 class LightPage(GuardedBlocks):
     """`GuardedBlocks` whose settings describe to programs only what a public endpoint takes or returns, and name
-    components by their type alone: their classes' hashes are for custom components, which have files of their own."""
+    components by their type alone: their classes' hashes are for custom components, which have files of their own. An
+    event whose progress is hidden has no component to show it on."""
 
     def get_config_file(self) -> dict:
         config = super().get_config_file()
@@ -164,6 +168,9 @@ class LightPage(GuardedBlocks):
             if component["id"] not in documented:
                 for key in ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs"):
                     component.pop(key, None)
+        for dependency in config["dependencies"]:
+            if dependency["show_progress"] == "hidden":
+                dependency["show_progress_on"] = []
         return config
 
 

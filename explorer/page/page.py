@@ -39,6 +39,7 @@ from explorer.ui.stale_work import BEGUN, LATEST, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.visitors.local_request import is_local
 from explorer.ui.words import TEXT, language_of, say, words
+from explorer.viewer.kit.component import script_stub
 from explorer.viewer.scene_bar.scene_bar import SceneBar
 from training.runs.runs import Runs
 
@@ -58,7 +59,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
         active = gr.State("attention")
         gr.HTML(
             html_template=(Path(__file__).parent / "header.html").read_text("utf-8"),
-            js_on_load=(Path(__file__).parent / "header.js").read_text("utf-8"),
+            js_on_load=script_stub(Path(__file__).parent / "header.js"),
             css_template=(Path(__file__).parent / "header.css").read_text("utf-8"),
             apply_default_css=False,
             text={code: {key: TEXT[code][key] for key in ("tagline", "other_language")} for code in TEXT},

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import html
 import inspect
-import json
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial, wraps
-from pathlib import Path
 
 import gradio as gr
 import torch
 
 from explorer.session.turns import StoppedError, Visitor
-from explorer.ui.trainer_messages import translate
+from explorer.ui.translation import translate
 from explorer.ui.visitors.visitor import each_for, visiting, visitor_of
 from explorer.ui.words import language_of, say
-
-MOST_OF_A_VALUE = 400  # letters; lists of names and folders are the longest
-_SAID = {"zh": json.loads(Path(__file__).with_name("errors.zh.json").read_text("utf-8"))}
-"""Language -> {"reasons": code of an error -> its text, "names": vit_model's names of files and models -> theirs}."""
+from vit_model.messages import message_of
 
 
 def plain_errors(function: Callable, as_html: bool = True) -> Callable:
@@ -68,20 +63,8 @@ def _in_plain_words(arguments: tuple, as_html: bool) -> Iterator[Visitor]:
 
 
 def reason_of(error: Exception, language: str) -> str:
-    """What went wrong, in the visitor's language where errors.LANGUAGE.json or said.LANGUAGE.json says it, else in
-    English."""
-    known = _SAID.get(language)
-    if known is None or getattr(error, "code", "") not in known["reasons"]:
-        return translate(str(error), language)
-    details = {name: _short(value) for name, value in error.details.items()}
-    if "kind" in details:
-        details["kind"] = known["names"].get(details["kind"]) or translate(details["kind"], language)
-    return known["reasons"][error.code].format(**details)
-
-
-def _short(value: object) -> object:
-    """A value of a message: some may be anybody's text."""
-    return f"{value[:MOST_OF_A_VALUE]}..." if isinstance(value, str) and len(value) > MOST_OF_A_VALUE else value
+    """What went wrong, in the visitor's language where the error has a code, else in English."""
+    return translate(message_of(error), language)
 
 
 def plain_error(message: str, title: str, as_html: bool = True) -> gr.Error:

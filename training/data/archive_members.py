@@ -14,6 +14,7 @@ from typing import IO, Any, BinaryIO, Protocol
 
 from training.data.picture_set import DataError
 from vit_model.files.zips import listing, unbounded_method
+from vit_model.messages import Message, message
 from vit_model.picture import unknown_kind
 
 PIECE = 2**20
@@ -76,9 +77,8 @@ def members(file: BinaryIO, limits: Limits) -> Iterator[Member]:
         file.seek(0)
         return _tar_members(file, limits, allowed)
     kind = next((kind for start, kind in KINDS.items() if head.startswith(start)), None) or unknown_kind(head)
-    raise DataError(
-        f"expected a .zip or a .tar (plain, .gz, .xz, .bz2), this is {kind}; pack the pictures again as a .zip"
-    )
+    text = "expected a .zip or a .tar (plain, .gz, .xz, .bz2), this is {kind}; pack the pictures again as a .zip"
+    raise DataError(message("not_an_archive", text, kind=kind))
 
 
 class _Readable(Protocol):
@@ -99,7 +99,8 @@ class _Counted:
         if self.position > self._allowed:
             raise DataError(too_large(self._limits, self._allowed))
         if self.position > self.until:
-            raise DataError("this tar has a header of more than 1 MiB, which no honest one has; pack it again")
+            text = "this tar has a header of more than 1 MiB, which no honest one has; pack it again"
+            raise DataError(message("tar_header", text))
         return piece
 
 
@@ -126,15 +127,19 @@ class _Xz:
             elif self._decoder.needs_input:
                 packed = self._file.read(PIECE)
                 if not packed:
-                    raise EOFError("the .xz ends in the middle")
+                    raise EOFError(message("xz_short", "the .xz ends in the middle"))
             try:
                 piece = self._decoder.decompress(packed, size)
             except lzma.LZMAError as error:
                 if "memory" not in str(error).lower():
                     raise
                 raise DataError(
-                    f"to unpack this .xz takes more than {XZ_MEMORY >> 20} MiB of memory, the most that is used; pack "
-                    "it again with xz -6, or as a .zip"
+                    message(
+                        "xz_memory",
+                        "to unpack this .xz takes more than {size} MiB of memory, the most that is used; pack it again "
+                        "with xz -6, or as a .zip",
+                        size=XZ_MEMORY >> 20,
+                    )
                 ) from error
             if piece:
                 return piece
@@ -151,23 +156,26 @@ def _tar_members(stream: _Readable, limits: Limits, allowed: int) -> Iterator[Me
             count += 1
             _check_count(count, limits)
             if len(tar.pax_headers) > MAX_PAX_HEADERS:
-                raise DataError(
-                    f"this tar has more than {MAX_PAX_HEADERS} global headers, which no honest one has; pack it again"
-                )
+                text = "this tar has more than {count} global headers, which no honest one has; pack it again"
+                raise DataError(message("tar_global_headers", text, count=MAX_PAX_HEADERS))
             name = checked_name(_tar_name(info.name))
             if info.issym() or info.islnk():
                 raise DataError(_link(name, info.linkname))
             if not (info.isfile() or info.isdir()) or info.issparse():
                 raise DataError(
-                    f"the archive holds {name!r}, which is no plain file but a device, a pipe or a sparse file; "
-                    "pack the pictures and folders alone"
+                    message(
+                        "tar_member_kind",
+                        "the archive holds {name}, which is no plain file but a device, a pipe or a sparse file; pack "
+                        "the pictures and folders alone",
+                        name=repr(name),
+                    )
                 )
             end = info.offset_data + -(-info.size // 512) * 512
             counted.until = end + HEADER_BYTES
             if name:
                 yield Member(name, info.isdir(), lambda info=info: _read_through(_opened(tar, info)))
     if counted.position < end + 512:
-        raise tarfile.ReadError("the mark at its end is missing")  # tarfile takes this for an end
+        raise tarfile.ReadError(message("tar_short", "the mark at its end is missing"))  # tarfile takes this for an end
 
 
 def _zip_members(file: BinaryIO, limits: Limits, allowed: int) -> Iterator[Member]:
@@ -183,13 +191,20 @@ def _zip_members(file: BinaryIO, limits: Limits, allowed: int) -> Iterator[Membe
             if stat.S_ISLNK(mode):
                 raise DataError(_link(name, ""))
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-                raise DataError(f"the archive holds {name!r}, a device or pipe; pack the pictures and folders alone")
+                text = "the archive holds {name}, a device or pipe; pack the pictures and folders alone"
+                raise DataError(message("zip_member_kind", text, name=repr(name)))
             if info.flag_bits & 1:
-                raise DataError(f"{name!r} in the archive is encrypted; pack it again without a password")
+                text = "{name} in the archive is encrypted; pack it again without a password"
+                raise DataError(message("zip_encrypted", text, name=repr(name)))
             if (method := unbounded_method(info)) and not info.is_dir():
                 raise DataError(
-                    f"{name!r} in the archive is packed with {method}, whose memory cannot be bounded; pack it again "
-                    "as a .zip with deflate"
+                    message(
+                        "zip_method",
+                        "{name} in the archive is packed with {method}, whose memory cannot be bounded; pack it again "
+                        "as a .zip with deflate",
+                        name=repr(name),
+                        method=method,
+                    )
                 )
 
             def pieces(info: zipfile.ZipInfo = info) -> Iterator[bytes]:
@@ -208,7 +223,8 @@ def _check_directory(file: BinaryIO, limits: Limits) -> None:
     """zipfile reads a zip's whole list of members, and makes objects of them, before it can be asked how many."""
     size, count = listing(file, DIRECTORY_BYTES)
     if size > DIRECTORY_BYTES:
-        raise DataError(f"the archive's list of members takes {size:,} bytes; {_fewer(limits)}")
+        text = "the archive's list of members takes {size} bytes; {hint}"
+        raise DataError(message("zip_listing", text, size=f"{size:,}", hint=_fewer(limits)))
     _check_count(count, limits)
     file.seek(0)
 
@@ -248,41 +264,49 @@ def _tar_name(name: str) -> str:
 def checked_name(name: str) -> str:
     """A member's name with "/" between its parts, and "." left out. DataError if it leads out of the archive."""
     if len(name) > MAX_NAME:
-        raise DataError(f"a name in the archive has {len(name):,} characters ({name[:60]!r}...), at most {MAX_NAME:,}")
+        text = "a name in the archive has {length} characters ({start}...), at most {most}"
+        length, most = f"{len(name):,}", f"{MAX_NAME:,}"
+        raise DataError(message("member_name_long", text, length=length, start=repr(name[:60]), most=most))
     parts = name.replace("\\", "/").split("/")  # Windows tools write either
     absolute = len(parts) > 1 and (parts[0] == "" or (len(parts[0]) == 2 and parts[0][1] == ":"))
     if absolute or ".." in parts:
-        raise DataError(
-            f"the archive holds the path {name!r}, which leads out of it; pack the folder itself, by a relative path"
-        )
+        text = "the archive holds the path {name}, which leads out of it; pack the folder itself, by a relative path"
+        raise DataError(message("member_path", text, name=repr(name)))
     return "/".join(part for part in parts if part not in ("", "."))
 
 
 def _check_count(count: int, limits: Limits) -> None:
     if count > limits.members:
-        raise DataError(f"the archive holds more than {limits.members:,} files; {_fewer(limits)}")
+        text = "the archive holds more than {most} files; {hint}"
+        raise DataError(message("many_members", text, most=f"{limits.members:,}", hint=_fewer(limits)))
 
 
-def _fewer(limits: Limits) -> str:
-    return (
-        f"at most {limits.members:,} files are taken from an archive: pack fewer, or on your own computer open the "
-        "unpacked folder"
+def _fewer(limits: Limits) -> Message:
+    return message(
+        "fewer_members",
+        "at most {most} files are taken from an archive: pack fewer, or on your own computer open the unpacked folder",
+        most=f"{limits.members:,}",
     )
 
 
-def too_large(limits: Limits, allowed: int) -> str:
-    return (
-        f"the archive unpacks to more than {allowed / 1e6:,.0f} MB, which is {limits.ratio:g} times its own size or "
-        "the most that is taken; pictures do not shrink like that. If it is meant so, pack fewer pictures, or on your "
-        "own computer open the unpacked folder"
+def too_large(limits: Limits, allowed: int) -> Message:
+    return message(
+        "archive_too_large",
+        "the archive unpacks to more than {size} MB, which is {ratio} times its own size or the most that is taken; "
+        "pictures do not shrink like that. If it is meant so, pack fewer pictures, or on your own computer open the "
+        "unpacked folder",
+        size=f"{allowed / 1e6:,.0f}",
+        ratio=f"{limits.ratio:g}",
     )
 
 
-def _link(name: str, target: str) -> str:
-    to = f" to {target!r}" if target else ""
-    return (
-        f"the archive holds a link, {name!r}{to}, and links are not followed; pack the files themselves "
-        "(tar --dereference)"
+def _link(name: str, target: str) -> Message:
+    return message(
+        "archive_link",
+        "the archive holds a link, {name}{to}, and links are not followed; pack the files themselves (tar "
+        "--dereference)",
+        name=repr(name),
+        to=message("link_to", " to {target}", target=repr(target)) if target else "",
     )
 
 

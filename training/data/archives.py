@@ -34,6 +34,7 @@ from training.data.picture_set import DataError, PackedStore
 from training.storage.disk import free_bytes, shown_bytes
 from training.storage.jsonfile import locked
 from vit_model.files.private import private_folder
+from vit_model.messages import Message, message
 from vit_model.picture import MAX_BYTES as MAX_PICTURE_BYTES
 
 Progress = Callable[[int, int, str], None]
@@ -74,7 +75,8 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
     try:
         key = _hash(archive, progress)
     except OSError as error:
-        raise DataError(f"the archive {archive.name} cannot be read: {error.strerror or error}") from error
+        text, reason = "the archive {name} cannot be read: {reason}", error.strerror or error
+        raise DataError(message("archive_unread", text, name=archive.name, reason=reason)) from error
     folder = cache / f"{key}-{VERSION}"
     found = _opened(folder, key)
     if found is not None:
@@ -88,13 +90,24 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
-                f"the disk became full while {archive.name} was unpacked to {cache} "
-                f"({shown_bytes(free_bytes(cache))} free); make room there, or set VIT_EXPLORER_DATA to a folder on "
-                "another disk"
+                message(
+                    "unpacking_disk_full",
+                    "the disk became full while {name} was unpacked to {folder} ({free} free); make room there, or set "
+                    "VIT_EXPLORER_DATA to a folder on another disk",
+                    name=archive.name,
+                    folder=cache,
+                    free=shown_bytes(free_bytes(cache)),
+                )
             ) from error
         raise DataError(
-            f"{archive.name} cannot be unpacked to {cache}: {error.strerror or error}; set VIT_EXPLORER_DATA to a "
-            "folder that can be written"
+            message(
+                "unpacking_failed",
+                "{name} cannot be unpacked to {folder}: {reason}; set VIT_EXPLORER_DATA to a folder that can be "
+                "written",
+                name=archive.name,
+                folder=cache,
+                reason=error.strerror or error,
+            )
         ) from error
     unpacked = _opened(folder, key)
     assert unpacked is not None
@@ -145,8 +158,12 @@ def _unpack(archive: Path, folder: Path, limits: Limits, progress: Progress | No
             letters += len(member.name)
             if letters > MAX_LETTERS:
                 raise DataError(
-                    f"the names in the archive have more than {MAX_LETTERS:,} letters together, the most that is "
-                    "taken; give folders and files shorter names, or pack fewer"
+                    message(
+                        "member_names_long",
+                        "the names in the archive have more than {count} letters together, the most that is taken; "
+                        "give folders and files shorter names, or pack fewer",
+                        count=f"{MAX_LETTERS:,}",
+                    )
                 )
             if member.is_folder:
                 folders.add(member.name)
@@ -156,7 +173,7 @@ def _unpack(archive: Path, folder: Path, limits: Limits, progress: Progress | No
                 _copy(member, out)
             names[member.name] = (begin, out.tell() - begin)
             if progress is not None and len(names) % 500 == 0:
-                progress(min(file.tell(), total), total, "unpacking")
+                progress(min(file.tell(), total), total, message("unpacking", "unpacking"))
         out.flush()
         os.fsync(out.fileno())
     np.save(folder / "spans.npy", np.array(list(names.values()), np.int64).reshape(-1, 2))
@@ -192,7 +209,7 @@ def _hash(path: Path, progress: Progress | None) -> str:
         while piece := file.read(16 * PIECE):
             digest.update(piece)
             if progress is not None:
-                progress(file.tell(), total, "reading the archive")
+                progress(file.tell(), total, message("reading_archive", "reading the archive"))
     return digest.hexdigest()
 
 
@@ -204,12 +221,15 @@ def _plainly(archive: Path) -> Iterator[None]:
     except DataError:
         raise
     except BROKEN as error:
-        raise DataError(
-            f"the archive {archive.name} is damaged or cut short ({error}); download or pack it again"
-        ) from error
+        raise DataError(_broken(archive, error)) from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):
             raise
-        raise DataError(  # gzip and bz2 raise plain OSErrors for broken data; a zip may point to before its beginning
-            f"the archive {archive.name} is damaged or cut short ({error}); download or pack it again"
-        ) from error
+        # gzip and bz2 raise plain OSErrors for broken data; a zip may point to before its beginning
+        raise DataError(_broken(archive, error)) from error
+
+
+def _broken(archive: Path, error: Exception) -> Message:
+    told = error.args[0] if error.args and isinstance(error.args[0], Message) else error
+    text = "the archive {name} is damaged or cut short ({reason}); download or pack it again"
+    return message("archive_damaged", text, name=archive.name, reason=told)

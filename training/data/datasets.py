@@ -21,6 +21,7 @@ from training.data.shapes import shapes
 from training.data.survey import checked_set
 from training.runs import bounds
 from training.storage.disk import free_bytes
+from vit_model.messages import message
 
 __all__ = ["DataError", "PictureSet", "Split", "cache_folder", "hold_out", "open_dataset", "would_download"]
 
@@ -100,7 +101,8 @@ def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
     """
     labels = np.asarray(labels)
     if not 0 <= share < 1:
-        raise ValueError(f"the held-out share must be at least 0 and below 1, got {share}")
+        text = "the held-out share must be at least 0 and below 1, got {share}"
+        raise DataError(message("held_out_share", text, share=share))
     held = np.zeros(len(labels), bool)
     if share > 0:
         chance = np.array([_chance(seed, index) for index in range(len(labels))], np.uint64)
@@ -138,13 +140,24 @@ def _local_path(source: str, cache: Path, local_paths: bool) -> Path:
                 return kept
     if not local_paths:
         raise DataError(
-            f"no data set {source[:80]!r}; use {', '.join(BUILT_IN)}, hf:owner/name, or upload an archive. Paths of "
-            "this computer are taken from its own browser only"
+            message(
+                "data_refused",
+                "no data set {name}; use {names}, hf:owner/name, or upload an archive. Paths of this computer are "
+                "taken from its own browser only",
+                name=repr(source[:80]),
+                names=", ".join(BUILT_IN),
+            )
         )
     path = Path(source).expanduser()
     if path.is_dir() or path.is_file():
         return path
     raise DataError(
-        f"no data set {source!r}: it is none of {', '.join(BUILT_IN)}, does not begin with hf:, and there is no such "
-        f"folder or archive, nor one of that name in {cache}"
+        message(
+            "data_unknown",
+            "no data set {name}: it is none of {names}, does not begin with hf:, and there is no such folder or "
+            "archive, nor one of that name in {cache}",
+            name=repr(source),
+            names=", ".join(BUILT_IN),
+            cache=cache,
+        )
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from training.data.layout import is_junk
 from training.data.picture_set import DataError
+from vit_model.messages import message
 
 SMALL_BYTES = 64 * 2**20  # of which the contents are read too
 
@@ -55,4 +56,5 @@ def as_text(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _refuse(error: OSError) -> None:
-    raise DataError(f"the folder {error.filename} cannot be read: {error.strerror}") from error
+    text = "the folder {folder} cannot be read: {reason}"
+    raise DataError(message("folder_unread", text, folder=error.filename, reason=error.strerror)) from error

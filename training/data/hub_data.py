@@ -32,6 +32,7 @@ from training.storage.jsonfile import read_json, write_json
 from vit_model.checkpoints.hub_access import VISITOR_BYTES
 from vit_model.checkpoints.zoo import MOST_LETTERS
 from vit_model.files.private import private_folder
+from vit_model.messages import Message, message
 
 Progress = Callable[[int, int, str], None]
 MAX_FILES = 50_000
@@ -66,7 +67,8 @@ def hub_pictures(
     """
     parsed = _NAME.fullmatch(name) if len(name) <= 2 * MOST_LETTERS else None
     if parsed is None:
-        raise DataError(f"expected hf:owner/name, got {'hf:' + name[:120]!r}")
+        text = "expected hf:owner/name, got {name}"
+        raise DataError(message("hub_data_name", text, name=repr("hf:" + name[:120])))
     repository, revision = parsed[1], parsed[2] or "main"
     token = False if guest else None
     commit, sizes, public = _listing(repository, revision, cache, token)
@@ -77,8 +79,17 @@ def hub_pictures(
     most = min(MAX_BYTES, VISITOR_BYTES) if guest else MAX_BYTES
     if len(files) > MAX_FILES or needed > most:
         raise DataError(
-            f"{repository} holds {len(files):,} picture files of {needed / 1e9:.1f} GB, at most {MAX_FILES:,} files "
-            f"and {most / 1e9:.0f} GB are fetched; {_by_hand(repository)}"
+            message(
+                "hub_data_too_large",
+                "{repository} holds {count} picture files of {size} GB, at most {most} files and {most_size} GB are "
+                "fetched; {hint}",
+                repository=repository,
+                count=f"{len(files):,}",
+                size=f"{needed / 1e9:.1f}",
+                most=f"{MAX_FILES:,}",
+                most_size=f"{most / 1e9:.0f}",
+                hint=_by_hand(repository),
+            )
         )
     folder = _downloaded(repository, commit, files, sizes, progress, token)
     if not is_archive_path(Path(files[0])):
@@ -113,8 +124,13 @@ def _joined(repository: str, parts: list[tuple[str, Unpacked]]) -> Fetched:
     splits = [split for split, _ in parts]
     if not all(splits) or len(set(splits)) < len(splits):
         raise DataError(
-            f"{repository} holds {len(parts)} archives; expected one, or one each called train, val and test. "
-            + _by_hand(repository)
+            message(
+                "hub_data_archives",
+                "{repository} holds {count} archives; expected one, or one each called train, val and test. {hint}",
+                repository=repository,
+                count=len(parts),
+                hint=_by_hand(repository),
+            )
         )
     names = tuple(f"{split}/{name}" for split, part in parts for name in unwrapped(part.names))
     store = JoinedStore(tuple(part.store for _, part in parts), tuple(len(part.names) for _, part in parts))
@@ -134,10 +150,19 @@ def _wanted(repository: str, sizes: dict[str, int]) -> list[str]:
     if pictures or archives:
         return pictures or archives
     kinds = sorted({name.rpartition(".")[2] for name in names if "." in name})
-    hint = " Parquet tables are not read: export the pictures as one folder a class." if "parquet" in kinds else ""
+    hint: str = ""
+    if "parquet" in kinds:
+        text = " Parquet tables are not read: export the pictures as one folder a class."
+        hint = message("hub_data_parquet", text)
     raise DataError(
-        f"{repository} holds neither pictures nor archives, but files of the kinds {', '.join(kinds) or 'none'}; "
-        f"expected the image-folder layout, one folder for each class.{hint}"
+        message(
+            "hub_data_kinds",
+            "{repository} holds neither pictures nor archives, but files of the kinds {kinds}; expected the "
+            "image-folder layout, one folder for each class.{hint}",
+            repository=repository,
+            kinds=", ".join(kinds) or message("no_kinds", "none"),
+            hint=hint,
+        )
     )
 
 
@@ -155,21 +180,30 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
         if token is False and (known := _remembered(note)) is not None:  # it is not for everybody any more
             _remember(note, *known[:2], public=False)
         raise DataError(
-            f"{constants.ENDPOINT} has no data set {repository!r}, or it is private; check the spelling, and for a "
-            "private one set HF_TOKEN"
+            message(
+                "hub_data_missing",
+                "{hub} has no data set {repository}, or it is private; check the spelling, and for a private one set "
+                "HF_TOKEN",
+                hub=constants.ENDPOINT,
+                repository=repr(repository),
+            )
         ) from error
     except hub_errors.RevisionNotFoundError as error:
-        raise DataError(f"{repository} has no revision {revision!r}; leave it out for the newest") from error
+        text = "{repository} has no revision {revision}; leave it out for the newest"
+        details = {"repository": repository, "revision": repr(revision)}
+        raise DataError(message("hub_data_revision", text, **details)) from error
     except (HTTPError, OSError, hub_errors.OfflineModeIsEnabled) as error:
         known = _remembered(note)
         if known is not None and (token is None or known[2]):
             return known
         raise DataError(_unreachable(repository, error)) from error
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{constants.ENDPOINT} does not answer as a Hub does ({error}); check HF_ENDPOINT") from error
+        text = "{hub} does not answer as a Hub does ({reason}); check HF_ENDPOINT"
+        raise DataError(message("hub_data_strange", text, hub=constants.ENDPOINT, reason=error)) from error
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
     if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha):
-        raise DataError(f"{constants.ENDPOINT} answered without a commit; check HF_ENDPOINT")
+        text = "{hub} answered without a commit; check HF_ENDPOINT"
+        raise DataError(message("hub_data_commit", text, hub=constants.ENDPOINT))
     public = info.private is False and info.gated is False
     if sum(map(len, sizes)) < LISTING_BYTES:
         _remember(note, info.sha, sizes, public)
@@ -190,8 +224,14 @@ def _check_open(repository: str, commit: str, file: str) -> None:
 
 def _gated(repository: str) -> DataError:
     return DataError(
-        f"{repository} is gated: accept its terms on {constants.ENDPOINT}/datasets/{repository}, and set HF_TOKEN "
-        f"to a token of that account, or {_by_hand(repository)}"
+        message(
+            "hub_data_gated",
+            "{repository} is gated: accept its terms on {hub}/datasets/{repository}, and set HF_TOKEN to a token of "
+            "that account, or {hint}",
+            repository=repository,
+            hub=constants.ENDPOINT,
+            hint=_by_hand(repository),
+        )
     )
 
 
@@ -262,17 +302,23 @@ class _NoBar(tqdm):
         super().__init__(*arguments, **choices | {"disable": True})
 
 
-def _unreachable(repository: str, error: Exception) -> str:
+def _unreachable(repository: str, error: Exception) -> Message:
     if isinstance(error, hub_errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # "not in the cache" hides what happened
     if isinstance(error, hub_errors.OfflineModeIsEnabled):
-        return f"{repository} is not all in the cache, and HF_HUB_OFFLINE is set; unset it, or {_by_hand(repository)}"
+        text = "{repository} is not all in the cache, and HF_HUB_OFFLINE is set; unset it, or {hint}"
+        return message("hub_data_offline", text, repository=repository, hint=_by_hand(repository))
     reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-    return (
-        f"{repository} cannot be fetched from {constants.ENDPOINT} ({reason}); check the network, HF_ENDPOINT and "
-        f"proxies, or {_by_hand(repository)}"
+    return message(
+        "hub_data_unreached",
+        "{repository} cannot be fetched from {hub} ({reason}); check the network, HF_ENDPOINT and proxies, or {hint}",
+        repository=repository,
+        hub=constants.ENDPOINT,
+        reason=reason,
+        hint=_by_hand(repository),
     )
 
 
-def _by_hand(repository: str) -> str:
-    return f'fetch it with "hf download --repo-type dataset {repository} --local-dir FOLDER" and open FOLDER'
+def _by_hand(repository: str) -> Message:
+    text = 'fetch it with "hf download --repo-type dataset {repository} --local-dir FOLDER" and open FOLDER'
+    return message("hub_data_by_hand", text, repository=repository)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.data.picture_set import DataError
+from vit_model.messages import Message, message
 
 PICTURE_ENDINGS = frozenset(
     {"jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "dib", "tif", "tiff"}
@@ -25,6 +26,7 @@ VAL = ("val", "valid", "validation")
 TEST = ("test", "testing")
 
 MAX_CLASSES = 25_000
+_TOP = message("top_folder", "top folder")
 SHOWN = 8  # names in a message
 
 
@@ -106,7 +108,8 @@ def _splits(
     for kind, called in (("train", TRAIN), ("val", VAL), ("test", TEST)):
         folders = [top for top in tops if top.casefold() in called and _has_class_folders(tops[top])]
         if len(folders) > 1:
-            raise DataError(f"the folders {listed(folders)} both name one split; keep one of them")
+            text = "the folders {names} both name one split; keep one of them"
+            raise DataError(message("split_twice", text, names=listed(folders)))
         if folders:
             found[kind] = folders[0]
     if "train" not in found:
@@ -117,7 +120,8 @@ def _splits(
         found["test"] = found.pop("val")
     left = [top or "pictures outside of folders" for top in tops if top not in found.values()]
     if left:
-        notes.append(f"beside the folder {found['train']!r}, passed over: {listed(left)}")
+        text = "beside the folder {folder}, passed over: {names}"
+        notes.append(message("beside_train", text, folder=repr(found["train"]), names=listed(left)))
     return {
         kind: _by_class(
             [(parts, row) for parts, row in pictures if len(parts) > 1 and parts[0] == top],
@@ -138,14 +142,25 @@ def _by_class(pictures: list, empty: list, depth: int, inside: str = "") -> dict
     loose = ["/".join(parts) for parts, _ in pictures if len(parts) <= depth + 1]
     if len(loose) == len(pictures):
         raise DataError(
-            f"expected one folder for each class, found {len(loose):,} pictures without folders"
-            f" ({listed(loose)}); put the pictures of each class into a folder with the name of the class"
+            message(
+                "no_class_folders",
+                "expected one folder for each class, found {count} pictures without folders ({names}); put the "
+                "pictures of each class into a folder with the name of the class",
+                count=f"{len(loose):,}",
+                names=listed(loose),
+            )
         )
     if loose:
-        where = f"folder {inside!r}" if inside else "top folder"
+        where = message("folder_named", "folder {name}", name=repr(inside)) if inside else _TOP
         raise DataError(
-            f"the {where} holds class folders, and {len(loose):,} pictures of no class ({listed(loose)}); "
-            "move them into class folders, or take them out"
+            message(
+                "classless_pictures",
+                "the {where} holds class folders, and {count} pictures of no class ({names}); move them into class "
+                "folders, or take them out",
+                where=where,
+                count=f"{len(loose):,}",
+                names=listed(loose),
+            )
         )
     classes: dict[str, list] = {parts[depth]: [] for parts in empty if len(parts) > depth}
     for parts, row in pictures:
@@ -162,18 +177,24 @@ def _classes(splits: dict[str, dict[str, list]]) -> tuple[tuple[str, ...], dict,
             named[kind].setdefault(name, []).extend(pictures)
         hollow = sorted(name for name, pictures in named[kind].items() if not pictures)
         if hollow:
-            where = f" of {kind}" if len(splits) > 1 else ""
-            notes.append(f"empty class folders{where}, passed over: {listed(hollow)}")
+            where = message("of_split", " of {split}", split=kind) if len(splits) > 1 else ""
+            text = "empty class folders{where}, passed over: {names}"
+            notes.append(message("empty_classes", text, where=where, names=listed(hollow)))
         named[kind] = {name: pictures for name, pictures in named[kind].items() if pictures}
         _check_case(named[kind])
     classes = tuple(sorted(named["train"]))
     if len(classes) < 2:
         raise DataError(
-            f"expected at least two classes, found one only: {next(iter(classes))!r}; "
-            "a classifier needs one folder for each of two or more classes"
+            message(
+                "one_class",
+                "expected at least two classes, found one only: {name}; a classifier needs one folder for each of two "
+                "or more classes",
+                name=repr(next(iter(classes))),
+            )
         )
     if len(classes) > MAX_CLASSES:
-        raise DataError(f"{len(classes):,} class folders, at most {MAX_CLASSES:,} are taken; is each a class?")
+        text = "{count} class folders, at most {most} are taken; is each a class?"
+        raise DataError(message("many_classes", text, count=f"{len(classes):,}", most=f"{MAX_CLASSES:,}"))
     for kind, folders in named.items():
         _check_same(classes, kind, folders)
     label_of = {name: label for label, name in enumerate(classes)}
@@ -194,19 +215,30 @@ def _check_case(folders: Iterable[str]) -> None:
         other = seen.setdefault(name.casefold(), name)
         if other != name:
             raise DataError(
-                f"the class folders {other!r} and {name!r} differ only in upper and lower case; "
-                "merge them, or rename one"
+                message(
+                    "class_case",
+                    "the class folders {first} and {second} differ only in upper and lower case; merge them, or rename "
+                    "one",
+                    first=repr(other),
+                    second=repr(name),
+                )
             )
 
 
 def _check_same(classes: tuple[str, ...], kind: str, folders: Iterable[str]) -> None:
     missing, extra = sorted(set(classes) - set(folders)), sorted(set(folders) - set(classes))
     if missing or extra:
-        parts = [f"only in train: {listed(missing)}"] if missing else []
-        parts += [f"only in {kind}: {listed(extra)}"] if extra else []
+        ours = message("only_in_train", "only in train: {names}", names=listed(missing))
+        theirs = message("only_in_split", "only in {split}: {names}", split=kind, names=listed(extra))
+        both = message("two_parts", "{first}; {second}", first=ours, second=theirs)
         raise DataError(
-            f"train and {kind} must have the same class folders, and differ; {'; '.join(parts)}. "
-            "Rename or remove what does not match"
+            message(
+                "split_classes",
+                "train and {split} must have the same class folders, and differ; {parts}. Rename or remove what does "
+                "not match",
+                split=kind,
+                parts=both if missing and extra else ours if missing else theirs,
+            )
         )
 
 
@@ -215,21 +247,33 @@ def _ending(name: str) -> str:
     return ending.lower() if dot and stem else ""
 
 
-def _no_pictures(others: list[tuple[str, ...]]) -> str:
+def _no_pictures(others: list[tuple[str, ...]]) -> Message:
     names = ["/".join(parts) for parts in others]
-    found = f"{len(names):,} other files ({listed(names)})" if names else "no file at all"
-    hint = " Unpack the archives inside first." if any(is_archive(name) for name in names) else ""
-    return f"expected pictures in one folder for each class, found {found}.{hint}"
-
-
-def _passed_over(others: list[tuple[str, ...]]) -> str:
-    names = ["/".join(parts) for parts in others]
-    archives = [name for name in names if is_archive(name)]
-    if archives:
-        return f"{len(names):,} files that are no pictures, passed over; archives among them are not opened: " + listed(
-            archives
+    count = f"{len(names):,}"
+    found = message("no_file", "no file at all")
+    if names:
+        found = message("other_files", "{count} other files ({names})", count=count, names=listed(names))
+    if any(is_archive(name) for name in names):
+        return message(
+            "no_pictures_but_archives",
+            "expected pictures in one folder for each class, found {found}. Unpack the archives inside first.",
+            found=found,
         )
-    return f"{len(names):,} files that are no pictures, passed over: {listed(names)}"
+    return message("no_pictures", "expected pictures in one folder for each class, found {found}.", found=found)
+
+
+def _passed_over(others: list[tuple[str, ...]]) -> Message:
+    names = ["/".join(parts) for parts in others]
+    archives, count = [name for name in names if is_archive(name)], f"{len(names):,}"
+    if archives:
+        return message(
+            "archives_passed_over",
+            "{count} files that are no pictures, passed over; archives among them are not opened: {names}",
+            count=count,
+            names=listed(archives),
+        )
+    text = "{count} files that are no pictures, passed over: {names}"
+    return message("files_passed_over", text, count=count, names=listed(names))
 
 
 def listed(names: Sequence[str]) -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from training.data.picture_set import DataError, Split
+from vit_model.messages import Message, message, message_of
 from vit_model.picture import PictureError
 
 Make = Callable[[Image.Image], np.ndarray]
@@ -116,7 +117,7 @@ class Pictures:
                 pixels[done : done + len(batch)] = self._sent(batch)
                 done += len(batch)
                 if progress is not None:
-                    progress(done, len(self), "decoding pictures")
+                    progress(done, len(self), message("decoding_pictures", "decoding pictures"))
         self._pixels, self._loader = pixels, None
 
     def _by_threads(self, plan: Iterable[Tensor]) -> Generator[Tensor | str, None, None]:
@@ -153,8 +154,12 @@ class Pictures:
             if "worker" not in str(error):
                 raise
             raise DataError(
-                f"a process that decodes pictures died ({str(error).splitlines()[0]}); memory or /dev/shm may be too "
-                "small: set workers to 0, which decodes by threads"
+                message(
+                    "loader_died",
+                    "a process that decodes pictures died ({reason}); memory or /dev/shm may be too small: set workers "
+                    "to 0, which decodes by threads",
+                    reason=str(error).splitlines()[0],
+                )
             ) from error
 
     def _sent(self, batch: Tensor | str) -> Tensor:
@@ -175,11 +180,14 @@ class _Decoder(Dataset):
         try:
             pixels = _pixels(self.make(self.split.read(index)))
         except PictureError as error:
-            return f"{error}; the data changed since they were checked: open them again"
+            return _changed(error)
         if tuple(pixels.shape) != self.shape:
-            return (
-                f"{self.split.names[index]}: expected {_size(self.shape)} pixels like the first picture, got "
-                f"{_size(tuple(pixels.shape))}; make all pictures the same size"
+            return message(
+                "picture_sizes",
+                "{name}: expected {wanted} pixels like the first picture, got {found}; make all pictures the same size",
+                name=self.split.names[index],
+                wanted=_size(self.shape),
+                found=_size(tuple(pixels.shape)),
             )
         return pixels
 
@@ -227,7 +235,12 @@ def _shape(split: Split, indices: np.ndarray, make: Make) -> tuple[int, ...]:
     try:
         return tuple(_pixels(make(split.read(int(indices[0])))).shape)
     except PictureError as error:
-        raise DataError(f"{error}; the data changed since they were checked: open them again") from error
+        raise DataError(_changed(error)) from error
+
+
+def _changed(error: PictureError) -> Message:
+    text = "{reason}; the data changed since they were checked: open them again"
+    return message("data_changed_since", text, reason=message_of(error))
 
 
 def _pixels(array: np.ndarray) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 from training.data.picture_set import DataError, PictureSet, Split
 from training.runs.run import CHANGED
 from training.storage.jsonfile import read_json, write_json
+from vit_model.messages import message, with_codes
 
 NOTE = "made_from.json"
 
@@ -38,11 +39,16 @@ def compare(folder: Path, pictures: PictureSet) -> str:
     before, now = read_json(folder / NOTE), made_from(pictures)
     told = difference(before, now) if before else ""
     if told and before and before.get("classes") != now["classes"]:
-        raise DataError(f"this run cannot go on with these data: {told}; bring back its own, or start a new run")
+        text = "this run cannot go on with these data: {what}; bring back its own, or start a new run"
+        raise DataError(message("other_classes", text, what=told))
     if told and not _accepted(folder):
         raise ChangedDataError(
-            f"the data are not those that this run was made from: {told}; bring them back, say where they are now "
-            "(--data), or say that it goes on with these all the same (--changed-data)"
+            message(
+                "other_data",
+                "the data are not those that this run was made from: {what}; bring them back, say where they are now "
+                "(--data), or say that it goes on with these all the same (--changed-data)",
+                what=told,
+            )
         )
     return told
 
@@ -51,7 +57,8 @@ def note(folder: Path, pictures: PictureSet, told: str, step: int) -> None:
     """Note what the run is made from, and `told`, what of it has changed at this step."""
     known = read_json(folder / NOTE) or {}
     if told or not known:
-        changes = [*known.get("changes", []), *([{"step": step, "what": told, "time": time.time()}] if told else [])]
+        change = with_codes({"step": step, "what": told, "time": time.time()})
+        changes = [*known.get("changes", []), *([change] if told else [])]
         write_json(folder / NOTE, made_from(pictures) | {"changes": changes})
     (folder / CHANGED).unlink(missing_ok=True)
 
@@ -61,18 +68,21 @@ def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
     old, new = before.get("classes"), now["classes"]
     if old != new:
         count = len(old) if isinstance(old, list) else 0
-        return (
-            f"they had {count} classes, and have {len(new)}" if count != len(new) else "their classes have other names"
-        )
+        if count == len(new):
+            return message("class_names_changed", "their classes have other names")
+        text = "they had {before} classes, and have {now}"
+        return message("class_count_changed", text, before=count, now=len(new))
     splits = before.get("splits")
     kept = splits if isinstance(splits, dict) else {}
     for kind in ("train", "val", "test"):
         first, second = kept.get(kind) or {"count": 0}, now["splits"].get(kind) or {"count": 0}
         if first["count"] != second["count"]:
-            return f"{kind} had {first['count']} pictures, and has {second['count']}"
+            text = "{part} had {before} pictures, and has {now}"
+            return message("picture_count_changed", text, part=kind, before=first["count"], now=second["count"])
         if first != second:
-            other = first["labels"] != second["labels"]
-            return f"pictures of {kind} are in other classes" if other else f"pictures of {kind} show something else"
+            if first["labels"] != second["labels"]:
+                return message("labels_changed", "pictures of {part} are in other classes", part=kind)
+            return message("pictures_changed", "pictures of {part} show something else", part=kind)
     return ""
 
 

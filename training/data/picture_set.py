@@ -10,17 +10,19 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from vit_model.errors import CodedError
+from vit_model.messages import message, message_of
 from vit_model.picture import PictureError, read_picture
 
 
-class DataError(ValueError):
+class DataError(CodedError):
     """Data that cannot be trained on; says what was expected, what came, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
     """What decoding told of n pictures: `sizes` [n, 2] int32, height and width; `digests` [n, 16] uint8, a hash of size
-    and RGB pixels; `faults` [n], why a picture cannot be read, "" for those that can."""
+    and RGB pixels; `faults` [n], objects: why a picture cannot be read, "" for those that can."""
 
     sizes: np.ndarray
     digests: np.ndarray
@@ -55,7 +57,10 @@ class Split:
         try:
             return self.store.read(int(self.rows[index]))
         except PictureError as error:
-            raise PictureError(f"{self.names[index]}: {error}") from error
+            text = "{name}: {reason}"
+            raise PictureError(
+                message("picture_named", text, name=self.names[index], reason=message_of(error))
+            ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +92,8 @@ class FileStore:
             with open(self.folder / self.names[row], "rb") as file:
                 return read_picture(file)
         except OSError as error:  # caught here, as read_picture's own message shows the whole path
-            raise PictureError(f"the file cannot be read: {error.strerror or error}") from error
+            reason = error.strerror or error
+            raise PictureError(message("file_unread", "the file cannot be read: {reason}", reason=reason)) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +110,8 @@ class PackedStore:
                 file.seek(begin)
                 data = file.read(size)
         except OSError as error:
-            raise PictureError(f"the unpacked archive cannot be read: {error.strerror or error}") from error
+            text, reason = "the unpacked archive cannot be read: {reason}", error.strerror or error
+            raise PictureError(message("unpacked_unread", text, reason=reason)) from error
         return read_picture(io.BytesIO(data))
 
 

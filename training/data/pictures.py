@@ -13,7 +13,8 @@ from training.data.archives import Progress, is_archive_path, unpack
 from training.data.datasets import cache_folder
 from training.data.files import as_text, files_below
 from training.data.layout import is_picture
-from training.data.picture_set import FileStore, Store
+from training.data.picture_set import DataError, FileStore, Store
+from vit_model.messages import message
 
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -43,8 +44,8 @@ class Pictures:
 
 
 def pictures_of(source: Path, progress: Progress | None = None, limits: Limits | None = None) -> Pictures:
-    """`progress` and `limits`: see `archives.unpack`. ValueError for what is neither a folder nor an archive,
-    or holds no picture; DataError for an archive that is damaged, hostile or beyond `limits`."""
+    """`progress` and `limits`: see `archives.unpack`. DataError for what is neither a folder nor an archive, for what
+    holds no picture, and for an archive that is damaged, hostile or beyond `limits`."""
     if source.is_dir():
         names, _ = files_below(source)
         store: Store = FileStore(source, names)
@@ -52,10 +53,11 @@ def pictures_of(source: Path, progress: Progress | None = None, limits: Limits |
         unpacked = unpack(source, cache_folder() / ".unpacked", progress, limits)
         names, store = unpacked.names, unpacked.store
     else:
-        raise ValueError(f"{source} is neither a folder nor an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.bz2)")
+        text = "{source} is neither a folder nor an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.bz2)"
+        raise DataError(message("pictures_source", text, source=source))
     rows = tuple(row for row, name in enumerate(names) if is_picture(name))
     if not rows:
-        raise ValueError(f"{source} holds no pictures")
+        raise DataError(message("pictures_none", "{source} holds no pictures", source=source))
     rows = tuple(sorted(rows, key=names.__getitem__))  # an archive holds them in any order
     return Pictures(as_text([names[row] for row in rows]), rows, store)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from training.data.picture_set import PictureSet, Split, Survey
 from training.data.survey import survey
+from vit_model.messages import message, with_codes
 
 Progress = Callable[[int, int, str], None]
 Part = tuple[str, np.ndarray]  # the split that a part is taken from, and which of its pictures
@@ -29,10 +30,10 @@ def report(
     """What is to be known of a data set, for JSON. `parts`: what a run makes of the splits, such as {"train": ("train",
     indices), "val": ("train", other indices), "test": ("test", ...)}; by default the splits themselves.
 
-    - `source`, `fingerprint`, `classes`, `notes` (sentences on what was passed over)
+    - `source`, `fingerprint`, `classes`, `notes` (sentences on what was passed over), `notes_coded` (see `with_codes`)
     - `parts`: name -> `split`, `count`, `per_class` [classes], `samples`: indices into the split, the classes
       in turn
-    - `unreadable`: `count`, and the first ones' `names` and `reasons`
+    - `unreadable`: `count`, and the first ones' `names` and `reasons`, with `reasons_coded`
     - `imbalance` of the training part: `ratio`, `largest` and `smallest` class with their counts, `text`
     - `single`: classes with one training picture, which are not held out
     - `sizes`: `height` and `width`, each [least, median, greatest], of all pictures; `smaller`: how many have a side
@@ -54,7 +55,7 @@ def report(
         "source": pictures.source,
         "fingerprint": pictures.fingerprint,
         "classes": list(pictures.classes),
-        "notes": list(pictures.notes),
+        **with_codes({"notes": list(pictures.notes)}),
         "parts": {
             name: {
                 "split": kind,
@@ -67,7 +68,7 @@ def report(
         "unreadable": {
             "count": len(pictures.unreadable),
             "names": list(pictures.unreadable[:NAMED]),
-            "reasons": list(pictures.reasons[:NAMED]),
+            **with_codes({"reasons": list(pictures.reasons[:NAMED])}),
         },
         "imbalance": _imbalance(pictures.classes, counts["train"]),
         "single": [name for name, count in zip(pictures.classes, counts["train"], strict=True) if count == 1],
@@ -78,7 +79,8 @@ def report(
 
 
 def _surveyed(split: Split, kind: str, progress: Progress | None) -> Survey:
-    return split.survey or survey(split.store, split.rows, progress, f"looking at the pictures of {kind}")
+    text = message("surveying_split", "looking at the pictures of {split}", split=kind)
+    return split.survey or survey(split.store, split.rows, progress, text)
 
 
 def _spread(labels: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +18,18 @@ from training.data.layout import listed
 from training.data.picture_set import DataError, PictureSet, Split, Store, Survey
 from training.storage.jsonfile import locked
 from vit_model.files.private import private_folder
+from vit_model.messages import CODED, message, message_of, texts_in, to_json
 from vit_model.picture import PictureError
 
 Progress = Callable[[int, int, str], None]
 CHUNK = 64
 THREADS = 8  # a picture may take 600 MB while it is decoded
 VERSION = 1  # of how pictures are read and hashed; part of the key under which a survey is kept
+CHECKING = message("checking_pictures", "checking pictures")
 
 
 def survey(
-    store: Store, rows: Sequence[int] | np.ndarray, progress: Progress | None = None, text: str = "checking pictures"
+    store: Store, rows: Sequence[int] | np.ndarray, progress: Progress | None = None, text: str = CHECKING
 ) -> Survey:
     """Decodes `rows` of the store one by one, by threads: about 4,000 small pictures a second and core."""
     sizes, digests = np.zeros((len(rows), 2), np.int32), np.zeros((len(rows), 16), np.uint8)
@@ -37,7 +40,7 @@ def survey(
             try:
                 picture = store.read(int(rows[position]))
             except PictureError as error:
-                faults[position] = str(error)
+                faults[position] = message_of(error)
                 continue
             sizes[position] = picture.height, picture.width
             digest = hashlib.blake2b(b"%d,%d:" % picture.size, digest_size=16)
@@ -54,7 +57,7 @@ def survey(
         except BaseException:  # a progress that stops the work: chunks not begun are not waited for
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return Survey(sizes, digests, np.array(faults, dtype=np.str_))
+    return Survey(sizes, digests, np.array(faults, dtype=object))
 
 
 def remembered_survey(
@@ -80,7 +83,11 @@ def remembered_survey(
 def _kept(path: Path, count: int) -> Survey | None:
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as kept:
-            found = Survey(kept["sizes"], kept["digests"], kept["faults"])
+            faults = kept["faults"].astype(object)
+            bad = np.flatnonzero(faults != "")
+            codes = json.loads(str(kept["codes"])) if "codes" in kept else None
+            faults[bad] = texts_in({"faults": faults[bad].tolist(), f"faults{CODED}": codes}, "faults")
+            found = Survey(kept["sizes"], kept["digests"], faults)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None  # there is none, or not a whole one
     return found if len(found.sizes) == len(found.digests) == len(found.faults) == count else None
@@ -88,7 +95,9 @@ def _kept(path: Path, count: int) -> Survey | None:
 
 def _keep(path: Path, made: Survey) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.npz")
-    np.savez_compressed(beside, sizes=made.sizes, digests=made.digests, faults=made.faults)
+    codes = json.dumps([to_json(fault) for fault in made.faults[made.faults != ""]])
+    faults = made.faults.astype(np.str_)
+    np.savez_compressed(beside, sizes=made.sizes, digests=made.digests, faults=faults, codes=np.array(codes))
     os.replace(beside, path)
 
 
@@ -142,5 +151,11 @@ def _check_left(classes: Sequence[str], labels: np.ndarray, unreadable: list[str
     lost = [name for name, count in zip(classes, left, strict=True) if not count]
     if lost:
         raise DataError(
-            f"no picture of {listed(lost)} in the training set can be read; the first: {unreadable[0]!r}: {reasons[0]}"
+            message(
+                "class_unreadable",
+                "no picture of {names} in the training set can be read; the first: {name}: {reason}",
+                names=listed(lost),
+                name=repr(unreadable[0]),
+                reason=reasons[0],
+            )
         )

@@ -21,6 +21,7 @@ from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImp
 from training.command import NAMED, base_model, run_words
 from training.config import ConfigError, RunConfig
 from training.publish.hub import ask, checked_id, checked_token, claim
+from vit_model.messages import message
 
 IMAGE = "python:3.12"  # Debian with pip and git; torch's own packages bring CUDA, the machine brings the driver
 FLAVOR, TIMEOUT = "a10g-small", "2h"
@@ -79,18 +80,19 @@ def job_for(
     """
     checked_id(push_to)
     if not (config.data in NAMED or config.data.startswith("hf:")):
-        raise ConfigError(
-            f"a Job cannot see the data here; use {', '.join(NAMED)}, or push yours and use hf:owner/name"
-        )
+        text = "a Job cannot see the data here; use {names}, or push yours and use hf:owner/name"
+        raise ConfigError(message("job_data", text, names=", ".join(NAMED)))
     if not (config.model in (*SHIPPED, "resnet18") or config.model.startswith("new:") or base_model(config)):
-        raise ConfigError("a Job cannot see the model here; use bundled, new:SIZE, resnet18 or a model of the Hub")
+        text = "a Job cannot see the model here; use bundled, new:SIZE, resnet18 or a model of the Hub"
+        raise ConfigError(message("job_model", text))
     for name, value, form, example in (
         ("flavor", flavor, _FLAVOR, FLAVOR),
         ("timeout", timeout, _TIMEOUT, TIMEOUT),
         ("image", image, _IMAGE, IMAGE),
     ):
         if not isinstance(value, str) or not form.fullmatch(value):
-            raise ConfigError(f"{name} expects something like {example}, got {str(value)[:60]!r}")
+            text, got = "{field} expects something like {example}, got {value}", repr(str(value)[:60])
+            raise ConfigError(message("job_field", text, field=name, example=example, value=got))
     if config.device == "auto" and not flavor.startswith("cpu"):
         config = config.having(device="cuda")  # where torch finds no GPU, fail at once, not train on a CPU at its price
     push = shlex.join(["python3", "-m", "training", "push", _RUN, "--repo", push_to, "--overwrite"])
@@ -156,8 +158,8 @@ def send(job: Job, token: str) -> str:
     started = ask(
         HfApi(endpoint=constants.ENDPOINT, token=token, library_name="vit-explorer").run_job,
         token,
-        f"a Job on {job.flavor}",
-        f". {job.push_to} was made and is as it was",
+        message("job_on", "a Job on {flavor}", flavor=job.flavor),
+        message("job_unsent", ". {name} was made and is as it was", name=job.push_to),
         image=job.image,
         command=job.command,
         env=job.env,
@@ -191,8 +193,13 @@ def _fetch(source: str) -> list[str]:
             *([shlex.join(["git", "-C", _FOLDER, "checkout", "-q", revision])] if revision else []),
         ]
     raise ConfigError(
-        f"{SOURCE} expects https://host/owner/repository@revision, spaces/owner/name@revision or "
-        f"models/owner/name@revision, got {source[:100]!r}"
+        message(
+            "job_source_odd",
+            "{variable} expects https://host/owner/repository@revision, spaces/owner/name@revision or "
+            "models/owner/name@revision, got {value}",
+            variable=SOURCE,
+            value=repr(source[:100]),
+        )
     )
 
 
@@ -200,8 +207,12 @@ def _own_source() -> str:
     named = os.environ.get(SOURCE) or ("spaces/" + os.environ["SPACE_ID"] if os.environ.get("SPACE_ID") else "")
     if not named:
         raise ConfigError(
-            f"a Job fetches this project's code itself; set {SOURCE} to where it is, such as "
-            "https://host/owner/repository@revision or spaces/owner/name"
+            message(
+                "job_source",
+                "a Job fetches this project's code itself; set {variable} to where it is, such as "
+                "https://host/owner/repository@revision or spaces/owner/name",
+                variable=SOURCE,
+            )
         )
     return named
 

@@ -29,14 +29,16 @@ from training.loop.preflight import Preflight
 from training.loop.worker import line, reason_of
 from training.runs.metrics import MetricEvent
 from training.runs.record import HEADER, State, printable
+from training.runs.run import finished
 from training.runs.runs import Run, RunError
 from training.storage.jsonfile import write_json
 from vit_model.checkpoints.zoo import fetch
+from vit_model.messages import message
 
 SECONDS = 60  # of a slice; ZeroGPU's own default
 RESERVE = 0.2  # of a slice, for the checkpoint at its end and an evaluation that was just due
 START = 10.0  # seconds at the beginning of a slice: CUDA, the model, the pictures. An estimate for the cost
-LEFT = "the page was left, or its server ended; resume it to go on"
+LEFT = message("page_left", "the page was left, or its server ended; resume it to go on")
 PATIENCE = 3  # slices without a new checkpoint before a run is given up
 
 # gpu(function, seconds_of) is `function` with a GPU for seconds_of(*arguments) seconds: `spaces.GPU(duration=...)`.
@@ -55,7 +57,7 @@ def train_in_slices(
     raises RunError if another process, or another generator of this one, has the run.
     """
     if run.state == "finished":
-        raise RunError(f"{run.name} has finished; to train longer, start a new run with more steps")
+        raise RunError(finished(run.name))
     config = _slicable(run.config)
     run.begin(shared=True)
     state: State = "stopped"
@@ -96,9 +98,8 @@ def slices_needed(
     """
     useful = seconds * (1 - RESERVE) - START
     if useful <= 0:
-        raise ConfigError(
-            f"a slice of {seconds} s leaves no time to train; give it more than {START / (1 - RESERVE):g}"
-        )
+        text, least = "a slice of {seconds} s leaves no time to train; give it more than {least}", START / (1 - RESERVE)
+        raise ConfigError(message("slice_too_short", text, seconds=seconds, least=f"{least:g}"))
     per_epoch = max(preflight.pictures // preflight.batch, 1)
     evaluations = math.ceil(preflight.steps_in_budget / (config.eval_every or per_epoch))
     evaluating = evaluations * preflight.held_out / (3 * preflight.images_per_second)
@@ -146,26 +147,30 @@ def _slices(run: Run, gpu: Gpu, seconds: int, local_paths: bool) -> Iterator[dic
         _log(run, f"{HEADER} {run.attempt}, slice {number}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---")
         begun, told, fault = False, {}, None
         try:
-            for message in sliced(str(run.path), seconds, reserve, local_paths):
-                begun, told = True, message
-                if "event" in message:
-                    _log(run, line(MetricEvent(**message["event"])))
-                    yield _told(number, "training", event=message["event"])
+            for told in sliced(str(run.path), seconds, reserve, local_paths):
+                begun = True
+                if "event" in told:
+                    _log(run, line(MetricEvent(**told["event"])))
+                    yield _told(number, "training", event=told["event"])
         except Exception as error:  # of the decorator, which has no class for "no quota" or "time is over"
             fault = printable(" ".join(str(error).split()))[:200] or type(error).__name__
         ended = told.get("ended")
         if ended == "finished" or ended == "failed":
             return ended, told["reason"]
         if not begun:
-            return "stopped", f"there is no GPU for it now ({fault or 'nothing came'}); resume it later to go on"
+            text = "there is no GPU for it now ({reason}); resume it later to go on"
+            return "stopped", message("no_gpu_now", text, reason=fault or message("nothing_came", "nothing came"))
         if ended is None:  # killed, most likely in an evaluation that did not fit: end earlier
             reserve = min(2 * reserve, seconds / 2)
             _log(run, f"this slice was ended from outside ({fault or 'without a word'}); its last checkpoint counts")
         in_vain = in_vain + 1 if _reached(run) == reached else 0
         if in_vain >= PATIENCE:
-            return "stopped", (
-                f"{in_vain} slices of {seconds} s brought it no further; choose longer slices, a smaller model or "
-                "batch, or evaluations on fewer pictures"
+            return "stopped", message(
+                "slices_in_vain",
+                "{count} slices of {seconds} s brought it no further; choose longer slices, a smaller model or batch, "
+                "or evaluations on fewer pictures",
+                count=in_vain,
+                seconds=seconds,
             )
 
 

@@ -14,6 +14,7 @@ from training.config import ConfigError, RunConfig
 from training.randomness import seed_torch
 from vit_model import SIZES, Preprocessing, VisionTransformer, ViTConfig, load_model, resample_positions
 from vit_model.errors import quoted
+from vit_model.messages import message
 from vit_model.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
 if TYPE_CHECKING:
@@ -73,7 +74,8 @@ def new_config(config: RunConfig) -> ViTConfig:
     """The shape that "new:SIZE" and the fields over it describe."""
     name = config.model.removeprefix(NEW)
     if name not in SIZES:
-        raise ConfigError(f"no named size {quoted(name)}; the sizes are {', '.join(SIZES)}")
+        text, names = "no named size {name}; the sizes are {names}", ", ".join(SIZES)
+        raise ConfigError(message("size_unknown", text, name=quoted(name), names=names))
     base = SIZES[name]
     width, patch = config.width or base.width, config.patch_size or base.patch_size[0]
     return replace(
@@ -101,14 +103,13 @@ def _pretrained(
 ) -> VisionTransformer:
     odd = [n for n in ("width", "depth", "heads", "patch_size") if getattr(config, n) is not None]
     if odd:
-        raise ConfigError(f"{', '.join(odd)} are for a model with random weights ('new:SIZE'), not for {config.model}")
+        text = "{fields} are for a model with random weights ('new:SIZE'), not for {model}"
+        raise ConfigError(message("fields_of_new_models", text, fields=", ".join(odd), model=config.model))
     size = config.resolution
     loaded = load_model(config.model, image_size=size, progress=progress, local_paths=local_paths, token=token)
     if config.head_init == "keep" and loaded.config.classes != len(classes):
-        raise ConfigError(
-            f"head_init 'keep' needs a model with the data's {len(classes)} classes, this one has "
-            f"{loaded.config.classes}; choose 'zero'"
-        )
+        text = "head_init 'keep' needs a model with the data's {wanted} classes, this one has {found}; choose 'zero'"
+        raise ConfigError(message("head_misfit", text, wanted=len(classes), found=loaded.config.classes))
     shape, more = loaded.config, _pool(config, loaded.config)
     if not shape.classes and shape.layer_scale is not None and shape.pool == "class":
         more = {"pool": "class+mean"} | more  # DINOv2's own classifier
@@ -157,7 +158,8 @@ def _resnet(config: RunConfig, classes: Sequence[str]) -> TrainedResNet:
             {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}, strict=False
         )
         if unexpected or any(not name.startswith("fc.") and "num_batches" not in name for name in missing):
-            raise ConfigError(f"{Path(file).name} does not hold torchvision's resnet18: {(*missing, *unexpected)[:4]}")
+            text, names = "{file} does not hold torchvision's resnet18: {names}", (*missing, *unexpected)[:4]
+            raise ConfigError(message("resnet_misfit", text, file=Path(file).name, names=names))
     model.fc = nn.Linear(512, len(classes), bias=config.head_init != "zero-no-bias")
     if config.head_init in ("zero", "zero-no-bias"):
         nn.init.zeros_(model.fc.weight)
@@ -178,7 +180,8 @@ def _resnet_state(file: Path) -> dict:
             return load_file(file)
         return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # each reader has errors of its own
-        raise ConfigError(f"{file.name} cannot be read as weights of a ResNet-18: {error}") from error
+        text = "{file} cannot be read as weights of a ResNet-18: {reason}"
+        raise ConfigError(message("resnet_unread", text, file=file.name, reason=error)) from error
 
 
 def _freeze(model: nn.Module, config: RunConfig) -> None:
@@ -196,8 +199,10 @@ def _trains(model: nn.Module, name: str, config: RunConfig) -> bool:
     if config.trainable == "head":
         return False
     if not isinstance(model, VisionTransformer):
-        raise ConfigError("trainable: a number of blocks is for a ViT; a ResNet trains 'all' or 'head'")
+        text = "trainable: a number of blocks is for a ViT; a ResNet trains 'all' or 'head'"
+        raise ConfigError(message("resnet_trainable", text))
     depth, last = model.config.depth, int(config.trainable)
     if last > depth:
-        raise ConfigError(f"trainable: the model has {depth} blocks, not {last}")
+        text = "trainable: the model has {depth} blocks, not {asked}"
+        raise ConfigError(message("trainable_depth", text, depth=depth, asked=last))
     return first in ("norm", "pre_logits") or (first == "blocks" and int(name.split(".")[1]) >= depth - last)

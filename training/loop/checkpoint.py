@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from training.storage.disk import check_room, naming_a_full_disk
 from training.storage.jsonfile import read_json, sync_folder, write_json
 from vit_model import VisionTransformer, load_model, save_model
+from vit_model.errors import CodedError
+from vit_model.messages import message
 
 if TYPE_CHECKING:
     from training.loop.build import TrainedModel
@@ -145,7 +147,9 @@ def save_servable(model: TrainedModel, folder: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     for name, tensor in state.items():
         if not tensor.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinite weights; nothing was saved")
+            raise CodedError(
+                message("unsaved_not_finite", "{name} holds NaN or infinite weights; nothing was saved", name=name)
+            )
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     labels = {str(index): label for index, label in enumerate(model.labels)}
     config = {"model_type": "resnet18", "layout": "torchvision", "id2label": labels}

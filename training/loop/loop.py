@@ -21,6 +21,7 @@ from training.loop.optimise import learning_rate
 from training.loop.state import RunFolder, TrainingState
 from training.loop.step import take_step
 from training.runs.metrics import MetricEvent
+from vit_model.messages import message
 
 
 def train(
@@ -125,8 +126,14 @@ def _training_event(state: TrainingState, norm: Tensor, rate: float, rates: Rate
     loss = state.recent.loss
     if not math.isfinite(loss):
         raise TrainingError(
-            f"the training loss became {loss} before step {state.step}; lower the learning rate (now {rate:.3g}), "
-            "clip the gradient, or warm up longer. The last checkpoint is from before"
+            message(
+                "loss_diverged",
+                "the training loss became {loss} before step {step}; lower the learning rate (now {rate}), clip the "
+                "gradient, or warm up longer. The last checkpoint is from before",
+                loss=loss,
+                step=state.step,
+                rate=f"{rate:.3g}",
+            )
         )
     values = {
         "loss": loss,

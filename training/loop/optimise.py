@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from training.config import ConfigError, RunConfig
+from vit_model.messages import message
 
 
 class Optimisers:
@@ -31,7 +32,8 @@ class Optimisers:
                 scale = layer_scale(name, len(getattr(model, "blocks", ())), config.layer_decay)
                 groups.setdefault((muon, decays, scale), []).append(parameter)
         if not groups:
-            raise ConfigError("nothing is left to train; set trainable to all, head or a number of blocks")
+            text = "nothing is left to train; set trainable to all, head or a number of blocks"
+            raise ConfigError(message("nothing_trainable", text))
         by_kind: dict[bool, list[dict]] = {}
         for (muon, decays, scale), parameters in groups.items():
             decay = config.weight_decay if decays else 0.0
@@ -86,7 +88,8 @@ class Optimisers:
 def _torch_optimiser(config: RunConfig, groups: list[dict], muon: bool) -> torch.optim.Optimizer:
     if muon:
         if not hasattr(torch.optim, "Muon"):
-            raise ConfigError(f"optimizer muon needs torch 2.9 or newer, this is {torch.__version__}; choose adamw")
+            text = "optimizer muon needs torch 2.9 or newer, this is {version}; choose adamw"
+            raise ConfigError(message("no_muon", text, version=torch.__version__))
         # Steps of Adam's size (arXiv 2502.16982), so that one learning rate serves both
         return torch.optim.Muon(groups, lr=config.lr, momentum=config.momentum, adjust_lr_fn="match_rms_adamw")
     if config.optimizer == "sgd":

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from training.config import ConfigError
+from vit_model.device import preferred_device
 from vit_model.errors import quoted
+from vit_model.messages import message
 
 
 def launched() -> bool:
@@ -29,7 +31,7 @@ def group(device: str) -> Iterator[None]:
     if not launched():
         yield
         return
-    cuda = device != "cpu" and torch.cuda.is_available()
+    cuda = device_of(device).type == "cuda"
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group("nccl" if cuda else "gloo")
@@ -48,20 +50,26 @@ def world() -> int:
 
 
 def device_of(name: str) -> torch.device:
-    """ "auto" -> the GPU if there is one; "cuda" -> this process's own. ConfigError where it is missing."""
+    """ "auto" -> as `preferred_device` says; "cuda" -> this process's own. ConfigError where it is missing."""
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        try:
+            name = str(preferred_device())
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device must be auto, cpu, cuda, cuda:1, ... or mps; got {quoted(name)}") from error
+        text = "device must be auto, cpu, cuda, cuda:1, ... or mps; got {name}"
+        raise ConfigError(message("device_unknown", text, name=quoted(name))) from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise ConfigError("there is no CUDA GPU that torch can use here; choose device auto or cpu")
+            text = "there is no CUDA GPU that torch can use here; choose device auto or cpu"
+            raise ConfigError(message("no_gpu", text))
         if device.index is None:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
         if device.index >= torch.cuda.device_count():
-            raise ConfigError(f"there are {torch.cuda.device_count()} GPUs, so there is no {device}")
+            text, count = "there are {count} GPUs, so there is no {device}", torch.cuda.device_count()
+            raise ConfigError(message("no_such_gpu", text, count=count, device=device))
     return device
 
 

@@ -12,6 +12,7 @@ from training.loop.build import at_resolution
 from training.loop.meters import RunningMean
 from training.loop.optimise import Optimisers
 from training.loop.state import TrainingState
+from vit_model.messages import message
 
 if TYPE_CHECKING:
     from training.loop.build import TrainedModel
@@ -22,8 +23,12 @@ def save(state: TrainingState) -> None:
     weights are no numbers any more, which a loss that is still one does not tell."""
     if not all(tensor.isfinite().all() for tensor in state.eval_model.state_dict().values()):
         raise TrainingError(
-            f"the weights became NaN or infinite before step {state.step}; lower the learning rate, clip the "
-            "gradient, or warm up longer. The last checkpoint is from before"
+            message(
+                "weights_diverged",
+                "the weights became NaN or infinite before step {step}; lower the learning rate, clip the gradient, or "
+                "warm up longer. The last checkpoint is from before",
+                step=state.step,
+            )
         )
     if state.rank == 0 and state.step:
         state.report(phase="saving")
@@ -89,7 +94,8 @@ def restore(state: TrainingState) -> None:
         if kept["scaler"]:
             state.scaler.load_state_dict(kept["scaler"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"the checkpoint of this run does not fit its run.json: {error}") from error
+        text = "the checkpoint of this run does not fit its run.json: {reason}"
+        raise TrainingError(message("checkpoint_misfit", text, reason=error)) from error
     state.resolution = side
     print(f"resumed at step {state.step}", flush=True)
 

@@ -24,6 +24,7 @@ from training.runs import bounds
 from training.runs.metrics import MetricEvent, Split, append_events
 from training.storage.jsonfile import write_json
 from vit_model import VisionTransformer
+from vit_model.messages import message
 
 if TYPE_CHECKING:
     from training.loop.build import TrainedModel
@@ -51,12 +52,11 @@ class TrainingState:
         self.device = parallel.device_of(config.device)
         self.rank, self.world = parallel.rank(), parallel.world()
         if config.precision == "fp16" and self.device.type != "cuda":
-            raise ConfigError("precision fp16 needs a CUDA GPU; choose bf16 or fp32 here")
+            raise ConfigError(message("fp16_needs_gpu", "precision fp16 needs a CUDA GPU; choose bf16 or fp32 here"))
         if config.batch % (config.accumulation * self.world):
             parts = config.accumulation * self.world
-            raise ConfigError(
-                f"a batch of {config.batch} cannot be cut into {parts} equal parts (x{self.world} processes)"
-            )
+            text = "a batch of {batch} cannot be cut into {parts} equal parts (x{world} processes)"
+            raise ConfigError(message("batch_processes", text, batch=config.batch, parts=parts, world=self.world))
         self.board = board(run.path, config) if self.rank == 0 else None
         self.accumulation, self.step, self.previous_seconds = config.accumulation, 0, 0.0
         self.best: dict | None = None  # {"step", "accuracy"}
@@ -77,8 +77,13 @@ class TrainingState:
         if config.batch > self.feed.count:
             most = largest_batch(self.feed.count, config.accumulation * self.world)
             raise ConfigError(
-                f"a batch of {config.batch} is larger than the training set of {self.feed.count} pictures; choose at "
-                f"most {most}"
+                message(
+                    "batch_too_large",
+                    "a batch of {batch} is larger than the training set of {count} pictures; choose at most {most}",
+                    batch=config.batch,
+                    count=self.feed.count,
+                    most=most,
+                )
             )
         if self.guest:
             grid = self.model.config.grid if isinstance(self.model, VisionTransformer) else (1, 1)

@@ -16,6 +16,7 @@ from training.loop.evaluate import autocast
 from training.loop.optimise import average, grad_norm
 from training.loop.state import TrainingState
 from training.randomness import seed_torch
+from vit_model.messages import message
 
 Step = tuple[Tensor, Tensor, Tensor]
 """(mean loss, norm of the gradient, share of right answers), over all processes."""
@@ -34,9 +35,8 @@ def take_step(state: TrainingState, rate: float) -> Step:
                 raise
             part = len(labels) // state.accumulation
             if part < 2 or part % 2 or state.world > 1:
-                raise TrainingError(
-                    f"out of memory with {part} pictures at once; choose a smaller batch, resolution or model"
-                ) from error
+                text = "out of memory with {part} pictures at once; choose a smaller batch, resolution or model"
+                raise TrainingError(message("out_of_memory", text, part=part)) from error
         state.accumulation *= 2
         state.optimisers.zero_grad()
         if state.device.type == "cuda":

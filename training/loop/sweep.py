@@ -17,6 +17,7 @@ from training.runs.metrics import MetricEvent, fold
 from training.runs.record import is_number
 from training.runs.runs import Run
 from training.storage.jsonfile import write_json
+from vit_model.messages import Message, message, message_of
 
 HELD_OUT = 0.1  # where neither the run nor its recipe says how much
 
@@ -37,7 +38,7 @@ def train(
     TrainingError if all do. A resume goes on with the trial that was stopped; finished ones are not trained again.
     """
     rates, accuracies = sorted(set(run.sweep)), []
-    faults: list[str] = []
+    faults: list[Message] = []
     for index, rate in enumerate(rates):
         trial = _Trial(run, index, rates)
         write_summary(run, rates, accuracies)
@@ -45,14 +46,15 @@ def train(
             try:
                 state = yield from _try(trial, trial_config(config, rate), should_stop, deadline, local_paths)
             except TrainingError as error:
-                faults.append(str(error))
+                faults.append(message_of(error))
             else:
                 if state == "stopped":
                     return "stopped"
         accuracies.append(_held_out_accuracy(trial))
     best = parallel.agree(best_rate(rates, accuracies))
     if math.isnan(best):
-        raise TrainingError(f"no learning rate of {', '.join(f'{rate:g}' for rate in rates)} could train: {faults[-1]}")
+        text, named = "no learning rate of {rates} could train: {reason}", ", ".join(f"{rate:g}" for rate in rates)
+        raise TrainingError(message("no_rate_trains", text, rates=named, reason=faults[-1]))
     write_summary(run, rates, accuracies, best)
     if parallel.rank() == 0:
         print(f"learning rate {best:g} was the best; now on the whole training set", flush=True)
@@ -88,7 +90,8 @@ class _Trial(Run):
     def __init__(self, parent: Run, index: int, rates: list[float]):
         super().__init__(parent.path / "trials" / _name(rates[index]))
         self.parent, self.left = parent, len(rates) - index  # trials after this one, and the final run
-        self.note = f"trial {index + 1} of {len(rates)}: learning rate {rates[index]:g}"
+        text, rate = "trial {number} of {count}: learning rate {rate}", f"{rates[index]:g}"
+        self.note = message("trial", text, number=index + 1, count=len(rates), rate=rate)
 
     def write_progress(self, progress: dict) -> None:
         super().write_progress(progress)
@@ -108,14 +111,14 @@ def _try(
         trial.begin()
         print(trial.note, flush=True)
     parallel.wait()
-    state, reason = "failed", "its sweep was interrupted"
+    state, reason = "failed", message("sweep_interrupted", "its sweep was interrupted")
     try:
         training = open_training(trial, config, local_paths)
         training.feed.has_test = False  # that is for the final run alone
-        state, reason = (yield from go(training, should_stop, deadline)), ""
+        state, reason = (yield from go(training, should_stop, deadline)), Message("")
         return state
     except Exception as error:
-        reason = str(error)
+        reason = message_of(error)
         raise
     finally:
         if parallel.rank() == 0:

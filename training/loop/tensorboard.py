@@ -9,6 +9,7 @@ from pathlib import Path
 
 from training.config import ConfigError, RunConfig
 from training.runs.metrics import MetricEvent
+from vit_model.messages import message
 
 FOLDER = "tensorboard"
 
@@ -21,8 +22,12 @@ class Board:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise ConfigError(
-                "the recipe asks for TensorBoard files, but the package tensorboard is not installed here; run `python "
-                "-m pip install tensorboard`, or leave the field tensorboard out (events.jsonl is always written)"
+                message(
+                    "no_tensorboard",
+                    "the recipe asks for TensorBoard files, but the package tensorboard is not installed here; run "
+                    "`python -m pip install tensorboard`, or leave the field tensorboard out (events.jsonl is always "
+                    "written)",
+                )
             ) from error
         self._make, self._folder, self._writer = SummaryWriter, folder / FOLDER, None
 

@@ -15,6 +15,7 @@ from training.runs.bounds import prefer_for_ending
 from training.runs.metrics import MetricEvent
 from training.runs.runs import Run
 from training.storage.disk import is_full, room_in_words
+from vit_model.messages import Message, message, message_of
 
 
 def work(run: Run) -> int:
@@ -69,18 +70,21 @@ def line(event: MetricEvent) -> str:
     return f"step {event.step} epoch {event.epoch:.2f} {event.seconds:.0f} s {event.split} {values}"
 
 
-def reason_of(error: BaseException, folder: Path | None = None) -> str:
+def reason_of(error: BaseException, folder: Path | None = None) -> Message:
     """Why a run failed, for people. `folder`: of the run, whose disk it is that is full where the error names none."""
     if is_full(error):
         named, needed = getattr(error, "folder", folder), getattr(error, "needed", 0)
         if named is None:
-            return "the disk is full; make room and resume the run from its last checkpoint"
-        found = room_in_words(named, needed)
-        return f"the disk is full; make room and resume the run from its last checkpoint: {found}"
+            text = "the disk is full; make room and resume the run from its last checkpoint"
+            return message("run_disk_full", text)
+        text = "the disk is full; make room and resume the run from its last checkpoint: {found}"
+        return message("run_disk_full_at", text, found=room_in_words(named, needed))
     if isinstance(error, torch.OutOfMemoryError):
-        return "out of GPU memory; choose a smaller batch, resolution or model, or more accumulation"
+        text = "out of GPU memory; choose a smaller batch, resolution or model, or more accumulation"
+        return message("gpu_memory", text)
     if isinstance(error, FileNotFoundError):
-        return f"a file of the data or the run is no longer there: {error.filename or error}"
+        text = "a file of the data or the run is no longer there: {name}"
+        return message("file_no_longer_there", text, name=error.filename or error)
     if isinstance(error, (ValueError, TrainingError, OSError)):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+        return message_of(error)
+    return Message(f"{type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ from training.publish.card import write_card
 from training.runs.runs import CheckpointInfo, Run, RunError
 from training.storage.disk import naming_a_full_disk
 from vit_model.errors import quoted
+from vit_model.messages import message
 
 FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 
@@ -20,14 +21,15 @@ def chosen(run: Run, checkpoint: str | int | None = None) -> CheckpointInfo:
     choose by. RunError names what there is."""
     there = run.checkpoints()
     if not there:
-        raise RunError(f"{run.id} has no checkpoint yet")
+        raise RunError(message("no_checkpoint", "{run} has no checkpoint yet", run=run.id))
     if checkpoint is None:
         return run.best or there[-1]
     for one in there:
         if checkpoint in (one.step, str(one.step), one.best and "best", one.last and "last"):
             return one
     names = [*(["best"] if run.best else []), "last", *(str(one.step) for one in there)]
-    raise RunError(f"{run.id} has no checkpoint {quoted(checkpoint)}; it has {', '.join(names)}")
+    text = "{run} has no checkpoint {name}; it has {names}"
+    raise RunError(message("checkpoint_unknown", text, run=run.id, name=quoted(checkpoint), names=", ".join(names)))
 
 
 def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str], repo_id: str | None = None) -> Path:
@@ -36,7 +38,8 @@ def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str
     way, ConfigError that run.json is damaged."""
     target = Path(os.path.abspath(folder))
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise RunError(f"{folder} is there already and not empty; choose another folder")
+        text = "{folder} is there already and not empty; choose another folder"
+        raise RunError(message("folder_taken", text, folder=folder))
     which = chosen(run, checkpoint)
     source = which.path
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,8 +54,9 @@ def export(run: Run, checkpoint: str | int | None, folder: str | os.PathLike[str
             target.rmdir()
         beside.rename(target)
     except FileNotFoundError as error:
-        raise RunError(f"{source.name} of {run.id} lacks {Path(error.filename).name}, or was just replaced by a later "
-                       "checkpoint; try again") from error  # fmt: skip
+        text = "{file} of {run} lacks {name}, or was just replaced by a later checkpoint; try again"
+        names = {"file": source.name, "run": run.id, "name": Path(error.filename).name}
+        raise RunError(message("checkpoint_gone", text, **names)) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return target

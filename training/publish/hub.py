@@ -20,11 +20,13 @@ from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 from training.publish.export import export
 from training.runs.record import printable
 from training.runs.runs import Run
+from vit_model.errors import CodedError
+from vit_model.messages import Message, changed, message
 
 _TOKEN = re.compile(r"[!-~]{4,4096}", re.ASCII)
 
 
-class PushError(ValueError):
+class PushError(CodedError):
     """What was to be sent to the Hub could not be; says why, and what to do. Never holds the token."""
 
 
@@ -51,7 +53,11 @@ def push(
             _api(token).upload_folder,
             token,
             repo_id,
-            f". {repo_id} is there, without this checkpoint: push again, and allow to overwrite it",
+            message(
+                "push_unfinished",
+                ". {name} is there, without this checkpoint: push again, and allow to overwrite it",
+                name=repo_id,
+            ),
             repo_id=repo_id,
             folder_path=folder,
             commit_message=f"Checkpoint of {run.id}",
@@ -75,9 +81,8 @@ def checked_id(repo_id: str) -> str:
             raise hub_errors.HFValidationError
         validate_repo_id(repo_id)
     except hub_errors.HFValidationError:
-        raise PushError(
-            f"expected a repository as owner/name, of letters, digits and - _ . alone; got {str(repo_id)[:100]!r}"
-        ) from None
+        text = "expected a repository as owner/name, of letters, digits and - _ . alone; got {name}"
+        raise PushError(message("repository_name", text, name=repr(str(repo_id)[:100]))) from None
     return repo_id
 
 
@@ -85,9 +90,10 @@ def checked_token(token: str | None) -> str:
     """The same, without blanks around it. PushError for none: huggingface_hub would take one of this machine."""
     token = token.strip() if isinstance(token, str) else ""
     if not token:
-        raise PushError("this needs a token: log in, run `hf auth login`, or set HF_TOKEN to one that may write")
+        text = "this needs a token: log in, run `hf auth login`, or set HF_TOKEN to one that may write"
+        raise PushError(message("no_token", text))
     if not _TOKEN.fullmatch(token):
-        raise PushError("the token holds blanks or characters that no token has; copy it again")
+        raise PushError(message("token_odd", "the token holds blanks or characters that no token has; copy it again"))
     return token
 
 
@@ -97,32 +103,47 @@ def ask(call: Callable[..., Any], token: str, what: str, afterwards: str = "", *
     try:
         return call(token=token, **choices)
     except (HTTPError, OSError, RuntimeError, ValueError, KeyError) as error:
-        reason = _reason(what, error).replace(token, "***")
-    raise PushError(reason + afterwards)  # out here, as inside it would hold on to the error
+        reason = _masked(_reason(what, error), token)
+    if not afterwards:
+        raise PushError(reason)  # out here, as inside it would hold on to the error
+    raise PushError(message("push_failed", "{reason}{afterwards}", reason=reason, afterwards=afterwards))
 
 
-def _reason(what: str, error: Exception) -> str:
+def _masked(reason: Message, token: str) -> Message:
+    return changed(reason, lambda text: text.replace(token, "***"))
+
+
+def _reason(what: str, error: Exception) -> Message:
     if isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):  # "error while uploading" hides it
         error = error.__cause__
     host, status = constants.ENDPOINT, getattr(getattr(error, "response", None), "status_code", None)
     if isinstance(error, hub_errors.OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE is set, so nothing is sent; unset it"
-    reasons = {
-        401: f"{host} does not know this token; it may have expired. Make one that may write in your settings there",
-        402: f"{host} asks for payment: this needs credit, or another plan, on the account",
-        403: f"this token may not write to {what}; use a name of your own, or a token with write access there",
-        404: f"{host} has no {what} that this token may see",
-        409: f"{what} exists already; choose another name, or allow to overwrite it",
-        429: f"{host} wants fewer requests; try again in a while",
-    }
-    if status in reasons:
-        return reasons[status]
-    said = printable(" ".join(str(getattr(error, "server_message", None) or error).split()))[:200]
+        return message("push_offline", "HF_HUB_OFFLINE is set, so nothing is sent; unset it")
+    if status == 401:
+        text = "{hub} does not know this token; it may have expired. Make one that may write in your settings there"
+        return message("push_token", text, hub=host)
+    if status == 402:
+        text = "{hub} asks for payment: this needs credit, or another plan, on the account"
+        return message("push_payment", text, hub=host)
+    if status == 403:
+        text = "this token may not write to {what}; use a name of your own, or a token with write access there"
+        return message("push_forbidden", text, what=what)
+    if status == 404:
+        return message("push_missing", "{hub} has no {what} that this token may see", hub=host, what=what)
+    if status == 409:
+        text = "{what} exists already; choose another name, or allow to overwrite it"
+        return message("push_taken", text, what=what)
+    if status == 429:
+        return message("push_busy", "{hub} wants fewer requests; try again in a while", hub=host)
+    reply = printable(" ".join(str(getattr(error, "server_message", None) or error).split()))[:200]
     if status is not None:
-        return f"{host} refused {what} with status {status} ({said})"
+        text = "{hub} refused {what} with status {status} ({reply})"
+        return message("push_refused", text, hub=host, what=what, status=status, reply=reply)
     if not isinstance(error, (HTTPError, OSError)):
-        return f"{what} could not be sent to {host} ({type(error).__name__}: {said})"
-    return f"{host} cannot be reached ({type(error).__name__}); check the network, HF_ENDPOINT and proxies"
+        text = "{what} could not be sent to {hub} ({error}: {reply})"
+        return message("push_unsent", text, what=what, hub=host, error=type(error).__name__, reply=reply)
+    text = "{hub} cannot be reached ({reason}); check the network, HF_ENDPOINT and proxies"
+    return message("push_unreached", text, hub=host, reason=type(error).__name__)
 
 
 def _api(token: str) -> HfApi:

@@ -18,6 +18,7 @@ from pathlib import Path
 from training.config import ConfigError, RunConfig
 from training.runs.record import Record, written
 from training.storage.disk import free_bytes, shown_bytes
+from vit_model.messages import Message, message, message_of
 
 GB = 10**9
 LIVE = ("queued", "running", "stopping")
@@ -89,9 +90,7 @@ class Bounds:
     def check_disk(self, needed: int) -> None:
         """BoundError for a run that will need more of the disk than a visitor may take."""
         if needed > self.disk:
-            raise BoundError(
-                f"disk is {shown_bytes(needed)}, and this host lets visitors have at most {shown_bytes(self.disk)}"
-            )
+            raise BoundError(_beyond("disk", shown_bytes(needed), shown_bytes(self.disk)))
 
     def check_owner(
         self, folder: Path, runs: Iterable[Record], owner: str | None, asked: Record | None = None, more: int = 0
@@ -104,17 +103,31 @@ class Bounds:
         mine = sum(run.id in live for run in own)
         if mine >= self.runs:
             raise BoundError(
-                f"you have {mine} runs waiting or running, and this host lets each visitor have {self.runs}; wait for "
-                "one to end, or stop one"
+                message(
+                    "bound_runs",
+                    "you have {count} runs waiting or running, and this host lets each visitor have {most}; wait for "
+                    "one to end, or stop one",
+                    count=mine,
+                    most=self.runs,
+                )
             )
         if len(live) >= self.everyone:
             raise BoundError(
-                f"visitors have {len(live)} runs waiting or running, and this host takes {self.everyone}; try again "
-                "later"
+                message(
+                    "bound_everyone",
+                    "visitors have {count} runs waiting or running, and this host takes {most}; try again later",
+                    count=len(live),
+                    most=self.everyone,
+                )
             )
         if asked is None and len(own) >= self.kept:
             raise BoundError(
-                f"you keep {len(own)} runs here, and this host lets each visitor keep {self.kept}; delete some of them"
+                message(
+                    "bound_kept",
+                    "you keep {count} runs here, and this host lets each visitor keep {most}; delete some of them",
+                    count=len(own),
+                    most=self.kept,
+                )
             )
         self._check_disk(folder, [*own, *([asked] if asked else [])], more)
 
@@ -124,8 +137,12 @@ class Bounds:
         minutes = run.progress.get("seconds", 0.0) / 60
         if minutes >= self.minutes:
             raise BoundError(
-                f"it has trained for {minutes:.0f} minutes, and this host lets a visitor's run train for at most "
-                f"{self.minutes}"
+                message(
+                    "bound_minutes",
+                    "it has trained for {minutes} minutes, and this host lets a visitor's run train for at most {most}",
+                    minutes=f"{minutes:.0f}",
+                    most=self.minutes,
+                )
             )
         self.check_owner(run.path.parent, runs, run.owner, asked=run)
 
@@ -133,25 +150,35 @@ class Bounds:
         """Why a visitor's run that is training has to stop; "" where it may go on."""
         begun = written(run.path / "process.json")
         if begun and time.time() - begun > 60 * self.minutes:
-            return f"this host lets a visitor's run train for at most {self.minutes} minutes"
+            text = "this host lets a visitor's run train for at most {most} minutes"
+            return message("overrun_minutes", text, most=self.minutes)
         try:
             self._check_disk(run.path.parent, [one for one in runs if one.guest and one.owner == run.owner])
         except BoundError as error:
-            return str(error)
+            return message_of(error)
         return ""
 
     def _check_disk(self, folder: Path, own: Sequence[Record], more: int = 0) -> None:
         taken = taken_by(own) + more
         if taken > self.disk:
             raise BoundError(
-                f"your runs and uploads take {shown_bytes(taken)}, and this host lets each visitor take "
-                f"{shown_bytes(self.disk)}; delete some of your runs"
+                message(
+                    "bound_disk",
+                    "your runs and uploads take {taken}, and this host lets each visitor take {most}; delete some of "
+                    "your runs",
+                    taken=shown_bytes(taken),
+                    most=shown_bytes(self.disk),
+                )
             )
         free = free_bytes(folder)
         if free - more < self.reserve:
             raise BoundError(
-                f"this host's disk has {shown_bytes(free)} left, and visitors leave {shown_bytes(self.reserve)} "
-                "free; try again later"
+                message(
+                    "bound_reserve",
+                    "this host's disk has {free} left, and visitors leave {reserve} free; try again later",
+                    free=shown_bytes(free),
+                    reserve=shown_bytes(self.reserve),
+                )
             )
 
     def _check_new(self, config: RunConfig) -> None:
@@ -167,7 +194,13 @@ class Bounds:
     def _check(self, field: str, value: float, most: float, each: str = "") -> None:
         if value > most:
             shown = (f"{value:,}" if isinstance(value, int) else f"{value:,g}") + each
-            raise BoundError(f"{field} is {shown}, and this host lets visitors have at most {most:,}")
+            raise BoundError(_beyond(field, shown, f"{most:,}"))
+
+
+def _beyond(field: str, value: str, most: str) -> Message:
+    """More of something than a visitor may have."""
+    text = "{field} is {value}, and this host lets visitors have at most {most}"
+    return message("bound_field", text, field=field, value=value, most=most)
 
 
 VISITOR = Bounds.of({"VIT_EXPLORER_VISITOR_PATCHES": os.environ.get("VIT_EXPLORER_MAX_PATCHES", "")} | os.environ)

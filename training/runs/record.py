@@ -18,7 +18,8 @@ from typing import Any, Literal, TypeGuard
 from training.config import ConfigError, RunConfig
 from training.runs.metrics import MetricEvent, read_events
 from training.runs.processes import Process
-from training.storage.jsonfile import read_json
+from training.storage.jsonfile import read_json, unread
+from vit_model.messages import Message, message, message_of, text_in
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed"]
 ENDED = ("stopped", "finished", "failed")
@@ -92,13 +93,15 @@ class Record:
         try:
             about = read_json(self.path / "run.json")
             if about is None:
-                raise ConfigError("there is none")
+                raise ConfigError(message("no_file_there", "there is none"))
             if not isinstance(about.get("config"), dict):
-                raise ConfigError("it holds no config")
+                raise ConfigError(message("no_config", "it holds no config"))
             return RunConfig.from_dict(about["config"])
         except (ValueError, TypeError, OverflowError) as error:
-            text = str(error).removeprefix("run.json cannot be read: ")
-            raise ConfigError(f"run.json cannot be read: {text}") from error
+            reason = message_of(error)
+            if reason.code == "json_unread":
+                raise ConfigError(reason) from error
+            raise ConfigError(unread("run.json", reason)) from error
 
     @property
     def sweep(self) -> tuple[float, ...]:
@@ -135,35 +138,37 @@ class Record:
             return Status("queued")
         ended = self.read("ended.json")
         if ended.get("state") in ENDED:
-            return Status(ended["state"], str(ended.get("reason") or "")[:2000])
+            return Status(ended["state"], text_in(ended, "reason"))
         if stop.get("terminated"):
-            return Status(
-                "stopped", f"it did not end by itself and was made to; a resume goes on from {self._resumed()}"
-            )
+            text = "it did not end by itself and was made to; a resume goes on from {where}"
+            return Status("stopped", message("run_terminated", text, where=self._resumed()))
         if process is not None and not process.here:
-            return Status("failed", f"nothing was heard from it for {SILENCE} s; it ran on {process.host}")
+            text = "nothing was heard from it for {seconds} s; it ran on {host}"
+            return Status("failed", message("run_silent", text, seconds=SILENCE, host=process.host))
         if not (self.path / "process.json").exists():
-            return Status("failed", "it was never started; resume it to start it")
+            return Status("failed", message("run_never_started", "it was never started; resume it to start it"))
         where, last = self._resumed(), self._last_words()
         if last:
-            return Status(
-                "failed",
-                f"the training process died; a resume goes on from {where}; the last lines of its log:\n{last}",
-            )
+            text = "the training process died; a resume goes on from {where}; the last lines of its log:\n{log}"
+            return Status("failed", message("run_died", text, where=where, log=last))
         return Status(
             "failed",
-            "the training process died without a word: killed, out of memory, or by a power cut; a resume goes on from "
-            f"{where}",
+            message(
+                "run_killed",
+                "the training process died without a word: killed, out of memory, or by a power cut; a resume goes on "
+                "from {where}",
+                where=where,
+            ),
         )
 
     @property
-    def fault(self) -> str:
+    def fault(self) -> Message:
         """What is wrong with run.json; "" for nothing."""
         try:
             self.config  # noqa: B018
         except ConfigError as error:
-            return str(error)
-        return ""
+            return message_of(error)
+        return Message("")
 
     @property
     def queued_since(self) -> float | None:
@@ -198,7 +203,9 @@ class Record:
         """What the loop told last: numbers by name, `phase` and `note`. What is not of that kind is left out."""
         told = self.read("progress.json")
         numbers = {name: told[name] for name in NUMBERS if is_number(told.get(name))}
-        return numbers | {name: told[name][:200] for name in ("phase", "note") if isinstance(told.get(name), str)}
+        return numbers | {
+            name: text_in(told, name, 200) for name in ("phase", "note") if isinstance(told.get(name), str)
+        }
 
     def events(self, offset: int = 0) -> tuple[list[MetricEvent], int]:
         """The events from byte `offset` on, and where to go on from; see `metrics.read_events` and `fold`."""
@@ -259,9 +266,11 @@ class Record:
         except ValueError:
             return {}
 
-    def _resumed(self) -> str:
+    def _resumed(self) -> Message:
         """Where a resume goes on from."""
-        return "its last checkpoint" if self.checkpoints() else "its beginning"
+        if self.checkpoints():
+            return message("last_checkpoint", "its last checkpoint")
+        return message("its_beginning", "its beginning")
 
     def _last_words(self, lines: int = 3) -> str:
         """The end of the last attempt's log."""

@@ -18,7 +18,9 @@ from training.config import RunConfig
 from training.runs.processes import Process, python_path, spawn, without_token
 from training.runs.record import ENDED, HEADER, NAME_LENGTH, Record, State, Status, is_number, printable, written
 from training.storage.jsonfile import locked, write_json
+from vit_model.errors import CodedError
 from vit_model.files.private import private_folder
+from vit_model.messages import Message, message, text_in, with_codes
 
 PATIENCE, GRACE = 120.0, 30.0  # seconds for a checkpoint after a stop is asked for; then, after SIGTERM, until SIGKILL
 MARK = "VIT_EXPLORER_RUN"  # environment variable of a worker and its children: the folder of their run
@@ -26,7 +28,17 @@ CHANGED = "data_changed.json"  # in a run's folder: it goes on once with whateve
 MADE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}", re.ASCII)  # ids that `Runs.create` gives
 
 
-class RunError(ValueError):
+_STATES: dict[State, Message] = {
+    "queued": message("state_queued", "queued"),
+    "running": message("state_running", "running"),
+    "stopping": message("state_stopping", "stopping"),
+    "stopped": message("state_stopped", "stopped"),
+    "finished": message("state_finished", "finished"),
+    "failed": message("state_failed", "failed"),
+}
+
+
+class RunError(CodedError):
     """What was asked of a run cannot be done with it; says why, and what can be."""
 
 
@@ -61,11 +73,17 @@ class Run(Record):
             empty = False
         except OSError as error:
             raise RunError(
-                f"the folder {run.path.parent} cannot be written ({error.strerror or error}); set VIT_EXPLORER_RUNS, "
-                "or --out, to one that this user may write"
+                message(
+                    "runs_unwritable",
+                    "the folder {folder} cannot be written ({reason}); set VIT_EXPLORER_RUNS, or --out, to one that "
+                    "this user may write",
+                    folder=run.path.parent,
+                    reason=error.strerror or error,
+                )
             ) from error
         if not empty:
-            raise RunError(f"{path} is there already and not empty; choose another folder, or resume the run in it")
+            text = "{path} is there already and not empty; choose another folder, or resume the run in it"
+            raise RunError(message("run_folder_taken", text, path=path))
         about: dict[str, Any] = {"id": run.id, "name": _name(name or run.id), "owner": owner, "created": time.time()}
         about["config"] = config.having(data=_absolute(config.data), model=_absolute(config.model)).to_dict()
         write_json(
@@ -112,12 +130,15 @@ class Run(Record):
         with self._locked():
             state = self.state
             if state in ENDED:
-                raise RunError(f"{self.name} is not running: it is {state}")
+                text = "{name} is not running: it is {state}"
+                raise RunError(message("run_not_running", text, name=self.name, state=_STATES[state]))
             if state == "queued":
-                self.end("stopped", "stopped while it waited in the queue")
+                text = "stopped while it waited in the queue"
+                self.end("stopped", message("stopped_in_queue", text))
                 (self.path / "queued.json").unlink(missing_ok=True)
             elif not (self.path / "stop.json").exists():
-                write_json(self.path / "stop.json", {"time": time.time()} | ({"reason": reason} if reason else {}))
+                asked = {"time": time.time()} | ({"reason": reason} if reason else {})
+                write_json(self.path / "stop.json", with_codes(asked))
 
     def press_stop(self, patience: float = PATIENCE, grace: float = GRACE) -> bool:
         """One look at a run that was asked to stop: `patience` seconds after that, SIGTERM goes to its process group,
@@ -153,7 +174,8 @@ class Run(Record):
         while not self.press_stop(timeout, grace):
             process = self.process
             if time.monotonic() > deadline and process is not None:
-                raise RunError(f"{self.name} does not end; end process {process.pid} on {process.host} there")
+                text = "{name} does not end; end process {pid} on {host} there"
+                raise RunError(message("run_endless", text, name=self.name, pid=process.pid, host=process.host))
             time.sleep(0.05)
         return self.status()
 
@@ -167,10 +189,12 @@ class Run(Record):
         """Remove the folder and all in it. RunError while it runs, or if the folder is not that of a run."""
         ours = MADE.fullmatch(self.id) or (self.path / "run.json").is_file()
         if self.path.is_symlink() or not self.path.is_dir() or not ours:
-            raise RunError(f"{self.id} does not look like a run, so it is not deleted")
+            text = "{name} does not look like a run, so it is not deleted"
+            raise RunError(message("not_a_run", text, name=self.id))
         with self._locked():
             if self.state in ("running", "stopping"):
-                raise RunError(f"{self.name} is running; stop it before you delete it")
+                text = "{name} is running; stop it before you delete it"
+                raise RunError(message("run_in_use", text, name=self.name))
             doomed = self.path.with_name(f".deleted-{self.id}-{secrets.token_hex(4)}")
             (self.path / "queued.json").unlink(missing_ok=True)
             if os.name != "nt":  # which renames no folder with an open file in it, such as the lock
@@ -195,7 +219,7 @@ class Run(Record):
         """The worker's last act: "finished", "stopped" or "failed", and why. The run has ended once its process has;
         `goes_on`: the process has other things to do, so the run has ended now."""
         assert state in ENDED, state
-        write_json(self.path / "ended.json", {"state": state, "reason": reason, "time": time.time()})
+        write_json(self.path / "ended.json", with_codes({"state": state, "reason": reason, "time": time.time()}))
         if goes_on:
             write_json(self.path / "process.json", {"attempt": self.attempt})
 
@@ -205,10 +229,10 @@ class Run(Record):
     @property
     def stop_reason(self) -> str:
         """Why it was asked to stop, where that was said."""
-        return str(self.read("stop.json").get("reason") or "")
+        return text_in(self.read("stop.json"), "reason")
 
     def write_progress(self, progress: dict[str, Any]) -> None:
-        write_json(self.path / "progress.json", progress, durable=False)
+        write_json(self.path / "progress.json", with_codes(progress), durable=False)
 
     # -- under the lock
 
@@ -222,7 +246,7 @@ class Run(Record):
         except (FileNotFoundError, NotADirectoryError) as error:
             if self.path.is_dir():
                 raise
-            raise RunError(f"there is no run in {self.path}") from error
+            raise RunError(message("no_run_in", "there is no run in {path}", path=self.path)) from error
 
     def _start(self) -> None:
         self._must_be_free()
@@ -237,7 +261,7 @@ class Run(Record):
         try:
             pid = spawn(worker_command(self.path), self.path / "log.txt", environment)
         except OSError as error:
-            self.end("failed", f"no process could be started: {error}")
+            self.end("failed", message("not_started", "no process could be started: {reason}", reason=error))
             (self.path / "queued.json").unlink(missing_ok=True)
             return
         # Written by the starter, under the lock for which the worker's own `begin` waits: it is running from now on.
@@ -264,16 +288,18 @@ class Run(Record):
         if process.here and not process.itself:
             process.end(force=True)  # what a dead worker left behind
             return
-        raise RunError(f"{self.id} is running already, as process {process.pid} on {process.host}; stop it first")
+        text = "{name} is running already, as process {pid} on {host}; stop it first"
+        raise RunError(message("run_taken", text, name=self.id, pid=process.pid, host=process.host))
 
     def _must_be_resumable(self) -> None:
         state = self.state
         if self.fault:
             raise RunError(self.fault)
         if state == "finished":
-            raise RunError(f"{self.name} has finished; to train longer, start a new run with more steps")
+            raise RunError(finished(self.name))
         if state not in ("stopped", "failed"):
-            raise RunError(f"{self.name} is {state}; only a run that stopped or failed can be resumed")
+            text = "{name} is {state}; only a run that stopped or failed can be resumed"
+            raise RunError(message("run_not_resumable", text, name=self.name, state=_STATES[state]))
 
     def _write_process(self, process: Process, attempt: int) -> None:
         write_json(self.path / "process.json", process.to_dict() | {"attempt": attempt})
@@ -281,6 +307,12 @@ class Run(Record):
     @property
     def _mark(self) -> str:
         return f"{MARK}={self.path}"
+
+
+def finished(name: str) -> Message:
+    """What to say to who wants a run that has finished to go on."""
+    text = "{name} has finished; to train longer, start a new run with more steps"
+    return message("run_finished", text, name=name)
 
 
 def worker_command(path: Path) -> list[str]:

@@ -20,6 +20,7 @@ from training.runs import bounds
 from training.runs.record import CheckpointInfo, State, Status, written
 from training.runs.run import MADE, Run, RunError
 from training.storage.jsonfile import locked
+from vit_model.messages import message
 
 __all__ = ["CheckpointInfo", "Dispatcher", "Run", "RunError", "Runs", "State", "Status"]
 
@@ -93,7 +94,8 @@ class Runs:
             run = Run(self.folder / run_id)
             if run.path.is_dir() and not run.path.is_symlink() and _may_see(run, owner):
                 return run
-        raise RunError(f"there is no run {str(run_id)[:80]!r}; it may have been deleted")
+        text = "there is no run {name}; it may have been deleted"
+        raise RunError(message("no_run", text, name=repr(str(run_id)[:80])))
 
     def dispatch(self, device_of: Callable[[str], str] = str) -> list[Run]:
         """Start the queued runs whose device is free, one a device; returns those. Owners take turns, and of one

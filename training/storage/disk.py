@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from vit_model.messages import Message, message
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -15,8 +17,10 @@ class DiskFullError(OSError):
     """`folder` has no room for `needed` bytes (0: nobody knows how many)."""
 
     def __init__(self, folder: Path, needed: int = 0):
-        super().__init__(errno.ENOSPC, f"the disk is full: {room_in_words(folder, needed)}; make room and try again")
-        self.folder, self.needed = folder, needed
+        text = "the disk is full: {found}; make room and try again"
+        told = message("disk_full", text, found=room_in_words(folder, needed))
+        super().__init__(errno.ENOSPC, str(told))
+        self.folder, self.needed, self.code, self.details = folder, needed, told.code, dict(told.details)
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -51,9 +55,12 @@ def naming_a_full_disk(folder: Path, needed: int = 0) -> Iterator[None]:
         raise DiskFullError(folder, needed) from error
 
 
-def room_in_words(folder: Path, needed: int = 0) -> str:
+def room_in_words(folder: Path, needed: int = 0) -> Message:
     free = shown_bytes(free_bytes(folder))
-    return f"{folder} needs {shown_bytes(needed)} and has {free} free" if needed else f"{folder} has {free} free"
+    if not needed:
+        return message("disk_free", "{folder} has {free} free", folder=folder, free=free)
+    text = "{folder} needs {needed} and has {free} free"
+    return message("disk_needs", text, folder=folder, needed=shown_bytes(needed), free=free)
 
 
 def shown_bytes(count: float) -> str:

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from vit_model.errors import CodedError
 from vit_model.files.private import private_opener
+from vit_model.messages import Message, message
 
 LARGEST = 4 * 2**20  # bytes; what a run writes is far smaller, what somebody puts in its place may not be
 
@@ -44,16 +46,22 @@ def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:  # a folder of that name, no permission
-        raise ValueError(f"{path.name} cannot be read: {error.strerror}") from error
+        raise CodedError(unread(path.name, str(error.strerror))) from error
     if len(content) > largest:
-        raise ValueError(f"{path.name} cannot be read: it is larger than {largest >> 20} MiB")
+        large = message("file_large", "it is larger than {size} MiB", size=largest >> 20)
+        raise CodedError(unread(path.name, large))
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path.name} cannot be read: {error}") from error
+        raise CodedError(unread(path.name, str(error))) from error
     if not isinstance(value, dict):
-        raise ValueError(f"{path.name} cannot be read: it holds no JSON object")
+        raise CodedError(unread(path.name, message("no_json_object", "it holds no JSON object")))
     return value
+
+
+def unread(name: str, reason: str) -> Message:
+    """Why a JSON file of this name cannot be used."""
+    return message("json_unread", "{name} cannot be read: {reason}", name=name, reason=reason)
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,7 @@ from vit_model.checkpoints.declared import Declared
 from vit_model.checkpoints.formats import Format
 from vit_model.config import ViTConfig
 from vit_model.errors import CheckpointError, quoted
+from vit_model.messages import message, message_of
 
 SQUARE_ASSUMED = "if the model's pictures are not square"  # in the note of positions that could be on another grid
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1536: 24}  # the named sizes Ti, S, B, L, H and DINOv2's g
@@ -39,7 +40,8 @@ def architecture(
     for name, said in declared.fields.items():
         found = fields.get(name, converted.heads if name == "heads" else None)
         if found is not None and found != said:
-            raise CheckpointError(f"config.json says {name} {_words(said)}, the weights have {_words(found)}")
+            text = "config.json says {name} {stated}, the weights have {found}"
+            raise CheckpointError(message("config_misfit", text, name=name, stated=_words(said), found=_words(found)))
     fields["heads"] = _heads(format, declared, converted, fields["width"], heads)
     state, size, notes = _place_positions(format, converted.state, fields, declared, image_size)
     if "patch_embed.projection.bias" not in state:
@@ -51,7 +53,8 @@ def architecture(
     try:
         return ViTConfig(**(fields | assumed), image_size=size), state, notes
     except ValueError as error:
-        raise CheckpointError(f"{format.name}: {error}") from error
+        text = "{format}: {reason}"
+        raise CheckpointError(message("format_refused", text, format=format.name, reason=message_of(error))) from error
 
 
 def _from_shapes(format: Format, state: dict[str, Tensor]) -> dict[str, Any]:
@@ -60,13 +63,20 @@ def _from_shapes(format: Format, state: dict[str, Tensor]) -> dict[str, Any]:
     fc2 = _get(format, state, "blocks.0.mlp.fc2.weight", 2)
     if fc1.shape[0] not in (fc2.shape[1], 2 * fc2.shape[1]):
         raise CheckpointError(
-            f"{format.name}: the MLP's first layer makes {fc1.shape[0]} numbers and its second takes {fc2.shape[1]}; "
-            "expected as many (GELU), or half of them (SwiGLU)"
+            message(
+                "mlp_misfit",
+                "{format}: the MLP's first layer makes {first} numbers and its second takes {second}; expected as many "
+                "(GELU), or half of them (SwiGLU)",
+                format=format.name,
+                first=fc1.shape[0],
+                second=fc2.shape[1],
+            )
         )
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
     absent = sorted(set(range(max(blocks))) - blocks)
     if absent:
-        raise CheckpointError(f"{format.name}: block {absent[0]} is missing; there are blocks up to {max(blocks)}")
+        text = "{format}: block {block} is missing; there are blocks up to {last}"
+        raise CheckpointError(message("block_missing", text, format=format.name, block=absent[0], last=max(blocks)))
     head = _get(format, state, "head.weight", 2) if "head.weight" in state else None
     return {
         "patch_size": tuple(projection.shape[2:]),
@@ -98,7 +108,8 @@ def _pooling(converted: Converted, declared: Declared, fields: dict[str, Any]) -
     if pool is None:
         pool = "class" if fields["class_token"] and not after else "mean-patches"
     if pool == "class" and after:
-        raise CheckpointError("config.json says global_pool 'token', but the weights have the fc_norm of a mean pool")
+        text = "config.json says global_pool 'token', but the weights have the fc_norm of a mean pool"
+        raise CheckpointError(message("pool_misfit", text))
     return {"pool": pool, "norm_after_pool": after}
 
 
@@ -106,18 +117,23 @@ def _heads(format: Format, declared: Declared, converted: Converted, width: int,
     known = declared.fields.get("heads") or converted.heads
     if known is not None:
         if asked not in (None, known):
-            raise CheckpointError(f"heads={asked} was asked for, but the checkpoint has {known}")
+            text = "heads={asked} was asked for, but the checkpoint has {known}"
+            raise CheckpointError(message("heads_misfit", text, asked=asked, known=known))
         return known
     table = HEADS | _TIMM_HEADS if format is formats.TIMM and declared.likely_size else HEADS
     found = asked or table.get(width)
     if found is None:
         known = ", ".join(f"{w}: {h}" for w, h in HEADS.items())
-        message = (
-            f"this file does not tell its number of attention heads, and width {width} is none of the named sizes "
-            f'({known}); add a config.json with {{"num_attention_heads": ...}}, uploaded with it or in its folder, and '
-            "load both; or, in Python, pass heads="
+        raise CheckpointError(
+            message(
+                "heads_unknown",
+                "this file does not tell its number of attention heads, and width {width} is none of the named sizes "
+                '({known}); add a config.json with {{"num_attention_heads": ...}}, uploaded with it or in its folder, '
+                "and load both; or, in Python, pass heads=",
+                width=width,
+                known=known,
+            )
         )
-        raise CheckpointError(message, "heads_unknown", width=width, known=known)
     return found
 
 
@@ -164,8 +180,17 @@ def _grid(
                     return prefix, grid, ()
     if stated:
         raise CheckpointError(
-            f"config.json says image size {_words(stated)} with {_words(patch)} patches, a grid of {_words(grid)} = "
-            f"{grid[0] * grid[1]} positions and {prefixes[0]} before them; the weights have {count} positions"
+            message(
+                "positions_misfit",
+                "config.json says image size {size} with {patch} patches, a grid of {grid} = {positions} positions and "
+                "{prefix} before them; the weights have {count} positions",
+                size=_words(stated),
+                patch=_words(patch),
+                grid=_words(grid),
+                positions=grid[0] * grid[1],
+                prefix=prefixes[0],
+                count=count,
+            )
         )
     for prefix in prefixes:
         side = math.isqrt(max(count - prefix, 0))
@@ -178,10 +203,20 @@ def _grid(
                     "pass their size, image_size=(height, width)"
                 )
             return prefix, (side, side), tuple(notes)
-    got = f"image_size={_words(asked)} makes {(asked[0] // patch[0]) * (asked[1] // patch[1])}; " if asked else ""
+    got: str = ""
+    if asked:
+        made = (asked[0] // patch[0]) * (asked[1] // patch[1])
+        got = message("size_makes", "image_size={size} makes {count}; ", size=_words(asked), count=made)
     raise CheckpointError(
-        f"the checkpoint holds {count} positions, {prefixes[0]} of them before the patches: no square grid; {got}"
-        f"pass image_size=(height, width), the size that the positions are for, with {_words(patch)} patches"
+        message(
+            "positions_not_square",
+            "the checkpoint holds {count} positions, {prefix} of them before the patches: no square grid; {got}pass "
+            "image_size=(height, width), the size that the positions are for, with {patch} patches",
+            count=count,
+            prefix=prefixes[0],
+            got=got,
+            patch=_words(patch),
+        )
     )
 
 
@@ -190,13 +225,18 @@ def check_shapes(format: Format, expected: dict[str, Tensor], state: dict[str, T
     for name, tensor in state.items():
         theirs = next((key for key, part in format.source(name) if part is None), name)
         if name not in expected:
-            raise CheckpointError(
-                f"{format.name}: {quoted(theirs)} has no counterpart in the other blocks of this checkpoint"
-            )
+            text = "{format}: {name} has no counterpart in the other blocks of this checkpoint"
+            raise CheckpointError(message("tensor_alone", text, format=format.name, name=quoted(theirs)))
         if tensor.shape != expected[name].shape:
             raise CheckpointError(
-                f"{format.name}: {quoted(theirs)} should have the shape {list(expected[name].shape)}, "
-                f"got {list(tensor.shape)} (in our order of axes)"
+                message(
+                    "tensor_shape",
+                    "{format}: {name} should have the shape {expected}, got {got} (in our order of axes)",
+                    format=format.name,
+                    name=quoted(theirs),
+                    expected=list(expected[name].shape),
+                    got=list(tensor.shape),
+                )
             )
     return [name for name in expected if name not in state]
 
@@ -204,9 +244,14 @@ def check_shapes(format: Format, expected: dict[str, Tensor], state: dict[str, T
 def _get(format: Format, state: dict[str, Tensor], name: str, dims: int) -> Tensor:
     theirs = next((key for key, part in format.source(name) if part is None), name)
     if name not in state:
-        raise CheckpointError(f"{format.name}: {quoted(theirs)} is missing")
+        raise CheckpointError(
+            message("tensor_missing", "{format}: {name} is missing", format=format.name, name=quoted(theirs))
+        )
     if state[name].dim() != dims or 0 in state[name].shape:
-        raise CheckpointError(f"{format.name}: {quoted(theirs)} should have {dims} axes, got {list(state[name].shape)}")
+        text, got = "{format}: {name} should have {count} axes, got {got}", list(state[name].shape)
+        raise CheckpointError(
+            message("tensor_axes", text, format=format.name, name=quoted(theirs), count=dims, got=got)
+        )
     return state[name]
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vit_model.checkpoints.formats import PARTS, Format, plain_names
 from vit_model.errors import CheckpointError, quoted
+from vit_model.messages import message
 
 
 @dataclass(frozen=True)
@@ -41,18 +42,23 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
             used[key] = target
     if unknown:
         raise CheckpointError(
-            f"{format.name}: {len(unknown)} of {len(tensors)} tensors have names that this format does not have: "
-            f"{few(unknown)}; a variant with such tensors is not supported",
-            "tensors_unknown",
-            format=format.name,
-            count=len(unknown),
-            total=len(tensors),
-            names=few(unknown),
+            message(
+                "tensors_unknown",
+                "{format}: {count} of {total} tensors have names that this format does not have: {names}; a variant "
+                "with such tensors is not supported",
+                format=format.name,
+                count=len(unknown),
+                total=len(tensors),
+                names=few(unknown),
+            )
         )
     by_target: dict[str, str] = {}
     for key, target in used.items():
         if target in by_target:
-            raise CheckpointError(f"{format.name}: {quoted(by_target[target])} and {quoted(key)} both hold {target}")
+            text, names = "{format}: {first} and {second} both hold {target}", (quoted(by_target[target]), quoted(key))
+            raise CheckpointError(
+                message("tensor_twice", text, format=format.name, first=names[0], second=names[1], target=target)
+            )
         by_target[target] = key
 
     state, heads = {}, None
@@ -65,9 +71,9 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
             keys = [by_target[part] for kind in kinds if (part := f"{parameter}[{kind}]") in by_target]
             if len(keys) < len(kinds):
                 absent = ", ".join(kind for kind in kinds if f"{parameter}[{kind}]" not in by_target)
-                raise CheckpointError(
-                    f"{format.name}: {quoted(key)} is there, but its {absent} is missing ({parameter})"
-                )
+                text = "{format}: {name} is there, but its {absent} is missing ({parameter})"
+                details = {"format": format.name, "name": quoted(key), "absent": absent, "parameter": parameter}
+                raise CheckpointError(message("tensor_part", text, **details))
         else:
             keys = [key]
         if plain[keys[0]].endswith("query/kernel") and tensors[keys[0]].dim() == 3:
@@ -75,7 +81,8 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
         parts = [_checked(part, format.reshape(plain[part], tensors[part])) for part in keys]
         if len({part.shape for part in parts}) > 1:
             shapes = ", ".join(f"{part} {list(tensor.shape)}" for part, tensor in zip(keys, parts, strict=True))
-            raise CheckpointError(f"{format.name}: parts of {parameter} have different shapes: {shapes}")
+            text = "{format}: parts of {parameter} have different shapes: {shapes}"
+            raise CheckpointError(message("part_shapes", text, format=format.name, parameter=parameter, shapes=shapes))
         # A copy, also of fp32: what was read is a window on a file that may be replaced while the model is in use.
         state[parameter] = torch.cat(parts).float() if bracket else parts[0].to(torch.float32, copy=True).contiguous()
         _check_finite(keys, state[parameter])
@@ -85,13 +92,14 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
 def missing_error(format: Format, missing: list[str]) -> CheckpointError:
     """The error for our parameters that a checkpoint lacks, in the checkpoint's own names."""
     theirs = [next((key for key, part in format.source(name) if part is None), name) for name in missing]
-    hint = ""
+    hint: str = ""
     if all(name.endswith(".bias") and "norm" in name for name in missing):
-        hint = "; LayerNorms without a bias (RMSNorm, say) are not supported"
+        hint = message("norms_without_bias", "; LayerNorms without a bias (RMSNorm, say) are not supported")
     elif any(name.startswith("norm.") for name in missing):
-        hint = "; a model without its final LayerNorm is not supported"
-    message = f"{format.name}: {len(missing)} tensors are missing: {few(theirs)}{hint}"
-    return CheckpointError(message, "tensors_missing", format=format.name, count=len(missing), names=few(theirs))
+        hint = message("no_final_norm", "; a model without its final LayerNorm is not supported")
+    text = "{format}: {count} tensors are missing: {names}{hint}"
+    details = {"format": format.name, "count": len(missing), "names": few(theirs), "hint": hint}
+    return CheckpointError(message("tensors_missing", text, **details))
 
 
 def few(names: list[str]) -> str:
@@ -102,16 +110,15 @@ def few(names: list[str]) -> str:
 
 def _checked(key: str, tensor: Tensor) -> Tensor:
     if not tensor.is_floating_point():
-        raise CheckpointError(
-            f"{quoted(key)} holds {str(tensor.dtype).removeprefix('torch.')} numbers; expected floating-point weights "
-            "(quantised models are not supported)"
-        )
+        text = "{name} holds {type} numbers; expected floating-point weights (quantised models are not supported)"
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise CheckpointError(message("tensor_type", text, name=quoted(key), type=kind))
     return tensor
 
 
 def _check_finite(keys: list[str], tensor: Tensor) -> None:
     if not tensor.sum().isfinite() and not tensor.isfinite().all():  # the sum is cheap, and finite in all but odd cases
         bad = int((~tensor.isfinite()).sum())
-        message = f"{few(keys)}: {bad:,} of {tensor.numel():,} weights are NaN or infinite; fetch it again"
+        text = "{names}: {bad} of {total} weights are NaN or infinite; fetch it again"
         details = {"names": few(keys), "bad": f"{bad:,}", "total": f"{tensor.numel():,}"}
-        raise CheckpointError(message, "weights_not_finite", **details)
+        raise CheckpointError(message("weights_not_finite", text, **details))

@@ -11,6 +11,7 @@ from vit_model.checkpoints import formats
 from vit_model.checkpoints.conversion import few
 from vit_model.checkpoints.formats import Format
 from vit_model.errors import CheckpointError, quoted
+from vit_model.messages import message
 
 MAX_NUMBER = 10**40  # beyond any model; floats end not far above
 MAX_LABEL = 1000  # characters of one class's name
@@ -52,7 +53,8 @@ _HF_FIELDS = {
 def _hugging_face(format: Format, config: Mapping) -> Declared:
     for name, expected in (("hidden_act", "gelu"), ("pooler_act", "tanh")):
         if config.get(name, expected) != expected:
-            raise CheckpointError(f"config.json says {name} {quoted(config[name])}; only {expected!r} is supported")
+            text, value = "config.json says {name} {value}; only {expected} is supported", quoted(config[name])
+            raise CheckpointError(message("config_only", text, name=name, value=value, expected=repr(expected)))
     stated: dict[str, Any] = {
         ours: _number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None
     }
@@ -93,10 +95,12 @@ def class_names(config: Mapping) -> dict[int, str]:
     try:
         found = {int(index): label for index, label in labels.items()}
     except (AttributeError, ValueError) as error:
-        raise CheckpointError("config.json: 'id2label' should map class numbers to names") from error
+        text = "config.json: 'id2label' should map class numbers to names"
+        raise CheckpointError(message("labels_map", text)) from error
     if found and (min(found) < 0 or max(found) >= 1_000_000):
         least, most = quoted(min(found)), quoted(max(found))
-        raise CheckpointError(f"config.json: 'id2label' has the class number {least}, {most} at most")
+        text = "config.json: 'id2label' has the class number {least}, {most} at most"
+        raise CheckpointError(message("labels_numbers", text, least=least, most=most))
     return _labels(found, "id2label")
 
 
@@ -105,22 +109,28 @@ def _labels(named: Mapping[int, object], field: str) -> dict[int, str]:
     total = 0
     for index, label in named.items():
         if not isinstance(label, str | int | float):
-            raise CheckpointError(f"config.json: {field!r} should name class {index} by a text, got {quoted(label)}")
+            text = "config.json: {field} should name class {index} by a text, got {label}"
+            raise CheckpointError(message("label_no_text", text, field=repr(field), index=index, label=quoted(label)))
         total += len(str(label))
         if len(str(label)) > MAX_LABEL:
             raise CheckpointError(
-                f"config.json: {field!r} gives class {index} a name of {len(str(label)):,} characters, "
-                f"{quoted(label)}; expected at most {MAX_LABEL:,}: shorten it",
-                "label_long",
-                field=field,
-                index=index,
-                length=f"{len(str(label)):,}",
-                most=f"{MAX_LABEL:,}",
+                message(
+                    "label_long",
+                    "config.json: {field} gives class {index} a name of {length} characters, {label}; expected at most "
+                    "{most}: shorten it",
+                    field=repr(field),
+                    index=index,
+                    length=f"{len(str(label)):,}",
+                    label=quoted(label),
+                    most=f"{MAX_LABEL:,}",
+                )
             )
     if total > MAX_LABELS:
+        text = (
+            "config.json: the names of {field} have {total} characters together; expected at most {most}: shorten them"
+        )
         raise CheckpointError(
-            f"config.json: the names of {field!r} have {total:,} characters together; expected at most {MAX_LABELS:,}: "
-            "shorten them"
+            message("labels_long", text, field=repr(field), total=f"{total:,}", most=f"{MAX_LABELS:,}")
         )
     return {index: str(label) for index, label in named.items()}
 
@@ -167,13 +177,16 @@ _TIMM_HEADS = {"vit_base_patch16_gap_224": 16, "test_vit": 2, "test_vit2": 2}  #
 def _timm(config: Mapping) -> Declared:
     name = str(config["architecture"])[:80].split(".")[0]
     if not _TIMM_NAMES.match(name):
-        raise CheckpointError(f"config.json says timm architecture {name!r}; supported are timm's vit_* and deit*")
+        text = "config.json says timm architecture {name}; supported are timm's vit_* and deit*"
+        raise CheckpointError(message("timm_unknown", text, name=repr(name)))
     refused = next((what for piece, what in _TIMM_REFUSED.items() if piece in name), None)
     if refused:
-        raise CheckpointError(f"timm's {name} has {refused}, which is not supported")
+        text = "timm's {name} has {kind}, which is not supported"
+        raise CheckpointError(message("timm_refused", text, name=name, kind=refused))
     args, cfg = ({} if config.get(key) is None else config[key] for key in ("model_args", "pretrained_cfg"))
     if not isinstance(args, Mapping) or not isinstance(cfg, Mapping):
-        raise CheckpointError("config.json: 'model_args' and 'pretrained_cfg' should be objects")
+        text = "config.json: 'model_args' and 'pretrained_cfg' should be objects"
+        raise CheckpointError(message("timm_objects", text))
     strange = [
         f"{key}={quoted(value)}"
         for key, value in args.items()
@@ -181,7 +194,8 @@ def _timm(config: Mapping) -> Declared:
         if value not in (None, False, "")
     ]
     if strange:
-        raise CheckpointError(f"timm's {name} was made with {few(strange)}, which is not supported")
+        text = "timm's {name} was made with {arguments}, which is not supported"
+        raise CheckpointError(message("timm_arguments", text, name=name, arguments=few(strange)))
     stated: dict[str, Any] = {
         ours: bool(args[key]) if isinstance(args[key], bool) else _number(args, key, least=0)
         for key, ours in _TIMM_FIELDS.items()
@@ -195,7 +209,8 @@ def _timm(config: Mapping) -> Declared:
         stated["patch_size"] = _size(args, "patch_size")
     pool = args.get("global_pool", config.get("global_pool"))
     if pool not in (None, "token", "avg"):
-        raise CheckpointError(f"config.json says global_pool {quoted(pool)}; supported are 'token' and 'avg'")
+        text = "config.json says global_pool {pool}; supported are 'token' and 'avg'"
+        raise CheckpointError(message("pool_unknown", text, pool=quoted(pool)))
     if pool is not None:
         pool = "class" if pool == "token" else "mean-all" if args.get("pool_include_prefix") else "mean-patches"
     shape = cfg.get("input_size")
@@ -222,7 +237,8 @@ def _timm_labels(config: Mapping, cfg: Mapping) -> dict[int, str]:
 def _number(config: Mapping, name: str, least: int = 1) -> int:
     value = config[name]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < MAX_NUMBER:
-        raise CheckpointError(f"config.json says {name} {quoted(value)}; expected a whole number from {least}")
+        text = "config.json says {name} {value}; expected a whole number from {least}"
+        raise CheckpointError(message("config_integer", text, name=name, value=quoted(value), least=least))
     return value
 
 
@@ -231,7 +247,8 @@ def _rate(config: Mapping, name: str, default: float) -> float:
     if value is None:
         return default
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value < 1e6:
-        raise CheckpointError(f"config.json says {name} {quoted(value)}; expected a number from 0, below a million")
+        text = "config.json says {name} {value}; expected a number from 0, below a million"
+        raise CheckpointError(message("config_number", text, name=name, value=quoted(value)))
     return float(value)
 
 
@@ -240,7 +257,6 @@ def _size(config: Mapping, name: str) -> tuple[int, int]:
     pair = [value, value] if isinstance(value, int) else value
     if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(s) is int and 0 < s < 2**16 for s in pair):
         got = value if isinstance(value, str) else quoted(value)
-        raise CheckpointError(
-            f"config.json says {name} {quoted(got)}; expected a number from 1 to 65535 or two, [height, width]"
-        )
+        text = "config.json says {name} {value}; expected a number from 1 to 65535 or two, [height, width]"
+        raise CheckpointError(message("config_size", text, name=name, value=quoted(got)))
     return pair[0], pair[1]

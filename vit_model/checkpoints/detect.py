@@ -66,16 +66,16 @@ def detect(keys: Iterable[str], config: Mapping | None, name: str = "") -> Forma
         stem = str(model_type).removesuffix("_vision_model").removesuffix("v2")
         what = _FOREIGN_TYPES.get(stem, "not one of the models this program knows")
         said = repr(str(model_type)[:80])
-        message = f"config.json says model_type {said}: {what}; {SUPPORTED}"
-        raise CheckpointError(message, "foreign_type", type=said, kind=what)
+        text = f"config.json says model_type {said}: {what}; {SUPPORTED}"
+        raise CheckpointError(text, "foreign_type", type=said, kind=what)
     refuse_foreign(keys)
     if config and "architecture" in config:
         return formats.TIMM
     found = _by_keys(keys, name.lower())
     if found is None:
         few = ", ".join(key[:80] for key in sorted(keys)[:4])
-        message = f"no Vision Transformer that is known here has tensors called {few}; {SUPPORTED}"
-        raise CheckpointError(message, "unknown_tensors", names=few)
+        text = f"no Vision Transformer that is known here has tensors called {few}; {SUPPORTED}"
+        raise CheckpointError(text, "unknown_tensors", names=few)
     return found
 
 
@@ -84,8 +84,8 @@ def refuse_foreign(keys: list[str], lora_only: bool = False) -> None:
     for pattern, what in list(_FOREIGN_KEYS.items())[: 1 if lora_only else None]:
         key = next((key for key in keys if re.search(pattern, key)), None)
         if key is not None:
-            message = f"this is {what}: it holds {key[:120]!r}; {SUPPORTED}"
-            raise CheckpointError(message, "foreign_tensors", kind=what, key=repr(key[:120]))
+            text = f"this is {what}: it holds {key[:120]!r}; {SUPPORTED}"
+            raise CheckpointError(text, "foreign_tensors", kind=what, key=repr(key[:120]))
 
 
 def _by_keys(keys: list[str], name: str) -> Format | None:

@@ -22,6 +22,7 @@ from vit_model.checkpoints.formats import Format
 from vit_model.checkpoints.weights import Checkpoint, read_checkpoint
 from vit_model.config import ViTConfig
 from vit_model.errors import CheckpointError, quoted
+from vit_model.messages import message, message_of
 from vit_model.model import Origin, VisionTransformer
 from vit_model.positions import METHODS
 from vit_model.preprocess import CLIP_MEAN, CLIP_STD, HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
@@ -152,12 +153,12 @@ def _own_config(config: Mapping, state: dict[str, Tensor]) -> ViTConfig:
     try:
         found = ViTConfig.from_dict(config["vit_config"])
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = str(error) if isinstance(error, ValueError) else quoted(error)
-        raise CheckpointError(
-            f"config.json says model_type 'vit_explorer', but its 'vit_config' is odd: {reason}"
-        ) from error
+        reason: str = message_of(error) if isinstance(error, ValueError) else quoted(error)
+        text = "config.json says model_type 'vit_explorer', but its 'vit_config' is odd: {reason}"
+        raise CheckpointError(message("own_config_odd", text, reason=reason)) from error
     if found.depth > len(state):
-        raise CheckpointError(f"config.json says depth {quoted(found.depth)}, the weights have {len(state)} tensors")
+        text, depth = "config.json says depth {depth}, the weights have {count} tensors", quoted(found.depth)
+        raise CheckpointError(message("depth_misfit", text, depth=depth, count=len(state)))
     return found
 
 
@@ -165,7 +166,8 @@ def _scheme(remembered: dict, format: Format) -> str:
     """The position scheme: the one that our own saving wrote down, else the format's."""
     scheme = remembered.get("interpolation", format.interpolation) if isinstance(remembered, dict) else None
     if scheme not in METHODS:
-        raise CheckpointError(f"config.json says interpolation {quoted(scheme)}; expected one of {', '.join(METHODS)}")
+        text, names = "config.json says interpolation {value}; expected one of {names}", ", ".join(METHODS)
+        raise CheckpointError(message("interpolation_unknown", text, value=quoted(scheme), names=names))
     return scheme
 
 
@@ -179,9 +181,8 @@ def _labels(declared: dict[int, str], classes: int) -> tuple[tuple[str, ...], tu
 
         return tuple(_IMAGENET_CATEGORIES), ("the checkpoint names no classes: 1,000 are taken for ImageNet's",)
     if max(declared) >= classes:
-        raise CheckpointError(
-            f"config.json names the class {max(declared)}, the weights have {classes} classes, from 0"
-        )
+        text = "config.json names the class {number}, the weights have {count} classes, from 0"
+        raise CheckpointError(message("class_beyond", text, number=max(declared), count=classes))
     named = {index: label for index, label in declared.items() if label.strip()}
     return tuple(named.get(index, f"class {index}") for index in range(classes)), ()
 
@@ -217,13 +218,11 @@ def _preprocessing(
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:  # a file can say anything
         reason = str(error) if type(error) is ValueError else repr(error)  # the others' texts say little
         file = "config.json's pretrained_cfg" if checkpoint.preprocessor is None else "preprocessor_config.json"
-        raise CheckpointError(
-            f"the preprocessing that comes with the checkpoint cannot be used: {reason}. Correct it in {file}, or "
-            "leave it out for the usual one of its format",
-            "preprocessing_odd",
-            reason=reason,
-            file=file,
-        ) from error
+        text = (
+            "the preprocessing that comes with the checkpoint cannot be used: {reason}. Correct it in {file}, or leave "
+            "it out for the usual one of its format"
+        )
+        raise CheckpointError(message("preprocessing_odd", text, reason=reason, file=file)) from error
     if found is None:
         found = _usual(format, converted)
         size = (224, 224) if native == (518, 518) else native  # DINOv2: trained at 518 px, used at 224
@@ -232,9 +231,11 @@ def _preprocessing(
         note = "no preprocessing comes with the checkpoint: the usual one of its format is taken"
         return found.at_size(size), (note,)
     if not all(1 <= side <= MAX_SIDE for side in found.size):
-        raise CheckpointError(f"the preprocessing makes {quoted(found.size)} pixels; expected 1 to {MAX_SIDE} a side")
+        text = "the preprocessing makes {size} pixels; expected 1 to {most} a side"
+        raise CheckpointError(message("preprocessing_size", text, size=quoted(found.size), most=MAX_SIDE))
     if len(found.mean) not in (1, config.channels):
-        raise CheckpointError(f"the preprocessing makes {len(found.mean)} channels, the model takes {config.channels}")
+        text = "the preprocessing makes {made} channels, the model takes {taken}"
+        raise CheckpointError(message("preprocessing_channels", text, made=len(found.mean), taken=config.channels))
     if any(size % patch for size, patch in zip(found.size, config.patch_size, strict=True)):
         made, wants = (f"{size[0]}x{size[1]}" for size in (found.size, native))
         return found.at_size(native), (

@@ -21,6 +21,8 @@ from vit_model.checkpoints import formats
 from vit_model.checkpoints.declared import dinov2_mlp_width
 from vit_model.checkpoints.formats import PARTS, Format
 from vit_model.config import ViTConfig
+from vit_model.errors import CodedError
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 
 WHOLE = "model.safetensors"
@@ -126,7 +128,8 @@ def _export(model: VisionTransformer, layout: Layout, dtype: torch.dtype) -> dic
     for name, tensor in model.state_dict().items():
         tensor = tensor.detach().to("cpu", dtype)
         if not tensor.isfinite().all():
-            raise ValueError(f"{name} holds NaN or infinite weights (or values beyond {dtype}); nothing was saved")
+            text = "{name} holds NaN or infinite weights (or values beyond {type}); nothing was saved"
+            raise CodedError(message("export_not_finite", text, name=name, type=dtype))
         prefix = "" if name.split(".")[0] in outside else layout.prefix
         for theirs, part in layout.format.source(name):
             if part is None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from vit_model.checkpoints.known import BUNDLED, KNOWN, SHIPPED
 from vit_model.errors import UnknownSourceError
+from vit_model.messages import Message, message
 
 HUB_PREFIX = "hf-hub:"  # timm's way to say "this is a Hub id, not a path"
 
@@ -94,9 +95,21 @@ def _hub_id(name: str) -> tuple[str, str] | None:
     return repository, revision or "main"
 
 
-def _expectation(source: str | Path, local_paths: bool) -> str:
-    kinds = [f'"{BUNDLED}"', 'a Hub id such as "google/vit-base-patch16-224" ("owner/name", or "owner/name@revision")']
+def _expectation(source: str | Path, local_paths: bool) -> Message:
+    got = repr(str(source)[:200])
     if local_paths:
-        kinds.append("an existing checkpoint folder or .safetensors, .npz, .pth or .bin file")
-    note = "" if local_paths else ". Paths on the server are not accepted here"
-    return f"expected {', or '.join(kinds)}, got {str(source)[:200]!r}{note}"
+        return message(
+            "source_unknown",
+            'expected "{bundled}", or a Hub id such as "google/vit-base-patch16-224" ("owner/name", or '
+            '"owner/name@revision"), or an existing checkpoint folder or .safetensors, .npz, .pth or .bin file, got '
+            "{got}",
+            bundled=BUNDLED,
+            got=got,
+        )
+    return message(
+        "source_refused",
+        'expected "{bundled}", or a Hub id such as "google/vit-base-patch16-224" ("owner/name", or '
+        '"owner/name@revision"), got {got}. Paths on the server are not accepted here',
+        bundled=BUNDLED,
+        got=got,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vit_model.errors import CodedError
+from vit_model.messages import message
 
 FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 """What is read. Pillow's decoders for EPS, PDF, fonts, films and the like never run."""
@@ -31,52 +32,62 @@ def check_pixels(format_: str, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > REFUSED_PIXELS:
         raise PictureError(
-            f"this {format_} picture has {width:,} x {height:,} = {width * height:,} pixels, at most "
-            f"{REFUSED_PIXELS:,} are read; save it smaller",
-            "picture_pixels",
-            format=format_,
-            width=f"{width:,}",
-            height=f"{height:,}",
-            most=f"{REFUSED_PIXELS:,}",
+            message(
+                "picture_pixels",
+                "this {format} picture has {width} x {height} = {pixels} pixels, at most {most} are read; save it "
+                "smaller",
+                format=format_,
+                width=f"{width:,}",
+                height=f"{height:,}",
+                pixels=f"{width * height:,}",
+                most=f"{REFUSED_PIXELS:,}",
+            )
         )
 
 
 def too_much_memory(format_: str) -> PictureError:
-    most = f"{MEMORY // 10**6:,} MB"
     return PictureError(
-        f"this {format_} picture would take more than {most} of memory to decode, the most that is used; save it "
-        "smaller, or as a plain JPEG or PNG",
-        "picture_memory",
-        format=format_,
-        most=most,
+        message(
+            "picture_memory",
+            "this {format} picture would take more than {most} of memory to decode, the most that is used; save it "
+            "smaller, or as a plain JPEG or PNG",
+            format=format_,
+            most=f"{MEMORY // 10**6:,} MB",
+        )
     )
 
 
 def damaged(format_: str, reason: str) -> PictureError:
     return PictureError(
-        f"this {format_} picture cannot be decoded ({reason}); it may be cut short or damaged: download or save it "
-        "again",
-        "picture_damaged",
-        format=format_,
-        reason=reason,
+        message(
+            "picture_damaged",
+            "this {format} picture cannot be decoded ({reason}); it may be cut short or damaged: download or save it "
+            "again",
+            format=format_,
+            reason=reason,
+        )
     )
 
 
 def too_slow(format_: str) -> PictureError:
     return PictureError(
-        f"this {format_} picture takes more than {SECONDS} s of a processor to decode, the most that is used; save it "
-        "again as a plain JPEG or PNG",
-        "picture_slow",
-        format=format_,
-        seconds=SECONDS,
+        message(
+            "picture_slow",
+            "this {format} picture takes more than {seconds} s of a processor to decode, the most that is used; save "
+            "it again as a plain JPEG or PNG",
+            format=format_,
+            seconds=SECONDS,
+        )
     )
 
 
 def too_many_scans(scans: int, most: int) -> PictureError:
     return PictureError(
-        f"this JPEG picture is made of {scans:,} or more scans, each a pass over the whole picture; at most {most:,} "
-        "are read: save it again",
-        "picture_scans",
-        scans=f"{scans:,}",
-        most=f"{most:,}",
+        message(
+            "picture_scans",
+            "this JPEG picture is made of {scans} or more scans, each a pass over the whole picture; at most {most} "
+            "are read: save it again",
+            scans=f"{scans:,}",
+            most=f"{most:,}",
+        )
     )

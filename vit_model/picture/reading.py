@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 from PIL import Image
 
+from vit_model.messages import message
 from vit_model.picture.decoding import Unbounded, decode
 from vit_model.picture.headers import beside_pixels
 from vit_model.picture.limits import FORMATS, MAX_BYTES, MAX_PIXELS, PictureError
@@ -42,8 +43,8 @@ def read_picture(
     format_ = _format(data)
     if format_ is None:
         kind, formats = _kind(data), ", ".join(FORMATS)
-        message = f"this is {kind}, not a picture that can be read; use {formats}"
-        raise PictureError(message, "not_a_picture", kind=kind, formats=formats)
+        text = "this is {kind}, not a picture that can be read; use {formats}"
+        raise PictureError(message("not_a_picture", text, kind=kind, formats=formats))
     try:
         beside = beside_pixels(data, format_)
         if beside is not None:
@@ -59,14 +60,15 @@ def _read_bytes(source: str | os.PathLike | BinaryIO, max_bytes: int) -> bytes:
             with open(source, "rb") as file:
                 return _read_bytes(file, max_bytes)
         except OSError as error:
-            raise PictureError(f"{os.fspath(source)} cannot be read: {error.strerror or error}") from error
+            text, reason = "{name} cannot be read: {reason}", error.strerror or error
+            raise PictureError(message("picture_unread", text, name=os.fspath(source), reason=reason)) from error
     data = source.read(max_bytes + 1)
     if len(data) > max_bytes:
-        message = f"this file has more than {max_bytes:,} bytes, the most that is read; save it smaller"
-        raise PictureError(message, "picture_bytes", most=f"{max_bytes:,}")
+        text = "this file has more than {most} bytes, the most that is read; save it smaller"
+        raise PictureError(message("picture_bytes", text, most=f"{max_bytes:,}"))
     if not data:
-        message = "this file is empty (0 bytes); its upload or download may have failed, try again"
-        raise PictureError(message, "picture_empty")
+        text = "this file is empty (0 bytes); its upload or download may have failed, try again"
+        raise PictureError(message("picture_empty", text))
     return data
 
 

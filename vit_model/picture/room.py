@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
+from vit_model.messages import message
 from vit_model.picture.limits import MEMORY, PictureError
 
 SMALL = 4_000_000
@@ -39,11 +40,8 @@ class Room:
             self._free -= amount if came else 0
             self._changed.notify_all()
         if not came:
-            raise PictureError(
-                f"so many pictures are being decoded that this one waited {seconds:.0f} s; try again in a minute",
-                "picture_busy",
-                seconds=f"{seconds:.0f}",
-            )
+            text = "so many pictures are being decoded that this one waited {seconds} s; try again in a minute"
+            raise PictureError(message("picture_busy", text, seconds=f"{seconds:.0f}"))
         try:
             yield
         finally:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from explorer.viewer.kit.component import Caption
-from explorer.viewer.matrix.viewer import DATA_JS, STYLE, AttentionViewer
+from explorer.viewer.matrix.viewer import STYLE, AttentionViewer
 
 
 class CompareViewer(AttentionViewer):
     """Value: what `compare_value` returns, or None. Store, requests and keys are those of `AttentionViewer`."""
 
     html, css, words = "view.html", (STYLE, "view.css"), "view.words.json"
-    scripts = (DATA_JS, "maps.js", "png.js", "view.js")
+    script = "view.js"
 
 
 def compare_value(

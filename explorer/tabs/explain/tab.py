@@ -20,7 +20,7 @@ from explorer.tabs.explain.view import ExplainViewer, explain_value
 from explorer.ui.class_choice import instead, named_class
 from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import follow_progress
+from explorer.ui.progress import follow_progress, only_changes
 from explorer.ui.stale_work import LATEST, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.words import TEXT, say, say_both, words
@@ -59,7 +59,7 @@ def build(choice: Component, picture: Component) -> Tab:
 
     @plain_errors
     def compute(request: gr.Request, *seen):
-        steps = _compute(keys, request, *seen)
+        steps = only_changes(_compute(keys, request, *seen))
         if (yield from LATEST.answer(asker(request, "explain-slow"), seen, steps)) == "stopped":
             yield gr.skip(), say(request, "explain_stopped"), *_buttons(running=False)
 

@@ -23,13 +23,13 @@ class ExplainViewer(Component):
     starts with `choices_prefix`."""
 
     html, css, words = "view.html", (STYLE, "view.css"), "view.words.json"
-    scripts = ("png.js", "view.js")
+    script = "view.js"
 
     def __init__(self, value: dict | None = None, *, elem_id: str, choices_prefix: str, **kwargs: Any):
-        self._constants = f"const VIEWER = {json.dumps(elem_id)}, GROUPS = {json.dumps(choices_prefix)};"
+        self._constants = {"viewer": elem_id, "groups": choices_prefix}
         super().__init__(value, elem_id=elem_id, **kwargs)
 
-    def constants(self) -> str:
+    def constants(self) -> dict[str, Any]:
         return self._constants
 
     @classmethod

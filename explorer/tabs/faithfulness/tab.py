@@ -37,7 +37,7 @@ from explorer.tabs.faithfulness.values import (
 )
 from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import follow_progress
+from explorer.ui.progress import follow_progress, only_changes
 from explorer.ui.stale_work import LATEST, Asker, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.words import language_of, say, say_both, words
@@ -51,6 +51,8 @@ METHODS_FIRST = next(iter(METHODS))
 LENT = 120  # seconds of a ZeroGPU for one measurement
 MOMENT = 0.4  # seconds between two drawings
 MEASURE, CHECK = "truth-measure", "truth-check"  # this tab's long work
+_UNDER_WAY: dict[str | None, list[object]] = {}
+"""By browser page, its measurements that run now: with the last one Stop goes."""
 STOPPED = {"done": 0.0, "text": say_both("truth_stopped"), "running": False}
 
 
@@ -151,15 +153,22 @@ def _answered(
     told: Callable[[Found], dict],
 ) -> Iterator[list]:
     """What the page shows every moment while `work` runs, or at once where its result is `known`."""
+    page, mine = who[0], object()
 
     def pages() -> Iterator[list]:
         with closing(follow_progress(partial(work, asked), MOMENT)) as steps:
+            _UNDER_WAY.setdefault(page, []).append(mine)
             for _ in steps:
                 yield [*_shown(asked, told(asked.found)), gr.Button(visible=True)]
 
-    ended = "" if known else (yield from LATEST.answer(who, seen, pages()))
+    try:
+        ended = "" if known else (yield from LATEST.answer(who, seen, only_changes(pages())))
+    finally:
+        rest = [one for one in _UNDER_WAY.pop(page, []) if one is not mine]
+        if rest:
+            _UNDER_WAY[page] = rest
     if ended != "stale":
-        yield [*_shown(asked, STOPPED if ended else None), gr.Button(visible=False)]
+        yield [*_shown(asked, STOPPED if ended else None), gr.Button(visible=bool(rest))]
 
 
 def _changed(request: gr.Request, *seen) -> None:

@@ -1,14 +1,15 @@
-// What each map of the inside view draws. In scope: TEXT and base.js's `vit`.
-const MAPS = ["attention", "similarity", "classes", "certainty", "colours", "norms", "entropy"];
+// What each map of the inside view draws.
+
+export const MAPS = ["attention", "similarity", "classes", "certainty", "colours", "norms", "entropy"];
 const PALETTE = "4477aa ee6677 228833 ccbb44 66ccee aa3377 ee7733 009988 cc3311 997700 6699cc 882255".split(" ");
-const OTHER = "9a9a9a"; // classes beyond the palette
+export const OTHER = "9a9a9a"; // classes beyond the palette
 const packed = (hex, alpha = 255) => {
   const [r, g, b] = [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16));
   return ((alpha << 24) | (b << 16) | (g << 8) | r) >>> 0;
 };
 
 /** The numbers that have one value a token, as inside.py wrote them. */
-class Numbers {
+export class Numbers {
   constructor(buffer, value) {
     const [gh, gw] = value.grid;
     Object.assign(this, { value, states: value.layers, patches: gh * gw, prefix: value.prefix.length });
@@ -90,7 +91,7 @@ class Numbers {
 }
 
 /** Attention without the marked tokens, the rest made to sum to what all did. */
-function withoutMarked(row, marked) {
+export function withoutMarked(row, marked) {
   let all = 0, left = 0;
   for (let i = 0; i < row.length; i++) {
     all += row[i];
@@ -99,16 +100,8 @@ function withoutMarked(row, marked) {
   return row.map((entry, i) => (marked[i] || !left ? 0 : (entry * all) / left));
 }
 
-/** Draws pixels, one a patch, as a small bitmap that CSS scales up. */
-function putPixels(canvas, pixels, gh, gw) {
-  if (canvas.width !== gw || canvas.height !== gh) Object.assign(canvas, { width: gw, height: gh });
-  const context = canvas.getContext("2d"), image = context.createImageData(gw, gh);
-  new Uint32Array(image.data.buffer).set(pixels);
-  context.putImageData(image, 0, 0);
-}
-
 /** Lowest and highest patch of a row. */
-function extentOf(row, prefix) {
+export function extentOf(row, prefix) {
   let low = Infinity, high = -Infinity;
   for (let i = prefix; i < row.length; i++) {
     if (row[i] < low) low = row[i];

@@ -23,7 +23,7 @@ from explorer.viewer.kit.files import cached_file
 from explorer.viewer.kit.pack import compress
 from explorer.viewer.matrix.source import Direction
 from explorer.viewer.matrix.store import ViewerStore
-from explorer.viewer.matrix.viewer import DATA_JS, STYLE, AttentionViewer, token_names, viewer_value
+from explorer.viewer.matrix.viewer import STYLE, AttentionViewer, token_names, viewer_value
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -35,7 +35,7 @@ class InsideView(AttentionViewer):
     `vit:state` with {viewer, layer: the state, query, map, joint, without}."""
 
     html, css, words = "view.html", (STYLE, "view.css"), "view.words.json"
-    scripts = (DATA_JS, "maps.js", "table.js", "png.js", "view.js")
+    script = "view.js"
 
 
 class InsideSource:

@@ -34,7 +34,7 @@ class LaboratoryBench(_View):
     `edits.read_wish` reads, "layer": whose attention is looked at, or null}.
     """
 
-    html, scripts = "view.html", ("view.js",)
+    html, script, script_events = "view.html", "view.js", ("edit",)
 
 
 class LaboratoryParts(_View):
@@ -45,7 +45,7 @@ class LaboratoryParts(_View):
     "changed": whether they change anything}}. Events: `ablate` {"edits": as the bench's}, and `stop`.
     """
 
-    html, scripts = "parts.html", ("parts.js",)
+    html, script, script_events = "parts.html", "parts.js", ("ablate", "stop")
 
 
 class LaboratoryOutcome(_View):
@@ -59,4 +59,4 @@ class LaboratoryOutcome(_View):
     they were asked for, none where nothing is changed}; null in a map where nothing is.
     """
 
-    html, scripts = "outcome.html", ("outcome.js",)
+    html, script = "outcome.html", "outcome.js"

@@ -1,12 +1,16 @@
 // Save PNG: the picture with its crop, what the model sees, the patch in sight and the sequence, as one picture.
-// In scope of patches.js: root, find, scene, shown, cellOf.
-function patchesPng() {
+import { createElement } from "../../viewer/kit/scripts/nodes.js";
+import { frame } from "../../viewer/kit/scripts/saving.js";
+
+/** @param {object} shown the `root` of the component, its `scene`, and the `cell` in sight (below zero: none) */
+export function drawSheet({ root, scene, cell }) {
+  const find = (selector) => root.querySelector(selector);
   const { picture, box, grid: [gh, gw], image_size: [h, w], patch_size: [ph, pw] } = scene;
   const style = getComputedStyle(root), side = 560, gap = 32, head = 44, foot = 40, beside = 380;
-  const width = 2 * side + beside + 4 * gap, stage = find(".stage canvas"), cell = cellOf(shown());
+  const width = 2 * side + beside + 4 * gap, stage = find(".stage canvas");
   const enlarged = Math.min((width - 2 * gap) / Math.max(stage.width, 1), 2); // a phone's is small
   const unfolded = Math.round(stage.height * enlarged);
-  const canvas = vit.element("canvas", { width, height: 3 * head + side + foot + unfolded + 2 * gap });
+  const canvas = createElement("canvas", { width, height: 3 * head + side + foot + unfolded + 2 * gap });
   const context = canvas.getContext("2d");
   context.fillStyle = style.getPropertyValue("--background-fill-primary").trim() || "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
@@ -19,12 +23,8 @@ function patchesPng() {
   /** Marks the patch in sight in a gh x gw grid over a rectangle. */
   const mark = (x, y, across, down) => {
     if (cell < 0) return;
-    for (const [colour, line] of [["#000", 6], ["#fff", 3]]) {
-      context.strokeStyle = colour;
-      context.lineWidth = line;
-      const column = cell % gw, row = Math.floor(cell / gw);
-      context.strokeRect(x + (column * across) / gw, y + (row * down) / gh, across / gw, down / gh);
-    }
+    const column = cell % gw, row = Math.floor(cell / gw);
+    frame(context, [x + (column * across) / gw, y + (row * down) / gh, across / gw, down / gh], [["#000", 6], ["#fff", 3]]);
   };
 
   const [height, wide] = picture.size, [left, top, right, bottom] = box;

@@ -1,9 +1,12 @@
 // Unfold: a canvas on which the patches of a picture leave their grid and line up as the sequence of tokens.
 // Usage: unfold.show(scene), then unfold.draw(t, token) with t from 0 (grid) to 1 (sequence).
-const LARGEST_TILE = 44, SMALLEST_TILE = 5, NUMBERED_TILE = 26; // CSS pixels
-const CUT = 0.2, LINED = 0.86; // when the cutting and the lining up have ended, as fractions of the whole
 
-class Unfold {
+const LARGEST_TILE = 44, SMALLEST_TILE = 5, NUMBERED_TILE = 26; // CSS pixels
+// When the cutting and the lining up have ended, as fractions of the whole.
+export const CUT = 0.2;
+export const LINED = 0.86;
+
+export class Unfold {
   constructor(frame) {
     this.frame = frame;
     this.canvas = frame.querySelector("canvas");
@@ -116,7 +119,7 @@ class Unfold {
 }
 
 /** 0 to 1, slow at both ends; outside it holds. */
-function ease(x) {
+export function ease(x) {
   const held = Math.min(Math.max(x, 0), 1);
   return held * held * (3 - 2 * held);
 }

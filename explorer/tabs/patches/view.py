@@ -91,7 +91,7 @@ class PatchesView(Component):
     """The picture, its patches and the sequence made of them; value: `patches_value(...)` or None."""
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("unfold.js", "png.js", "view.js")
+    script = "view.js"
 
 
 def _prefix(config: ViTConfig) -> list[str]:

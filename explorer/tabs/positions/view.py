@@ -61,7 +61,7 @@ class PositionsView(Component):
     """The mosaic of position similarities, native and interpolated; value: `positions_value(...)` or None."""
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("view.js",)
+    script = "view.js"
 
 
 def _grid(embeddings: Any, grid: tuple[int, int], name: Caption) -> dict:

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from vit_model.messages import changed
+
 _OURS = Path(__file__).resolve().parents[3]
 _SETTINGS = ("VIT_EXPLORER_CACHE", "VIT_EXPLORER_RUNS", "GRADIO_TEMP_DIR", "HF_HOME")
 # A path from the root, not the end of an address or of a fraction; its last part is a group. A folder's name cannot
@@ -18,10 +20,15 @@ _PATH = re.compile(rf"""(?<![^\s'"`(=\[,])(?:/|[A-Za-z]:[/\\])(?:{_PART}+[/\\])+
 
 def without_folders(text: str) -> str:
     """`text` with paths of this host shortened: below a folder that we know to what lies below, any other to its last
-    part. Addresses of the web stay."""
-    for folder in _known():
-        text = text.replace(folder, "")
-    return _PATH.sub(lambda found: found[1] or "...", text)
+    part. Addresses of the web stay. Of a message its details too."""
+    folders = _known()
+
+    def shortened(text: str) -> str:
+        for folder in folders:
+            text = text.replace(folder, "")
+        return _PATH.sub(lambda found: found[1] or "...", text)
+
+    return changed(text, shortened)
 
 
 def _known() -> list[str]:

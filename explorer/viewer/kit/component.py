@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -12,54 +11,60 @@ from typing import Any
 
 import gradio as gr
 
-from explorer.viewer.kit.served import served
+from explorer.viewer.kit.served import script_address, text_address
 
 HERE = Path(__file__).parent
+MOUNT = HERE / "scripts" / "mount.js"
 Caption = str | Mapping[str, str]
 """Text for people: one string, or {"en": ..., "zh": ...}."""
 
-STUB = """const file = (name) => import(`${{window.gradio_config?.root ?? "."}}/${{name}}`);
-const files = Promise.all([file("{base}"), file("{own}")]); // {events}
-window.vitMounted = Promise.resolve(window.vitMounted).then(() => files).then(
-  ([{{ mount }}, own]) => mount(own, element, trigger, props, server, upload, watch)).catch((error) => {{
+STUB = """const root = window.gradio_config?.root ?? ".";
+const modules = Promise.all({addresses}.map((address) => import(`${{root}}/${{address}}`)));
+modules.catch(() => {{}}); // reported below, in its turn
+window.vitMounted = Promise.resolve(window.vitMounted).then(() => modules).then(([kit, script, {{ parts }}]) => {{
+  kit.mountComponent(script, parts, {about}, {{ element, props, trigger, server, upload, watch }});
+}}).catch((error) => {{
   element.innerHTML ||= '<a href="">↻ Reload / 重新加载</a>';
   reportError(error);
 }});"""
-"""What stands in the page for each component: fetch its files, and start it when those before it have started. Gradio
-looks here for the names of events in quotes. Where a file cannot be had, since the server has another version by now or
-the connection is lost, a link to load the page again stands in its place."""
+"""What stands in the page for each component: fetch its modules, and start it when those before it have started. Where
+a module cannot be had, since the server has another version by now or the connection is lost, a link to load the page
+again stands in its place."""
 
 
 class Component(gr.HTML):
     """A `gr.HTML` of files that a subclass names; its value goes to the script as it is, and back.
 
-    - `html`, `css`, `scripts`, `words`: HTML, style sheets after base.css, scripts after base.js, and visible strings:
-      names of files beside the class that says so, or paths
+    - `html`, `css`, `words`: HTML with one outermost element, style sheets after base.css, and visible strings: names
+      of files beside the class that says so, or paths
+    - `script`: the ES module whose `mount` starts it (kit/scripts/mount.js: what it is given)
+    - `script_events`: names of the events that its script triggers
     - `lang`: "en" or "zh" in place of the browser's own
 
-    The page holds none of these files but the address of one that has them all, so that it stays small and a browser
-    fetches them once. A subclass with parameters of its own keeps them under private names: Gradio sends the browser
-    every attribute that is called like a parameter.
+    The page holds none of these files but their addresses, so that it stays small and a browser fetches each once. A
+    subclass with parameters of its own keeps them under private names: Gradio sends the browser every attribute that
+    is called like a parameter.
     """
 
     html: str
     css: tuple[str | Path, ...]
-    scripts: tuple[str | Path, ...]
+    script: str
     words: str
+    script_events: tuple[str, ...] = ()
 
     def __init__(self, value: dict | None = None, *, lang: str | None = None, **kwargs: Any):
         super().__init__(
             value,
             html_template="",
-            js_on_load=_stub(type(self), self.constants()),
+            js_on_load=self._stub(),
             apply_default_css=False,
             lang=lang,
             **kwargs,
         )
 
-    def constants(self) -> str:
-        """What its script is to know of this one of its kind, as JavaScript."""
-        return ""
+    def constants(self) -> dict[str, Any]:
+        """What its script is to know of this one of its kind, as `constants`."""
+        return {}
 
     @classmethod
     def strings(cls) -> str:
@@ -68,11 +73,17 @@ class Component(gr.HTML):
         return read(words)
 
     @classmethod
+    def addresses(cls) -> list[str]:
+        """Addresses below the app's root: of the kit, of its script, and of its markup, style and words."""
+        (script,) = cls.files("script")
+        return [script_address(MOUNT), script_address(script), _parts_address(cls)]
+
+    @classmethod
     def files(cls, attribute: str) -> list[Path]:
-        """The files that `html`, `css`, `scripts` or `words` names."""
+        """The files that `html`, `css`, `script` or `words` names."""
         home = next(kind for kind in cls.__mro__ if attribute in vars(kind))
         folder, named = Path(sys.modules[home.__module__].__file__).parent, vars(home)[attribute]
-        return [folder / name for name in ((named,) if isinstance(named, str) else named)]
+        return [folder / name for name in ((named,) if isinstance(named, str | Path) else named)]
 
     def postprocess(self, value: dict | None) -> dict | None:
         return value
@@ -83,26 +94,29 @@ class Component(gr.HTML):
     def api_info(self) -> dict[str, Any]:
         return {"type": "object"}
 
+    def _stub(self) -> str:
+        """Gradio looks in it for the names of events in quotes."""
+        about = {"events": self.script_events, "constants": self.constants()}
+        return STUB.format(addresses=json.dumps(self.addresses()), about=json.dumps(about, ensure_ascii=False))
 
-def module(kind: type[Component], constants: str = "") -> str:
-    """The ES module that the browser fetches: a component's files, which base.js's `mount` puts into the page."""
-    style = "".join(map(read, (HERE / "base.css", *kind.files("css"))))
-    script = "\n".join([constants, f"const TEXT = {kind.strings()};", *map(read, kind.files("scripts"))])
-    (markup,) = kind.files("html")
-    return (
-        f"export const name = {json.dumps(kind.__name__)};\n"
-        f"export const style = {json.dumps(style, ensure_ascii=False)};\n"
-        f"export const markup = {json.dumps(read(markup), ensure_ascii=False)};\n"
-        f"export default (vit, element, trigger, props, server, upload, watch) => {{\n{script}\n}};\n"
-    )
+
+def script_stub(script: Path) -> str:
+    """JavaScript for a `gr.HTML` with markup of its own: it imports a script and calls its `mount`."""
+    address = f'`${{window.gradio_config?.root ?? "."}}/{script_address(script)}`'
+    return f"import({address}).then(({{ mount }}) => mount({{ element, props }}), reportError);"
 
 
 @cache  # Gradio makes a component for every event that sets it
-def _stub(kind: type[Component], constants: str) -> str:
-    text = module(kind, constants)
-    events = ", ".join(f'"{name}"' for name in sorted(set(re.findall(r'trigger\("(\w+)"', text))))
-    base = served("base", read(HERE / "base.js") + "\nexport { vit, mount };\n")
-    return STUB.format(base=base, own=served(kind.__name__, text), events=events)
+def _parts_address(kind: type[Component]) -> str:
+    return text_address(kind.__name__, parts_module(kind))
+
+
+def parts_module(kind: type[Component]) -> str:
+    """The ES module of what a component has besides its script: {name, style, markup, words}."""
+    (markup,) = kind.files("html")
+    style = "".join(map(read, (HERE / "base.css", *kind.files("css"))))
+    parts = {"name": kind.__name__, "style": style, "markup": read(markup), "words": json.loads(kind.strings())}
+    return f"export const parts = {json.dumps(parts, ensure_ascii=False)};\n"
 
 
 @cache

@@ -1,35 +1,85 @@
-"""served: texts that the browser fetches once, by addresses that name their content: scripts of components.
+"""Scripts and other texts of the page, by addresses that name their content, so that a browser fetches each once.
 
-Nothing is read at a request, and no folder is opened: what was not handed to `served` cannot be asked for.
+Every script of `explorer` lies under one hash of all of them, below its own path, so that the imports between them hold
+as they stand. All are read when the first address is made, which is while the page is built: nothing is opened at a
+request, and what has no address here cannot be asked for.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable
+from functools import cache
+from html import escape
+from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 FOLDER = "vit-explorer"
+_HOME = Path(__file__).parents[2]
 _HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _TEXTS: dict[str, bytes] = {}
 
+_IMPORT = re.compile(r"""^(?:import|export)\b[^"';]*?["'](\.{1,2}/[^"']+)["']""", re.MULTILINE)
 
-def served(name: str, text: str) -> str:
-    """Serve the text of `name`.js, and return its address below the app's root. Another text has another address."""
+
+def script_address(script: Path) -> str:
+    """The address of a script of `explorer` below the app's root; ValueError for any other file."""
+    scripts, version = _scripts()
+    name = script.relative_to(_HOME).as_posix() if script.is_relative_to(_HOME) else ""
+    if name not in scripts:
+        raise ValueError(f"{script.name} is no script of the explorer: a .js file in one of its folders")
+    return f"{FOLDER}/{version}/{name}"
+
+
+def text_address(name: str, text: str) -> str:
+    """The address below the app's root of a module that Python writes. Another text has another address."""
     data = text.encode()
-    file = f"{name}-{hashlib.sha256(data).hexdigest()[:16]}.js"
-    _TEXTS[file] = data
-    return f"{FOLDER}/{file}"
+    address = f"{FOLDER}/{hashlib.sha256(data).hexdigest()[:16]}/{name}.js"
+    _TEXTS[address] = data
+    return address
+
+
+def imported_scripts(script: Path) -> list[Path]:
+    """A script and all that it imports, also by way of others, each once."""
+    found, waiting = [], [script]
+    while waiting:
+        here = waiting.pop(0)
+        if here not in found:
+            found.append(here)
+            text = _scripts()[0][here.relative_to(_HOME).as_posix()]
+            waiting += [(here.parent / name).resolve() for name in _IMPORT.findall(text.decode())]
+    return found
+
+
+def preload_links(scripts: Iterable[Path]) -> str:
+    """HTML that has the browser fetch scripts and their imports at once, before it meets the first of them."""
+    all_scripts = dict.fromkeys(each for script in scripts for each in imported_scripts(script))
+    return "".join(f'<link rel="modulepreload" href="{escape(script_address(each))}">' for each in all_scripts)
+
+
+@cache
+def _scripts() -> tuple[dict[str, bytes], str]:
+    """Path below `explorer` -> text of each script, and the hash of all of them. They can be fetched from now on."""
+    files = sorted(_HOME.rglob("*.js"))
+    scripts = {file.relative_to(_HOME).as_posix(): file.read_bytes() for file in files}
+    everything = hashlib.sha256()
+    for name, text in scripts.items():
+        everything.update(f"{name}\0{len(text)}\0".encode() + text)
+    version = everything.hexdigest()[:16]
+    _TEXTS.update({f"{FOLDER}/{version}/{name}": text for name, text in scripts.items()})
+    return scripts, version
 
 
 async def _answer(request: Request) -> Response:
-    data = _TEXTS.get(request.path_params["file"])
+    data = _TEXTS.get(f"{FOLDER}/{request.path_params['address']}")
     if data is None:
         return Response("there is no such script; reload the page", 404)
     return Response(data, media_type="text/javascript", headers=_HEADERS)
 
 
-ROUTES = [Route(f"/{FOLDER}/{{file}}", _answer)]
+ROUTES = [Route(f"/{FOLDER}/{{address:path}}", _answer)]
 """What every app that shows a component needs: `launch(app_kwargs={"routes": ROUTES})`."""

@@ -21,8 +21,7 @@ from explorer.viewer.matrix.store import ViewerStore
 from vit_model.config import ViTConfig
 
 STYLE = Path(__file__).with_name("viewer.css")
-DATA_JS = Path(__file__).with_name("data.js")
-"""For components that draw such matrices in other ways: the look of a map, and the reading of its numbers."""
+"""The look of a map, for components that draw such matrices in other ways."""
 
 WHOLE_LAYER_TOKENS = 577
 """Up to a 24 x 24 grid and a class token whole layers go to the browser; above, one token's rows at a time."""
@@ -39,12 +38,7 @@ class AttentionViewer(Component):
     A subclass may draw the same numbers in another way: it names its own files.
     """
 
-    html, css, scripts, words = (
-        "viewer.html",
-        ("viewer.css",),
-        ("data.js", "export.js", "viewer.js"),
-        "viewer.words.json",
-    )
+    html, css, script, words = "viewer.html", ("viewer.css",), "viewer.js", "viewer.words.json"
 
     def __init__(
         self,

@@ -1,10 +1,17 @@
 // Walking over a plot's points with the keyboard: arrow keys move, the reading is spoken and shown, Enter is a click.
-// In scope of plot.js: root, plot, t, shown, clicked, title.
+import { hasModifier } from "../kit/scripts/keyboard.js";
+import { setText } from "../kit/scripts/nodes.js";
 
-/** Every point that can be pointed at, as {curveNumber, pointNumber, x, y, customdata}, from left to right, then upwards. */
-function walkablePoints() {
+/** @typedef {{curveNumber: number, pointNumber: number, x: number, y: number, customdata?: any}} Point */
+
+/**
+ * Every point that can be pointed at, from left to right, then upwards.
+ * @param {any[]} traces Plotly's full traces
+ * @returns {Point[]}
+ */
+export function walkablePoints(traces) {
   const points = [];
-  for (const [curveNumber, trace] of (plot._fullData ?? []).entries()) {
+  for (const [curveNumber, trace] of traces.entries()) {
     if (trace.type !== "scatter" || trace.visible !== true || trace.hoverinfo === "skip") continue;
     for (let pointNumber = 0; pointNumber < trace.x.length; pointNumber++) {
       const [x, y, customdata] = [trace.x[pointNumber], trace.y[pointNumber], trace.customdata?.[pointNumber]];
@@ -14,25 +21,36 @@ function walkablePoints() {
   return points.sort((a, b) => a.x - b.x || a.y - b.y);
 }
 
-/** Where a key leads from point `at` (-1: none yet) of the sorted points; null for a key that moves nothing. */
-function steppedPoint(key, points, at) {
+/**
+ * Where a key leads from point `at` (-1: none yet) of the sorted points; null for a key that moves nothing.
+ * @param {string} key
+ * @param {{x: number, y: number}[]} points
+ * @param {number} at
+ */
+export function steppedPoint(key, points, at) {
   if (key === "Home" || (at < 0 && key.startsWith("Arrow"))) return 0;
   if (key === "End") return points.length - 1;
-  const here = points[at], within = (index) => (points[index]?.x === here.x ? index : at);
+  const here = points[at];
+  /** @param {number} index */
+  const within = (index) => (points[index]?.x === here.x ? index : at);
   if (key === "ArrowUp") return within(at + 1);
   if (key === "ArrowDown") return within(at - 1);
   if (key !== "ArrowLeft" && key !== "ArrowRight") return null;
   const right = key === "ArrowRight";
   const beyond = points.filter((point) => (right ? point.x > here.x : point.x < here.x));
   if (!beyond.length) return at;
-  const x = right ? beyond[0].x : beyond.at(-1).x, column = beyond.filter((point) => point.x === x); // the next one, and in it
+  const x = beyond[right ? 0 : beyond.length - 1].x, column = beyond.filter((point) => point.x === x); // the next one, and in it
   const nearest = column.reduce((a, b) => (Math.abs(b.y - here.y) < Math.abs(a.y - here.y) ? b : a)); // the nearest height
   return points.indexOf(nearest);
 }
 
-/** What a pointer over the point would show: the trace's hovertemplate, filled in. */
-function pointReading({ curveNumber, x, y, customdata }) {
-  const template = plot._fullData[curveNumber].hovertemplate || "%{x}, %{y}";
+/**
+ * What a pointer over the point would show: the trace's hovertemplate, filled in.
+ * @param {string} template
+ * @param {{x: any, y: any, customdata?: any}} point
+ */
+export function pointReading(template, { x, y, customdata }) {
+  /** @param {unknown} value */
   const number = (value) => (typeof value === "number" ? String(Number(value.toPrecision(4))) : String(value));
   return template
     .replace(/%\{customdata\[(\d+)\][^}]*\}/g, (_, index) => number(customdata?.[index]))
@@ -40,35 +58,57 @@ function pointReading({ curveNumber, x, y, customdata }) {
     .replace(/<[^>]*>/g, "");
 }
 
-let walked = null; // the point that the keyboard is on, {curveNumber, pointNumber}
-
-function walk(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target !== root || !drawn()) return;
-  const points = walkablePoints();
-  const at = points.findIndex((one) => one.curveNumber === walked?.curveNumber && one.pointNumber === walked?.pointNumber);
-  if (event.key === "Escape") return leavePoint();
-  if (event.key === "Enter" && at >= 0) clicked({ points: [points[at]] });
-  else {
-    const next = points.length ? steppedPoint(event.key, points, at) : null;
-    if (next === null) return;
-    const { curveNumber, pointNumber } = (walked = points[next]);
-    window.Plotly.Fx.hover(plot, [{ curveNumber, pointNumber }]);
-    vit.setText(spoken, pointReading(points[next]));
+/** The point that the keyboard is on, in one plot. */
+export class PointWalk {
+  /**
+   * @param {HTMLElement} root the element that takes the focus
+   * @param {any} plot Plotly's element
+   * @param {HTMLElement} spoken where readings are spoken
+   * @param {(event: {points: Point[]}) => void} click called where Enter chooses a point
+   */
+  constructor(root, plot, spoken, click) {
+    this.root = root;
+    this.plot = plot;
+    this.spoken = spoken;
+    this.click = click;
+    /** @type {Point | null} */
+    this.point = null;
   }
-  event.preventDefault();
-}
 
-function leavePoint() {
-  walked = null;
-  vit.setText(spoken, "");
-  if (plot._fullLayout) window.Plotly.Fx.unhover(plot);
-}
+  get points() { return walkablePoints(this.plot._fullData ?? []); }
 
-/** The plot can be focused where it has points, and says how it is used. */
-function offerWalk() {
-  const count = walkablePoints().length;
-  if (!count) return root.removeAttribute("tabindex");
-  root.tabIndex = 0;
-  root.setAttribute("role", "application");
-  root.setAttribute("aria-label", t(shown.link ? "walk_select" : "walk", { title: title(), count }));
+  /** @param {KeyboardEvent} event */
+  onKey(event) {
+    if (hasModifier(event) || event.target !== this.root) return;
+    const { points, point: now } = this;
+    const at = points.findIndex((one) => one.curveNumber === now?.curveNumber && one.pointNumber === now.pointNumber);
+    if (event.key === "Escape") return this.leave();
+    if (event.key === "Enter" && at >= 0) this.click({ points: [points[at]] });
+    else {
+      const next = points.length ? steppedPoint(event.key, points, at) : null;
+      if (next === null) return;
+      const { curveNumber, pointNumber } = (this.point = points[next]);
+      /** @type {any} */ (window).Plotly.Fx.hover(this.plot, [{ curveNumber, pointNumber }]);
+      setText(this.spoken, pointReading(this.plot._fullData[curveNumber].hovertemplate || "%{x}, %{y}", points[next]));
+    }
+    event.preventDefault();
+  }
+
+  leave() {
+    this.point = null;
+    setText(this.spoken, "");
+    if (this.plot._fullLayout) /** @type {any} */ (window).Plotly.Fx.unhover(this.plot);
+  }
+
+  /**
+   * Let the plot take the focus where it has points, and say how it is used.
+   * @param {(count: number) => string} describe
+   */
+  offer(describe) {
+    const count = this.points.length;
+    if (!count) return this.root.removeAttribute("tabindex");
+    this.root.tabIndex = 0;
+    this.root.setAttribute("role", "application");
+    this.root.setAttribute("aria-label", describe(count));
+  }
 }

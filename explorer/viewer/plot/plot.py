@@ -79,7 +79,7 @@ class PlotlyView(Component):
     """
 
     html, css, words = "plot.html", ("plot.css",), "plot.words.json"
-    scripts = ("keys.js", "plot.js")
+    script = "plot.js"
 
     def __init__(self, value: dict | None = None, *, height: int = 360, **kwargs: Any):
         gr.set_static_paths([PLOTLY_JS])

@@ -8,7 +8,7 @@ from explorer.viewer.kit.component import Component
 class SceneBar(Component):
     """Value: {"seq": str, "top": [[label, probability], ...], "card": str, "note": str}; all shown as text."""
 
-    html, css, scripts = "scene_bar.html", ("scene_bar.css",), ("scene_bar.js",)
+    html, css, script = "scene_bar.html", ("scene_bar.css",), "scene_bar.js"
 
     @classmethod
     def strings(cls) -> str:

@@ -1,11 +1,12 @@
-// The table as a picture to take away, as it stands on the page. In scope: base.js's `vit`, and of scores.js: props, say.
+// The table as a picture to take away, as it stands on the page.
+import { createElement } from "../kit/scripts/nodes.js";
 
-/** A canvas, twice as fine as the screen, with the title above the table of `root` and the caption below. */
-function drawTable(root) {
+/** A canvas, twice as fine as the screen, with the title above the table of `root` and a text below. */
+export function drawTable(root, title, text) {
   const SCALE = 2, PAD = 12, LINE = 18;
   const style = getComputedStyle(root), table = root.querySelector("table"), box = table.getBoundingClientRect();
-  const canvas = vit.element("canvas"), to = canvas.getContext("2d"), font = (size, weight = 400) => `${weight} ${size}px ${style.fontFamily}`;
-  const caption = [...wrapped(to, props.value.caption, font(12), Math.max(box.width, 320))];
+  const canvas = createElement("canvas"), to = canvas.getContext("2d"), font = (size, weight = 400) => `${weight} ${size}px ${style.fontFamily}`;
+  const caption = [...wrapped(to, text, font(12), Math.max(box.width, 320))];
   const top = PAD + 2 * LINE, width = Math.max(box.width, 320) + 2 * PAD, height = top + box.height + PAD + caption.length * LINE;
   canvas.width = Math.ceil(SCALE * width);
   canvas.height = Math.ceil(SCALE * height);
@@ -15,7 +16,7 @@ function drawTable(root) {
   to.textBaseline = "middle";
   to.fillStyle = style.color;
   to.font = font(16, 700);
-  to.fillText(say(props.value.title), PAD, PAD + LINE / 2);
+  to.fillText(title, PAD, PAD + LINE / 2);
   for (const node of table.querySelectorAll("th, td")) {
     const own = getComputedStyle(node), place = node.getBoundingClientRect();
     const sticky = node === node.parentNode.firstElementChild;

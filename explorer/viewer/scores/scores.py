@@ -48,4 +48,4 @@ class ScoreTable(Component):
     """Value: `scores_value(...)` or None. Everything in it is shown as text."""
 
     html, css, words = "scores.html", ("scores.css",), "scores.words.json"
-    scripts = ("png.js", "scores.js")
+    script = "scores.js"

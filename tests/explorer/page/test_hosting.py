@@ -16,7 +16,7 @@ from explorer.tabs.train import tab as train
 from explorer.tabs.train.history.panel import plain_reason
 from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.watch.view import TrainLiveView
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.translation import translate_both
 from tests.explorer.tabs.train.run_folders import write_run
 from training.runs.runs import Runs
 

@@ -76,7 +76,7 @@ def test_no_script_and_no_style_sheet_stands_in_the_page(config):
 
 
 def test_every_script_that_the_page_names_is_served(config, page):
-    named = set(re.findall(r"vit-explorer/[\w.-]+\.js", config.decode()))
+    named = set(re.findall(r"vit-explorer/[\w./-]+\.js", config.decode()))
     assert len(named) > 15
     for address in named:
         with urllib.request.urlopen(f"{page[1]}/{address}") as answer:

@@ -1,6 +1,5 @@
 """What a visitor reads when something goes wrong: in Chinese on the Chinese page, where vit_model gave it a code."""
 
-import ast
 import io
 import json
 import re
@@ -15,11 +14,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-import explorer
-import vit_model
 from explorer.session.scenes import ModelChoice, get_model, parse_size, resized
 from explorer.ui import errors
 from explorer.ui.errors import plain_errors, reason_of
+from tests.explorer.ui.code_sites import error_classes, plain_value_errors, sites, sources, uncoded
 from vit_model import VisionTransformer, ViTConfig, load_model, picture, save_model
 from vit_model.checkpoints import detect
 from vit_model.errors import CodedError
@@ -28,26 +26,76 @@ from vit_model.picture import read_picture
 SAID = json.loads(Path(errors.__file__).with_name("errors.zh.json").read_text("utf-8"))
 
 
-def codes() -> dict[str, set[str]]:
-    """code -> names of details ("*" where they are passed as a dict), of every error that is raised with one."""
-    found = {}
-    pages = Path(explorer.__file__).parent
-    files = [*Path(vit_model.__file__).parent.glob("**/*.py"), *pages.glob("**/*.py")]
-    for call in (
-        node for file in files for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Call)
-    ):
-        named = getattr(call.func, "id", "").endswith("Error")
-        if named and len(call.args) > 1 and isinstance(call.args[1], ast.Constant):
-            found[call.args[1].value] = {keyword.arg or "*" for keyword in call.keywords}
-    return found
+READ = sources()
+ERRORS = error_classes(READ)
+SITES = list(sites(READ, ERRORS))
 
 
 def test_every_code_has_words_and_all_words_have_a_code():
-    found = codes()
-    assert set(found) == set(SAID["reasons"])
-    for code, details in found.items():
-        fields = {name for _, name, _, _ in string.Formatter().parse(SAID["reasons"][code]) if name}
-        assert "*" in details or fields <= details, code
+    assert {site.code for site in SITES} == set(SAID["reasons"])
+
+
+PASSED_ON = "a message of another process, with its code"
+IN_WORDS = "the page's own words, in the visitor's language already"
+WITHOUT = {  # (file, how the call begins): why it needs no code of its own
+    ("vit_model/picture/worker.py", "PictureError(told['message']"): PASSED_ON,
+    ("training/data/loader.py", "DataError(batch)"): PASSED_ON,
+    ("explorer/tabs/train/new/preflight/dry_run.py", "CodedError(text_in(told, 'refused'))"): PASSED_ON,
+    ("explorer/tabs/train/runs/slices.py", "CodedError(told['refused'])"): PASSED_ON,
+    ("training/storage/disk.py", "DiskFullError(folder, needed)"): "it makes its message itself",
+    ("explorer/tabs/train/new/sources.py", "FieldError('data', say("): IN_WORDS,
+    ("explorer/tabs/train/new/sources.py", "FieldError('model', say("): IN_WORDS,
+    ("explorer/tabs/train/new/sources.py", "FieldError(field, say("): IN_WORDS,
+}
+PLAIN = {  # files of the trainer that may raise a plain ValueError
+    "training/data/published/matlab.py": "reads files of known checksums alone",
+    "training/runs/metrics.py": "is caught by the reader of events.jsonl",
+    "training/runs/processes.py": "is caught by the reader of process.json",
+    "training/runs/bounds.py": "the host's own environment, when the program starts",
+}
+
+
+def test_every_error_that_people_read_has_a_code():
+    found = list(uncoded(READ))
+    excused = {
+        (file, call): key for file, call in found for key in WITHOUT if file == key[0] and call.startswith(key[1])
+    }
+    assert [one for one in found if one not in excused] == []
+    assert set(excused.values()) == set(WITHOUT), "an exception that is none any more"
+
+
+def test_the_trainer_raises_no_error_without_a_code():
+    assert {file for file, _ in plain_value_errors(READ) if file.startswith("training/")} == set(PLAIN)
+
+
+def test_a_new_error_without_a_code_is_found(tmp_path):
+    path = tmp_path / "training" / "new.py"
+    path.parent.mkdir()
+    path.write_text(
+        "class NewError(DataError): ...\n"
+        "class DataError(CodedError): ...\n"
+        "class CodedError(Coded, ValueError): ...\n"
+        "def why() -> Message: ...\n"
+        "def one(text):\n"
+        "    raise NewError(text)\n"
+        "def two():\n"
+        "    return DataError(f'{1} is wrong')\n"
+        "def good(text):\n"
+        "    reason = why()\n"
+        "    raise NewError(reason) if text else DataError('wrong', 'code')\n"
+    )
+    assert [call for _, call in uncoded(sources(tmp_path))] == ["NewError(text)", "DataError(f'{1} is wrong')"]
+
+
+@pytest.mark.parametrize("site", SITES, ids=lambda site: f"{site.place}-{site.code}")
+def test_the_gaps_of_both_languages_are_the_same(site):
+    words = SAID["reasons"][site.code]
+    gaps = {name for _, name, _, _ in string.Formatter().parse(words) if name}
+    if site.template is None:
+        assert "*" in site.details or gaps <= site.details
+    else:
+        assert gaps == site.gaps and ("*" in site.details or gaps <= site.details)
+        assert {other.template for other in SITES if other.code == site.code} == {site.template}
 
 
 def test_every_kind_of_file_and_model_has_a_name():

@@ -3,11 +3,12 @@
 import threading
 from contextvars import ContextVar
 
+import gradio as gr
 import pytest
 
 from explorer.session.turns import VISITOR as VISITOR_SERVED
 from explorer.session.turns import Visitor
-from explorer.ui.progress import StoppedError, follow_progress, tell_progress
+from explorer.ui.progress import StoppedError, follow_progress, only_changes, tell_progress
 
 VISITOR = ContextVar("VISITOR", default="nobody")
 
@@ -27,14 +28,14 @@ def test_it_yields_progress_and_returns_what_the_work_returned():
         except StopIteration as end:
             assert end.value == "made"
             break
-        if seen[-1] == (2, 5):
+        if seen[-1] == [2, 5]:
             told_of_two.set()
-    assert (2, 5) in seen
+    assert [2, 5] in seen
 
 
 def test_the_work_sees_the_request_of_its_visitor():
     VISITOR.set("a visitor")
-    steps = tell_progress(lambda progress: VISITOR.get(), lambda done, total: None)
+    steps = tell_progress(lambda progress: VISITOR.get(), lambda done, total: [])
     with pytest.raises(StopIteration) as end:
         while True:
             next(steps)
@@ -101,3 +102,38 @@ def test_work_ends_when_its_visitor_has_left_though_nobody_closes_it():
     assert ended.wait(20)
     with pytest.raises(StoppedError):
         list(steps)
+
+
+def test_only_what_changes_is_sent():
+    """Buttons came with every message, which a slow browser could not keep up with: nobody could click Stop."""
+
+    def steps():
+        for done in (1, 2, 2):
+            yield [f"{done} of 2", gr.Button(visible=False), gr.Button(visible=True), {"maps": [1]}, gr.skip()]
+        yield ["all", gr.Button(visible=True), gr.Button(visible=False), {"maps": [done]}, "at last"]
+        return "made"
+
+    following, sent = only_changes(steps()), []
+    with pytest.raises(StopIteration) as end:
+        while True:
+            sent.append(next(following))
+    assert end.value.value == "made"
+    news = [[place for place, value in enumerate(values) if value != gr.skip()] for values in sent]
+    assert news == [[0, 1, 2, 3], [0], [], [0, 1, 2, 3, 4]]
+    assert sent[3][1].visible is True and sent[3][2].visible is False
+
+
+def test_closing_what_sends_changes_closes_its_steps():
+    ended = []
+
+    def steps():
+        try:
+            yield ["begun"]
+            yield ["never"]
+        finally:
+            ended.append(True)
+
+    following = only_changes(steps())
+    next(following)
+    following.close()
+    assert ended

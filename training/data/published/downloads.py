@@ -14,6 +14,7 @@ from training.data.picture_set import DataError
 from training.storage.disk import free_bytes, is_full, shown_bytes
 from training.storage.jsonfile import locked
 from vit_model.files.private import private_folder
+from vit_model.messages import Message, message
 
 Progress = Callable[[int, int, str], None]
 PIECE = 2**18
@@ -39,28 +40,43 @@ def fetch(url: str, path: Path, md5: str, progress: Progress | None = None) -> P
             if _md5(part) != md5:
                 part.unlink()
                 raise DataError(
-                    f"{url} sent a file whose checksum is not the published one (MD5 {md5}); try again later, or "
-                    + by_hand(url, path)
+                    message(
+                        "download_checksum",
+                        "{url} sent a file whose checksum is not the published one (MD5 {md5}); try again later, or "
+                        "{hint}",
+                        url=url,
+                        md5=md5,
+                        hint=by_hand(url, path),
+                    )
                 )
             os.replace(part, path)
     except (urllib.error.URLError, HTTPException, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", None) or error
-        raise DataError(
-            f"the download of {url} failed ({reason}); check the network and proxies, or {by_hand(url, path)}"
-        ) from error
+        text = "the download of {url} failed ({reason}); check the network and proxies, or {hint}"
+        reason = getattr(error, "reason", None) or (error.args[0] if isinstance(error, _BrokenOffError) else error)
+        raise DataError(message("download_failed", text, url=url, reason=reason, hint=by_hand(url, path))) from error
     except OSError as error:
         reason = error.strerror or str(error)
         if is_full(error):
             reason += f", {shown_bytes(free_bytes(path.parent))} free"
         raise DataError(
-            f"{path.name} cannot be saved in {path.parent}: {reason}; make room, or set "
-            "VIT_EXPLORER_DATA to another folder"
+            message(
+                "download_unsaved",
+                "{name} cannot be saved in {folder}: {reason}; make room, or set VIT_EXPLORER_DATA to another folder",
+                name=path.name,
+                folder=path.parent,
+                reason=reason,
+            )
         ) from error
     return path
 
 
-def by_hand(url: str, path: Path) -> str:
-    return f"fetch it elsewhere and put it into {path.parent} as {path.name}"
+def by_hand(url: str, path: Path) -> Message:
+    text = "fetch it elsewhere and put it into {folder} as {name}"
+    return message("download_by_hand", text, folder=path.parent, name=path.name)
+
+
+class _BrokenOffError(ConnectionError):
+    """A download that ended too early; its argument is a `Message`."""
 
 
 def _download(url: str, part: Path, progress: Progress | None, name: str) -> None:
@@ -85,11 +101,13 @@ def _download(url: str, part: Path, progress: Progress | None, name: str) -> Non
                 out.write(piece)
                 done += len(piece)
                 if done > MAX_BYTES:
-                    raise DataError(f"{url} sends more than {MAX_BYTES:,} bytes, which is not the file expected")
+                    text = "{url} sends more than {most} bytes, which is not the file expected"
+                    raise DataError(message("download_too_large", text, url=url, most=f"{MAX_BYTES:,}"))
                 if progress is not None:
                     progress(done, max(total, done), name)
     if done < total:
-        raise ConnectionError(f"it broke off after {done:,} of {total:,} bytes; trying again goes on from there")
+        text = "it broke off after {done} of {total} bytes; trying again goes on from there"
+        raise _BrokenOffError(message("download_broke_off", text, done=f"{done:,}", total=f"{total:,}"))
 
 
 def _md5(path: Path) -> str | None:

@@ -23,6 +23,7 @@ from training.data.picture_set import DataError, FileStore, PictureSet, PixelSto
 from training.data.published.downloads import fetch
 from training.data.published.matlab import read_matrices
 from training.data.survey import checked_set
+from vit_model.messages import message
 
 Progress = Callable[[int, int, str], None]
 
@@ -148,6 +149,5 @@ def _lines(path: Path) -> list[list[str]]:
     try:
         return [line.split() for line in path.read_text(encoding="utf-8").splitlines() if re.match(r"\S+ \d+ ", line)]
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}; delete {path.parent.parent} and try again"
-        ) from error
+        text, folder = "{path} cannot be read: {reason}; delete {folder} and try again", path.parent.parent
+        raise DataError(message("published_unread", text, path=path, reason=error.strerror, folder=folder)) from error

@@ -10,4 +10,4 @@ class FactTable(Component):
     heads, "rows": [[Caption, ...], ...]}, the first cell of a row its header; or None. Captions are shown as text."""
 
     html, css, words = "facts.html", ("facts.css",), "facts.words.json"
-    scripts = ("facts.js",)
+    script = "facts.js"

@@ -32,7 +32,7 @@ from explorer.tabs.train.runs.overlay import (
 from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import saved_npz
 from explorer.ui.stale_work import BEGUN, LATEST, asker
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import TEXT, say_both, words
 from explorer.viewer.kit.files import written_once

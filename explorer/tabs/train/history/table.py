@@ -17,4 +17,5 @@ class RunTable(Component):
     """
 
     html, css, words = "table.html", ("table.css",), "table.words.json"
-    scripts = ("table.js",)
+    script = "table.js"
+    script_events = ("compare", "open", "refresh", "remove", "rename", "resume")

@@ -23,6 +23,7 @@ from vit_model import SIZES
 from vit_model.checkpoints.known import KNOWN, SHIPPED
 from vit_model.checkpoints.zoo import HUB_PREFIX
 from vit_model.files.private import private_folder
+from vit_model.messages import message_of
 
 NAMED_SETS = ("shapes", "cifar10", "cifar100", "pets", "flowers102")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".xz")
@@ -63,7 +64,7 @@ def model_source(text: str | None, files: Sequence[str] | None, local: bool, req
         try:
             return str(uploaded_checkpoint(files or [], request)[0])
         except ValueError as error:
-            raise FieldError("model", str(error)) from error
+            raise FieldError("model", message_of(error)) from error
     file = text.removeprefix(f"{RESNET}:")
     if local and file and os.path.exists(os.path.expanduser(file)):
         return text[: len(text) - len(file)] + str(Path(file).expanduser().resolve())

@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 from training.command import LENGTHS, written
 from training.config import ConfigError, RunConfig, parse_field
 from training.recipes import Recipe
+from vit_model.messages import message, message_of
 
 MAIN = ("batch", "lr", "resolution", "device")
 GROUPS = {
@@ -78,10 +79,11 @@ def read_values(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]
     read: dict[str, Any] = {"recipe": recipe.name, "data": data, "model": model} | dict.fromkeys(LENGTHS)
     unit = values["unit"]
     if unit not in LENGTHS:
-        raise FieldError("length", f"a length is one of {', '.join(LENGTHS)}; got {str(unit)[:40]!r}")
+        text = "a length is one of {names}; got {value}"
+        raise FieldError("length", message("length_unit", text, names=", ".join(LENGTHS), value=repr(str(unit)[:40])))
     read[unit] = _parsed(unit, values["length"], "length")
     if read[unit] is None:
-        raise FieldError("length", f"say how many {unit}")
+        raise FieldError("length", message("length_missing", "say how many {unit}", unit=unit))
     for name in FIELDS:
         read[name] = _parsed(name, values[name], name)
     try:
@@ -89,16 +91,17 @@ def read_values(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]
     except FieldError:
         raise
     except ConfigError as error:
-        named = str(error).split(" ")[0]
+        named = error.details.get("field")
         field = "length" if named in LENGTHS else named if named in FIELDS else ""
-        raise FieldError(field, str(error)) from error
+        raise FieldError(field, message_of(error)) from error
 
 
 def read_rates(text: str | None) -> tuple[float, ...]:
     """Learning rates to try first, ascending; () for none. FieldError for what is none."""
     rates = sorted({_parsed("lr", part, "rates") for part in (text or "").split(",") if part.strip()})
     if any(not 0 < rate <= 1000 for rate in rates) or len(rates) > MOST_RATES:
-        raise FieldError("rates", f"expected at most {MOST_RATES} learning rates above 0, got {str(text)[:60]!r}")
+        expected, got = "expected at most {most} learning rates above 0, got {text}", repr(str(text)[:60])
+        raise FieldError("rates", message("rates_unread", expected, most=MOST_RATES, text=got))
     return tuple(rates)
 
 
@@ -131,13 +134,15 @@ def _parsed(name: str, value: Any, field: str) -> Any:
     if value is None:
         value = ""
     if not isinstance(value, str) or len(value) > 500:
-        raise FieldError(field, f"{name} expects a short text, got {str(value)[:60]!r}")
+        text, got = "{field} expects a short text, got {value}", repr(str(value)[:60])
+        raise FieldError(field, message("field_text", text, field=name, value=got))
     if not value.strip() and type(_DEFAULTS[name]) in (int, float):
-        raise FieldError(field, f"{name} is empty; its usual value is {shown(_DEFAULTS[name])}")
+        text, usual = "{field} is empty; its usual value is {usual}", shown(_DEFAULTS[name])
+        raise FieldError(field, message("field_empty", text, field=name, usual=usual))
     try:
         return parse_field(name, value)
     except ConfigError as error:
-        raise FieldError(field, str(error)) from error
+        raise FieldError(field, message_of(error)) from error
 
 
 def _same(value: Any) -> Any:

@@ -25,7 +25,8 @@ from explorer.tabs.train.runs.numbers import result_numbers, sweep_numbers
 from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import saved_npz
 from explorer.ui.model_picker import ModelPicker
-from explorer.ui.words import say, say_both, words
+from explorer.ui.translation import translate
+from explorer.ui.words import language_of, say, say_both, words
 from explorer.viewer.kit.files import written_once
 from training.runs.run import Run
 
@@ -182,10 +183,10 @@ def _answering(run: Run, found: Evaluation, request: gr.Request) -> str:
 
 
 def _reporter(request: gr.Request, progress: gr.Progress):
-    reading = say(request, "results_reading")
+    reading, language = say(request, "results_reading"), language_of(request)
 
     def report(done: int, total: int, text: str) -> None:
         check_wanted()
-        progress(done / total if total else None, desc=f"{reading}: {text}" if text else reading)
+        progress(done / total if total else None, desc=f"{reading}: {translate(text, language)}" if text else reading)
 
     return report

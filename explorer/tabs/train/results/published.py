@@ -9,12 +9,13 @@ from typing import Any
 from explorer.tabs.train.runs.checkpoints import shown_source
 from explorer.tabs.train.runs.evaluation import number, read_object, test_accuracy
 from explorer.tabs.train.runs.overlay import curves_of, events_of, thinned
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import TEXT, say_both
 from training.config import RunConfig
 from training.recipes import RECIPES, Recipe
 from training.runs.run import Run
+from vit_model.messages import message_of
 
 MOST_TRIALS = 24
 _FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,127})?", re.ASCII)
@@ -103,7 +104,7 @@ def sweep_value(run: Run) -> dict[str, Any] | None:
     try:
         trials = trials_of(run)
     except ValueError as error:
-        note = say_both("sweep_reading", reason=translate_both(without_folders(str(error))))
+        note = say_both("sweep_reading", reason=translate_both(without_folders(message_of(error))))
         return {"trials": [_trial(Trial(rate)) for rate in run.sweep], "note": note}
     if not trials:
         return None

@@ -16,11 +16,13 @@ from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import is_resnet, run_of, shown_source
 from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, read_evaluation, read_object, stamp
 from explorer.tabs.train.runs.numbers import result_numbers
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.errors import reason_of
+from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
-from explorer.ui.words import say, say_both
+from explorer.ui.words import language_of, say, say_both
 from training.data.datasets import cache_folder, would_download
 from training.runs.run import Run
+from vit_model.messages import changed, message_of
 
 
 def results_values(access: RunAccess, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
@@ -42,8 +44,8 @@ def results_values(access: RunAccess, request: gr.Request, run_id: str | None, s
     try:
         found = read_evaluation(run.path, split)
     except ValueError as error:
-        message = say_both("results_damaged", name=name, reason=translate_both(without_folders(str(error))))
-        return [{"stamp": now, "message": message}, *beside, None]
+        reason = translate_both(without_folders(message_of(error)))
+        return [{"stamp": now, "message": say_both("results_damaged", name=name, reason=reason)}, *beside, None]
     if found is None:
         return [{"stamp": now, "message": say_both(_missing(run, split), name=name)}, *beside, None]
     title = say_both(
@@ -99,13 +101,10 @@ def pictures_value(
         try:
             pictures = split_of(run, found, progress)
         except (ValueError, OSError) as error:
-            reason = str(error).replace(str(run.path), run.id)
-            return empty | {
-                "title": title,
-                "note": say_both("results_no_data", reason=translate_both(_without_paths(reason, run))),
-            }
+            reason = translate_both(_without_paths(message_of(error), run))
+            return empty | {"title": title, "note": say_both("results_no_data", reason=reason)}
     except ValueError as error:
-        return empty | {"title": title, "note": str(error)}
+        return empty | {"title": title, "note": reason_of(error, language_of(request))}
     note = "" if fits(pictures, found.answers) else say_both("results_data_changed")
     if is_resnet(run):
         openable, note = False, note or say_both("results_resnet")
@@ -196,8 +195,13 @@ def _without_paths(reason: str, run: Run) -> str:
     try:
         source = run.config.data
     except ValueError:
-        return without_folders(reason)
-    return without_folders(reason.replace(source, shown_source(source)).replace(str(cache_folder()), "~"))
+        source = ""
+
+    def plain(text: str) -> str:
+        text = text.replace(str(run.path), run.id)
+        return (text.replace(source, shown_source(source)) if source else text).replace(str(cache_folder()), "~")
+
+    return without_folders(changed(reason, plain))
 
 
 def _percent(share: float) -> str:

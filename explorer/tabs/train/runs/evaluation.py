@@ -12,6 +12,10 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from training.storage.jsonfile import unread
+from vit_model.errors import CodedError
+from vit_model.messages import message, message_of
+
 SPLITS = ("val", "test")
 LARGEST = 64 * 2**20  # bytes of a results file; a thousand classes take a tenth of it
 MOST_CLASSES = 2000  # above, a matrix is neither readable nor small
@@ -81,7 +85,8 @@ def read_evaluation(folder: Path, split: str) -> Evaluation | None:
     where = f"results/{split}.json"
     classes = found.get("classes")
     if not isinstance(classes, list) or not 1 <= len(classes) <= MOST_CLASSES:
-        raise ValueError(f"{where} should name 1 to {MOST_CLASSES} classes")
+        text = "{file} should name 1 to {most} classes"
+        raise CodedError(message("results_classes", text, file=where, most=MOST_CLASSES))
     count = len(classes)
     confusion = _matrix(found.get("confusion"), count, where)
     step = whole(found.get("step")) or 0
@@ -90,7 +95,7 @@ def read_evaluation(folder: Path, split: str) -> Evaluation | None:
     try:
         answers = _answers(folder / "results" / f"{split}.safetensors", count)
     except ValueError as error:
-        missing = str(error)
+        missing = message_of(error)
     return Evaluation(
         split,
         step=step,
@@ -131,15 +136,15 @@ def read_object(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ValueError(f"{name} cannot be read: {error.strerror}") from error
+        raise CodedError(unread(name, str(error.strerror))) from error
     try:
         if len(content) > largest:
-            raise ValueError(f"it is larger than {largest >> 20} MiB")
+            raise CodedError(message("file_large", "it is larger than {size} MiB", size=largest >> 20))
         value = json.loads(content)
         if not isinstance(value, dict):
-            raise ValueError("it holds no JSON object")
+            raise CodedError(message("no_json_object", "it holds no JSON object"))
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{name} cannot be read: {error}") from error
+        raise CodedError(unread(name, message_of(error))) from error
     return value
 
 
@@ -170,17 +175,18 @@ def _checkpoint(folder: Path, found: dict[str, Any], step: int) -> int:
 
 
 def _matrix(rows: Any, count: int, where: str) -> np.ndarray:
-    expected = f"{where} should hold a confusion matrix of {count} rows of {count} counts"
+    text = "{file} should hold a confusion matrix of {count} rows of {count} counts"
+    misfit = CodedError(message("results_matrix", text, file=where, count=count))
     if not isinstance(rows, list) or len(rows) != count:
-        raise ValueError(expected)
+        raise misfit
     if any(not isinstance(row, list) or len(row) != count for row in rows):
-        raise ValueError(expected)
+        raise misfit
     try:
         matrix = np.array(rows, np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(expected) from error
+        raise misfit from error
     if not (np.isfinite(matrix).all() and (matrix >= 0).all() and (matrix < 2**40).all()):
-        raise ValueError(expected)
+        raise misfit
     return matrix.astype(np.int64)
 
 
@@ -188,19 +194,20 @@ def _answers(path: Path, classes: int) -> Answers:
     name = f"results/{path.name}"
     try:
         if path.stat().st_size > 4 * LARGEST:
-            raise ValueError(f"{name} is too large to be results")
+            raise CodedError(message("results_large", "{file} is too large to be results", file=name))
         found = load_file(path)
     except FileNotFoundError as error:
-        raise ValueError(f"{name} is missing") from error
+        raise CodedError(message("results_missing", "{file} is missing", file=name)) from error
     except (SafetensorError, OSError) as error:
-        raise ValueError(f"{name} cannot be read") from error
+        raise CodedError(message("results_unread", "{file} cannot be read", file=name)) from error
     if missing := [key for key in _ARRAYS if key not in found]:
-        raise ValueError(f"{name} lacks {', '.join(missing)}")
+        raise CodedError(message("results_lack", "{file} lacks {names}", file=name, names=", ".join(missing)))
     arrays = {key: found[key].astype(kind) for key, kind in _ARRAYS.items() if found[key].ndim == 1}
     if len(arrays) < len(_ARRAYS) or len({len(array) for array in arrays.values()}) != 1:
-        raise ValueError(f"{name} should hold four lists of the same length")
+        raise CodedError(message("results_lists", "{file} should hold four lists of the same length", file=name))
     known = all(((arrays[key] >= 0) & (arrays[key] < classes)).all() for key in ("label", "predicted"))
     if not known or (arrays["index"] < 0).any():
-        raise ValueError(f"{name} names classes or pictures that do not exist")
+        text = "{file} names classes or pictures that do not exist"
+        raise CodedError(message("results_strangers", text, file=name))
     arrays["probability"] = np.nan_to_num(arrays["probability"], nan=0.0).clip(0, 1)
     return Answers(**arrays)

@@ -16,8 +16,7 @@ import gradio as gr
 
 from explorer.device import ZERO_GPU, on_gpu
 from explorer.tabs.train.runs.access import RunAccess
-from explorer.ui.errors import reason_of
-from explorer.ui.trainer_messages import translate
+from explorer.ui.translation import translate
 from explorer.ui.words import language_of, say, words
 from training.config import RunConfig
 from training.data.datasets import HUB, open_dataset
@@ -26,6 +25,8 @@ from training.loop.build import NEW, RESNET
 from training.loop.preflight import Preflight, preflight
 from training.runs.runs import Run, RunError
 from vit_model.checkpoints.zoo import HUB_PREFIX, fetch
+from vit_model.errors import CodedError
+from vit_model.messages import message, message_of
 
 PATIENCE = 30.0  # seconds in which nobody asks for the next message before a visitor counts as gone
 
@@ -58,7 +59,7 @@ def cost_of(config: RunConfig, rates: tuple[float, ...] = (), guest: bool = True
         fetch(config.model, local_paths=local, token=False if guest else None)
     told = _dry_steps(config.having(workers=0, compile=False).to_dict(), local, guest)
     if "refused" in told:
-        raise ValueError(told["refused"])
+        raise CodedError(told["refused"])
     return slices_needed(Preflight(**told["found"]), config, SECONDS, trials=len(rates))
 
 
@@ -77,14 +78,12 @@ def trained(run: Run, request: gr.Request | None) -> Iterator[str]:
     """Trains the run in slices, as long as somebody listens; yields what to say of it, whenever that changes."""
     language, told = language_of(request), ""
     steps = train_in_slices(run, gpu=on_gpu, seconds=SECONDS, local_paths=takes_paths(run.config))
-    for message in driven(steps):
-        if message["phase"] == "ended":
-            state = say(request, f"state_{message['state']}")
-            now = say(
-                request, "slices_ended", name=run.name, state=state, reason=translate(message["reason"], language)
-            )
+    for step in driven(steps):
+        if step["phase"] == "ended":
+            state, reason = say(request, f"state_{step['state']}"), translate(step["reason"], language)
+            now = say(request, "slices_ended", name=run.name, state=state, reason=reason)
         else:
-            now = say(request, f"slices_{message['phase']}", name=run.name, slice=message["slice"])
+            now = say(request, f"slices_{step['phase']}", name=run.name, slice=step["slice"])
         if now != told:
             told = now
             yield now
@@ -94,7 +93,8 @@ def resume(run: Run, access: RunAccess | None = None, request: gr.Request | None
     """Queue a run for a process of its own; on ZeroGPU, where such a process gets no GPU, RunError says what to do.
     `access` and `request`: of the page that asks; BoundError where a visitor may not have more of this computer."""
     if ZERO_GPU:
-        raise RunError("on ZeroGPU a run goes on while a page is open: press the button below the list of runs")
+        text = "on ZeroGPU a run goes on while a page is open: press the button below the list of runs"
+        raise RunError(message("zero_gpu_resume", text))
     if access is None:
         run.resume(**changes)
     else:
@@ -149,7 +149,7 @@ def _measure(config: dict[str, Any], local_paths: bool, guest: bool) -> dict[str
     try:
         return {"found": preflight(RunConfig.from_dict(config), local_paths=local_paths, guest=guest).to_dict()}
     except Exception as error:  # on the way to the page it would lose its kind
-        return {"refused": reason_of(error, "en")}
+        return {"refused": message_of(error)}
 
 
 _dry_steps = on_gpu(_measure, SECONDS)

@@ -1,34 +1,33 @@
 // One chart on a canvas: lines and dots over a common x, two axes, a cursor. Redrawn whole, in about a millisecond.
+import { contextOf } from "../../../viewer/kit/scripts/heatmap.js";
+import { decades, shortNumber, ticks } from "./axis.js";
 
-/** Ticks at 1, 2 or 5 times a power of ten that lie within [low, high], at most `most` of them. */
-function ticks(low, high, most) {
-  if (!(high > low)) return [low];
-  const rough = (high - low) / Math.max(1, most), power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999);
-  const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(Number((i * step).toPrecision(12)));
-  return found;
-}
+/** @typedef {{x: number[], y: number[], colour: string, width?: number, alpha?: number, dots?: boolean}} Line x ascending */
+/** @typedef {{ink: string, line: string, quiet: string}} Colours */
+/** @typedef {(value: number) => number} Scale */
 
-/** A number in few characters: 0.00012 -> 1.2e-4, 12500 -> 12.5k. */
-function short(value) {
-  const size = Math.abs(value);
-  if (!Number.isFinite(value)) return "–";
-  if (size === 0) return "0";
-  if (size < 0.001) return value.toExponential(1).replace(".0e", "e");
-  if (size >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
-  if (size >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
-  return String(Number(value.toPrecision(3)));
-}
-
-class Chart {
+export class Chart {
+  /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.canvas = canvas;
-    this.context = canvas.getContext("2d");
+    this.context = contextOf(canvas);
+    /** @type {{left: number, right: number, top: number, bottom: number} | null} where lines are drawn */
+    this.area = null;
+    this.range = [0, 1];
   }
 
-  /** `lines`: [{x, y, colour, width?, alpha?, dots?}], x ascending; `range` [low, high] of x; `log`: a logarithmic y axis;
-   * `floor`: y begins there at the latest; `cursor`: an x, or null; `colours`: {ink, line}. */
+  /**
+   * Draw lines over the range [low, high] of x.
+   * @param {Line[]} lines
+   * @param {number[]} range
+   * @param {object} choices `log`: a logarithmic y axis; `floor`: y begins there at the latest; `cursor`: an x, or null
+   * @param {boolean} [choices.log]
+   * @param {number | null} [choices.floor]
+   * @param {number | null} [choices.cursor]
+   * @param {Colours} choices.colours
+   * @param {string} choices.font
+   * @param {boolean} [choices.percent]
+   */
   draw(lines, range, { log = false, floor = null, cursor = null, colours, font, percent = false }) {
     const { canvas, context } = this, scale = window.devicePixelRatio || 1;
     const width = canvas.clientWidth, height = canvas.clientHeight;
@@ -44,12 +43,16 @@ class Chart {
     this.area = null;
     if (!heights) return; // nothing was measured yet
     const [low, high] = heights;
-    const up = log ? Math.log10 : (value) => value, bottom = up(low), top = up(high);
+    /** @type {Scale} */
+    const up = log ? Math.log10 : (value) => value;
+    const bottom = up(low), top = up(high);
     const marks = log ? decades(low, high) : ticks(low, high, Math.max(2, height / 44));
-    const texts = marks.map((value) => (percent ? `${short(value)}%` : short(value)));
+    const texts = marks.map((value) => (percent ? `${shortNumber(value)}%` : shortNumber(value)));
     const left = Math.ceil(Math.max(...texts.map((text) => context.measureText(text).width), 18)) + 8;
     const area = { left, right: width - 8, top: 8, bottom: height - 20 };
+    /** @type {Scale} */
     const across = (x) => area.left + ((x - range[0]) / (range[1] - range[0] || 1)) * (area.right - area.left);
+    /** @type {Scale} */
     const down = (y) => area.bottom - ((up(y) - bottom) / (top - bottom || 1)) * (area.bottom - area.top);
     this.area = area;
     this.range = range;
@@ -69,7 +72,7 @@ class Chart {
     context.stroke();
     context.textBaseline = "alphabetic";
     for (const value of ticks(range[0], range[1], Math.max(1, (area.right - area.left) / 90))) {
-      const x = across(value), text = short(value), half = context.measureText(text).width / 2;
+      const x = across(value), text = shortNumber(value), half = context.measureText(text).width / 2;
       context.textAlign = "center";
       context.fillText(text, Math.min(Math.max(x, half), width - half), height - 5);
     }
@@ -90,13 +93,22 @@ class Chart {
     context.restore();
   }
 
-  /** The x under a pointer event, or null where nothing is drawn. */
+  /**
+   * The x under a pointer event, or null where nothing is drawn.
+   * @param {{clientX: number}} event
+   */
   at(event) {
     if (!this.area) return null;
     const { left, right } = this.area, part = (event.clientX - this.canvas.getBoundingClientRect().left - left) / (right - left);
     return this.range[0] + Math.min(Math.max(part, 0), 1) * (this.range[1] - this.range[0]);
   }
 
+  /**
+   * The ends of the y axis; null where there is no value.
+   * @param {Line[]} lines
+   * @param {boolean} log
+   * @param {number | null} floor
+   */
   #heights(lines, log, floor) {
     let low = Infinity, high = -Infinity;
     for (const { y } of lines) {
@@ -113,6 +125,12 @@ class Chart {
     return [low === floor ? low : low - room, high + room];
   }
 
+  /**
+   * @param {Line} line
+   * @param {Scale} across
+   * @param {Scale} down
+   * @param {number} low
+   */
   #line({ x, y, colour, width = 1.75, alpha = 1, dots = false }, across, down, low) {
     const { context } = this;
     context.globalAlpha = alpha;
@@ -120,7 +138,9 @@ class Chart {
     context.lineWidth = width;
     context.lineJoin = "round";
     context.beginPath();
-    let pen = false, column = null, least = 0, most = 0, last = 0;
+    /** @type {number | null} */
+    let column = null;
+    let pen = false, least = 0, most = 0, last = 0;
     const flush = () => { // all points of one pixel column as one upright stroke
       if (column !== null && most > least + 0.5) { context.lineTo(column, least); context.lineTo(column, most); context.lineTo(column, last); }
     };
@@ -149,16 +169,4 @@ class Chart {
     }
     context.globalAlpha = 1;
   }
-}
-
-/** 1, 2 and 5 times the powers of ten within [low, high]; both ends where none is. */
-function decades(low, high) {
-  const found = [], wide = high / low > 300;
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
-    for (const factor of wide ? [1] : [1, 2, 5]) {
-      const value = Number((factor * 10 ** power).toPrecision(3));
-      if (value >= low && value <= high) found.push(value);
-    }
-  }
-  return found.length ? found : [low, high];
 }

@@ -14,7 +14,7 @@ from explorer.tabs.train.runs import slices as train_slices
 from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.watch.view import TrainLiveView
 from explorer.ui.errors import plain_errors
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.translation import translate_both
 from explorer.ui.words import say, words
 from training.runs.runs import Run
 

@@ -1,20 +1,27 @@
 // The curve of one split as the browser keeps it. Nothing of the page in here.
-const MOST_POINTS = 20000;
+
+export const MOST_POINTS = 20000;
+const PLACES = new Set(["step", "epoch", "seconds"]);
 
 /** Rows in the order of steps, as columns of numbers. A row takes the place of those at the same and at later steps, since
  * after a resume from an earlier checkpoint steps are measured again (metrics.fold does the same). Beyond MOST_POINTS
  * neighbours are merged in pairs, again and again, so that memory does not grow: each point is then the mean of
  * `stride` rows, at the step of the last. */
-class Series {
+export class Series {
   constructor() {
+    /** @type {Record<string, number[]>} */
     this.columns = { step: [], epoch: [], seconds: [] };
-    this.weights = []; // rows in each point
+    /** @type {number[]} rows in each point */
+    this.weights = [];
     this.stride = 1;
   }
 
   get length() { return this.weights.length; }
 
-  /** `row`: {step, epoch, seconds, ...values}; a value that is not finite is NaN and makes a gap. */
+  /**
+   * Add {step, epoch, seconds, ...values}; a value that is not finite is NaN and makes a gap.
+   * @param {Record<string, number>} row
+   */
   add(row) {
     while (this.length && this.columns.step[this.length - 1] >= row.step) this.#drop();
     for (const name of Object.keys(row)) this.columns[name] ??= new Array(this.length).fill(NaN);
@@ -30,15 +37,23 @@ class Series {
     if (this.length > MOST_POINTS) this.#halve();
   }
 
-  /** The latest finite value of a column, or NaN. */
+  /**
+   * The latest finite value of a column, or NaN.
+   * @param {string} name
+   */
   last(name) {
     const column = this.columns[name] ?? [];
     for (let i = column.length - 1; i >= 0; i--) if (Number.isFinite(column[i])) return column[i];
     return NaN;
   }
 
-  /** Exponential moving average without the bias towards its start: mean of all rows so far, each `keep` times the weight
-   * of the next. */
+  /**
+   * Exponential moving average without the bias towards its start: mean of all rows so far, each `keep` times the weight
+   * of the next.
+   * @param {string} name
+   * @param {number} keep
+   * @returns {number[]}
+   */
   smoothed(name, keep) {
     const column = this.columns[name] ?? [], out = new Array(column.length);
     let sum = 0, norm = 0;
@@ -74,10 +89,12 @@ class Series {
     this.stride *= 2;
   }
 }
-const PLACES = new Set(["step", "epoch", "seconds"]);
-
-/** Index of the number nearest to `x` in an ascending list; -1 where it is empty. */
-function nearest(list, x) {
+/**
+ * Index of the number nearest to `x` in an ascending list; -1 where it is empty.
+ * @param {number[]} list
+ * @param {number} x
+ */
+export function nearest(list, x) {
   let low = 0, high = list.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;

@@ -15,6 +15,7 @@ from explorer.viewer.kit.component import Caption, Component
 from training.config import ConfigError
 from training.runs.metrics import CHUNK, MetricEvent
 from training.runs.runs import Run
+from vit_model.messages import message_of
 
 LOG_BYTES = 20_000  # of the output that a browser gets at once
 MAX_OFFSET = 2**53
@@ -34,7 +35,8 @@ class TrainLiveView(Component):
     """
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("series.js", "chart.js", "words.js", "address.js", "view.js")
+    script = "view.js"
+    script_events = ("moved", "resume")
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class TrainLiveView(Component):
         except LookupError:
             return {"error": "no such run, or not yours", "gone": True}
         except (ValueError, OSError) as error:
-            return {"error": self._told(without_folders(str(error)))}
+            return {"error": self._told(without_folders(message_of(error)))}
         return {"state": run.state}
 
     def _run(self, request: Any, fields: set[str]) -> Run:

@@ -1,12 +1,15 @@
 """The Explain tab in a real Chromium: any class or two, every map large, the slow ones, and what is taken away."""
 
 import io
+import threading
+import time
 
 import pytest
 from PIL import Image
 
 from explorer.analysis.explain.methods import METHODS
 from explorer.session.scenes import ModelChoice, scene_of
+from explorer.tabs.explain import tab
 from explorer.ui.examples import example_files
 from tests.explorer.page.whole_page import schemes, without_messages
 
@@ -88,7 +91,36 @@ def test_another_class_a_contrast_and_a_class_that_does_not_exist(page):
     assert "the predicted class" in notice
 
 
-def test_slow_maps_show_their_progress_stop_and_come(page):
+@pytest.fixture
+def endless(monkeypatch):
+    """Slow maps go on until they are stopped, however fast this machine is: `endless.clear()` lets them come."""
+    wanted, make = threading.Event(), tab.explained
+    wanted.set()
+
+    def explained(scene, method, target, progress=None, **choices):
+        done = 0
+        while progress is not None and wanted.is_set():
+            progress(done := done + 1, 10**6)
+            time.sleep(0.01)
+        return make(scene, method, target, progress, **choices)
+
+    monkeypatch.setattr(tab, "explained", explained)
+    yield wanted
+    wanted.clear()
+
+
+PROGRESS = """() => {
+  const seen = (window.progressSeen = new Set());
+  const note = () => {
+    const words = document.querySelector('#explain-status')?.innerText ?? '';
+    if (words.includes('passes')) seen.add(words);
+  };
+  const changes = { subtree: true, childList: true, characterData: true };
+  new MutationObserver(note).observe(document.querySelector('#explain-slow'), changes);
+}"""
+
+
+def test_slow_maps_show_their_progress_stop_and_come(page, endless):
     occlusion = page.locator("#explain [data-method=occlusion].vit-thumb")
     assert "not computed yet" in occlusion.inner_text()
     page.locator("#explain-run").click()
@@ -96,12 +128,35 @@ def test_slow_maps_show_their_progress_stop_and_come(page):
     page.wait_for_function("document.querySelector('#explain-status')?.innerText.includes('passes')")
     page.locator("#explain-stop").click()
     page.wait_for_function("document.querySelector('#explain-status')?.innerText.includes('Stopped')")
+    endless.clear()
     page.locator("#explain-run").click()
     page.set_default_timeout(4 * PATIENCE)
     page.wait_for_function("document.querySelector('#explain-status')?.innerText.includes('All maps')")
     page.wait_for_function("!document.querySelector('#explain .vit-small span')")  # the maps may come after the words
     occlusion.click()
     page.wait_for_function("document.querySelector('#explain [data-part=reading]')?.innerText.includes('Strongest')")
+
+
+def test_stop_stays_one_element_and_is_heard_on_a_slow_computer(page, endless):
+    """Each message of progress sent the buttons again, and had all maps copied: Stop could not be clicked."""
+    name_class(page, "target", "church")  # of which no slow map is there
+    page.wait_for_function("document.querySelector('#explain [data-part=title]')?.innerText.includes('church')")
+    slow = page.context.new_cdp_session(page)
+    slow.send("Emulation.setCPUThrottlingRate", {"rate": 4})
+    try:
+        page.locator("#explain-run").click()
+        page.locator("#explain-stop").wait_for()
+        page.evaluate(PROGRESS)
+        page.evaluate("window.stopButton = document.querySelector('#explain-stop')")
+        page.wait_for_function("window.progressSeen.size >= 5")
+        assert page.evaluate(
+            "window.stopButton.isConnected && window.stopButton === document.querySelector('#explain-stop')"
+        )
+        page.locator("#explain-stop").click()
+        page.wait_for_function("document.querySelector('#explain-status')?.innerText.includes('Stopped')")
+    finally:
+        slow.send("Emulation.setCPUThrottlingRate", {"rate": 1})
+        slow.detach()
 
 
 def test_keys_move_over_patches_and_methods(page):

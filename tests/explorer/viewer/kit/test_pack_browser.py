@@ -1,30 +1,38 @@
-"""What pack.py writes, as the browser reads it."""
+"""What pack.py writes, as the browser reads it: fetched from the server, unpacked and decoded."""
 
 import base64
 
+import gradio as gr
 import numpy as np
 import pytest
 
-from explorer.viewer.kit.component import HERE
+from explorer.viewer.kit.component import MOUNT
 from explorer.viewer.kit.pack import compress, pack, unpack
+from explorer.viewer.kit.served import script_address
 
-READ = """async ([text, panels, rows, tokens, signed]) => {
-  %s
-  const buffer = await vit.gunzip(new Blob([vit.fromBase64(text)]).stream());
-  const block = vit.readBlock(buffer, panels, rows, tokens), row = new Float32Array(tokens);
+READ = """async ([folder, text, panels, rows, tokens, signed]) => {
+  const { fromBase64, gunzip } = await import(`${folder}/fetching.js`);
+  const { readBlock, readRow } = await import(`${folder}/blocks.js`);
+  const buffer = await gunzip(new Blob([fromBase64(text)]).stream());
+  const block = readBlock(buffer, panels, rows, tokens), row = new Float32Array(tokens);
   const all = [];
   for (let panel = 0; panel < panels; panel++)
     for (let query = 0; query < rows; query++)
-      all.push([...vit.readRow(block, panel, signed[panel], query, "to", row)]);
+      all.push([...readRow(block, panel, signed[panel], query, "to", row)]);
   return all;
 }"""
 
 
 @pytest.fixture(scope="module")
-def read(browser):
-    page = browser.new_page()
-    script = READ % (HERE / "base.js").read_text("utf-8")
-    yield lambda blob, *about: np.array(page.evaluate(script, [base64.b64encode(compress(blob)).decode(), *about]))
+def read(browser, serve):
+    with gr.Blocks(analytics_enabled=False) as demo:
+        gr.Markdown("scripts")
+    url, page = serve(demo), browser.new_page()
+    page.goto(f"{url}theme.css")  # of the server, and nothing else on it
+    folder = f"{url}{script_address(MOUNT)}".removesuffix("/mount.js")
+    yield lambda blob, *about: np.array(
+        page.evaluate(READ, [folder, base64.b64encode(compress(blob)).decode(), *about])
+    )
     page.close()
 
 

@@ -13,4 +13,4 @@ class TrainCommandView(Component):
     """
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("view.js",)
+    script = "view.js"

@@ -23,6 +23,8 @@ from typing import Any, Literal
 from explorer.session.turns import MOMENT, VISITOR, check_wanted
 from training.runs.bounds import prefer_for_ending
 from training.runs.processes import python_path, without_token
+from vit_model.errors import CodedError
+from vit_model.messages import Message, message, message_of, text_in, with_codes
 
 Kind = Literal["data", "batch", "step"]
 LIMIT_SECONDS = 900
@@ -30,7 +32,7 @@ THUMBNAIL = 128
 MEMORY_SIGNALS = (-9, 137)
 
 
-class ProbeError(ValueError):
+class ProbeError(CodedError):
     """Why the process gave no answer; `long` where it was ended for taking too long."""
 
     def __init__(self, reason: str, long: bool = False):
@@ -87,9 +89,9 @@ def ask(
         for line in process.stdout:
             told = json.loads(line)
             if "progress" in told:
-                yield Progress(*told["progress"])
+                yield Progress(*told["progress"], text_in(told, "text"))
             elif "refused" in told:
-                raise ValueError(told["refused"])
+                raise CodedError(text_in(told, "refused"))
             else:
                 yield told["answer"]
                 return
@@ -97,11 +99,13 @@ def ask(
         listener.join(5)
         check_wanted()
         if late.is_set():
-            raise ProbeError(f"ended after {limit:.0f} s", long=True)
+            raise ProbeError(message("probe_late", "ended after {seconds} s", seconds=f"{limit:.0f}"), long=True)
         if process.returncode in MEMORY_SIGNALS:
-            raise ProbeError("it was killed, most likely for want of memory; try a smaller batch or resolution")
+            text = "it was killed, most likely for want of memory; try a smaller batch or resolution"
+            raise ProbeError(message("probe_killed", text))
         lines = b"".join(said).decode(errors="replace").strip().splitlines()
-        raise ProbeError(lines[-1][:500] if lines else f"exit code {process.returncode}")
+        code = message("probe_exit", "exit code {number}", number=process.returncode)
+        raise ProbeError(Message(lines[-1][:500]) if lines else code)
     finally:
         ended.set()
         _end(process)
@@ -178,14 +182,17 @@ def main() -> None:
     spoken, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
 
     def tell(**what: Any) -> None:
-        spoken.write(json.dumps(what, allow_nan=False) + "\n")
+        spoken.write(json.dumps(with_codes(what), allow_nan=False) + "\n")
         spoken.flush()
+
+    def progress(done: int, total: int, text: str) -> None:
+        tell(progress=[done, total], text=text)
 
     try:
         kind, guest = sys.argv[1], "guest" in sys.argv[2:]
-        found = answer(kind, json.loads(sys.stdin.read()), lambda *step: tell(progress=list(step)), guest)
+        found = answer(kind, json.loads(sys.stdin.read()), progress, guest)
     except (ValueError, OSError) as error:
-        tell(refused=str(error))
+        tell(refused=message_of(error))
     else:
         tell(answer=found)
 

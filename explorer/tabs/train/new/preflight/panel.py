@@ -14,10 +14,11 @@ from explorer.tabs.train.new.preflight.dry_run import LIMIT_SECONDS, ProbeError,
 from explorer.tabs.train.new.preflight.view import TrainCheckView, picture_files
 from explorer.tabs.train.runs.access import owner_of
 from explorer.tabs.train.watch.view import shown_source
-from explorer.ui.errors import plain_errors
-from explorer.ui.trainer_messages import translate
+from explorer.ui.errors import plain_errors, reason_of
+from explorer.ui.translation import translate
 from explorer.ui.words import language_of, say, words
 from training.config import ConfigError, largest_batch
+from vit_model.messages import CODED, texts_in
 
 AT_ONCE = 2  # trial processes of all visitors together
 _ASKING: set[str | None] = set()  # visitors who have one
@@ -51,8 +52,9 @@ def wire_check(check: Check, form: Form) -> None:
         found = _asked("data", config, form, request, progress)
         found["name"] = shown_source(config["data"])
         language = language_of(request)
-        found["notes"] = [translate(note, language) for note in found["notes"]]
-        found["unreadable"]["reasons"] = [translate(reason, language) for reason in found["unreadable"]["reasons"]]
+        for record, name in ((found, "notes"), (found["unreadable"], "reasons")):
+            record[name] = [translate(text, language) for text in texts_in(record, name)]
+            record.pop(name + CODED, None)
         for sample, file in zip(found["samples"], _files(found["samples"]), strict=True):
             sample["file"] = file
             del sample["picture"]
@@ -120,9 +122,7 @@ def _asked(
     except ProbeError as error:
         if error.long:
             raise ValueError(say(request, "train_check_long", minutes=LIMIT_SECONDS // 60)) from error
-        raise ValueError(
-            say(request, "train_check_failed", reason=translate(str(error), language_of(request)))
-        ) from error
+        raise ValueError(say(request, "train_check_failed", reason=reason_of(error, language_of(request)))) from error
     finally:
         _ASKING.discard(owner)
         asked.close()

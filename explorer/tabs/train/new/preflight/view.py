@@ -18,4 +18,4 @@ class TrainCheckView(Component):
     its "name" and sample "files"}; all strings are shown as text. None shows nothing."""
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("view.js",)
+    script = "view.js"

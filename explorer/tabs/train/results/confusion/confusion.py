@@ -45,4 +45,5 @@ class ConfusionView(Component):
     """
 
     html, css, words = "confusion.html", ("confusion.css",), "confusion.words.json"
-    scripts = ("confusion.js",)
+    script = "confusion.js"
+    script_events = ("cell", "refresh")

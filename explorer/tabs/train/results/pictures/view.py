@@ -15,4 +15,5 @@ class PictureGrid(Component):
     """
 
     html, css, words = "view.html", ("view.css",), "view.words.json"
-    scripts = ("view.js",)
+    script = "view.js"
+    script_events = ("fetch", "more", "show")

@@ -1,11 +1,9 @@
-// Small multiples of a learning-rate sweep. In scope: TEXT and base.js's `vit`; from Gradio: element, props, watch,
-// trigger.
-const root = element.querySelector(".sweep");
-const find = (selector) => root.querySelector(selector);
-const lang = vit.language(props.lang);
-const t = vit.translator(TEXT, lang);
+// Small multiples of a learning-rate sweep.
+import { createElement, setText } from "../../../../viewer/kit/scripts/nodes.js";
+import { offerCsv } from "../../../../viewer/kit/scripts/saving.js";
+import { localise } from "../../../../viewer/kit/scripts/words.js";
+
 const SVG = "http://www.w3.org/2000/svg";
-vit.fillText(root, t);
 
 function drawn(tag, attributes) {
   const node = document.createElementNS(SVG, tag);
@@ -25,34 +23,37 @@ function curve(trial, { last, low, high }) {
 
 const percent = (value) => (value === null ? "–" : `${(100 * value).toFixed(2)}%`);
 
-function show() {
-  const value = props.value;
-  root.dataset.state = value?.trials?.length ? "ready" : "empty";
-  if (!value?.trials?.length) return;
-  const values = value.trials.flatMap((trial) => trial.values), steps = value.trials.flatMap((trial) => trial.steps);
-  const low = values.length ? Math.min(...values) : 0, high = Math.max(...values, low + 1e-6);
-  const scale = { last: Math.max(...steps, 1), low, high };
-  const span = values.length ? t("scale", { low: percent(low), high: percent(high) }) : "";
-  vit.setText(find(".note"), `${vit.localise(value.note, lang)} ${span}`);
-  find("ul").replaceChildren(...value.trials.map((trial) => {
-    const { rate } = trial, accuracy = percent(trial.accuracy);
-    const head = vit.element("div", { class: "line" }, vit.element("span", {}, t("rate", { rate })));
-    if (trial.picked) head.append(vit.element("span", { class: "badge" }, t("picked")));
-    const foot = vit.element("div", { class: "line" }, vit.element("strong", {}, accuracy), vit.element("span", { class: "quiet" }, trial.values.length ? "" : t("none")));
-    const item = vit.element("li", { class: trial.picked ? "picked" : "" }, head, curve(trial, scale), foot);
-    item.setAttribute("aria-label", t("spoken", { rate, accuracy, picked: trial.picked ? `, ${t("picked")}` : "" }));
-    return item;
-  }));
-  root.dataset.seq = Number(root.dataset.seq) + 1;
-}
+/** @param {import("../../../../viewer/kit/scripts/mount.js").Context} context */
+export function mount({ root, props, trigger, watch, lang, t }) {
+  const find = (selector) => root.querySelector(selector);
 
-find(".csv").addEventListener("click", () => {
-  const lines = ["rate,step,held_out_accuracy,picked"];
-  for (const { rate, steps, values, picked } of props.value.trials) values.forEach((value, i) => lines.push(`${rate},${steps[i]},${value},${picked}`));
-  const link = vit.element("a", { href: URL.createObjectURL(new Blob([`${lines.join("\n")}\n`], { type: "text/csv" })), download: "sweep.csv" });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-});
-find(".npz").addEventListener("click", () => trigger("npz", {}));
-watch("value", show);
-show();
+  function show() {
+    const value = props.value;
+    root.dataset.state = value?.trials?.length ? "ready" : "empty";
+    if (!value?.trials?.length) return;
+    const values = value.trials.flatMap((trial) => trial.values), steps = value.trials.flatMap((trial) => trial.steps);
+    const low = values.length ? Math.min(...values) : 0, high = Math.max(...values, low + 1e-6);
+    const scale = { last: Math.max(...steps, 1), low, high };
+    const span = values.length ? t("scale", { low: percent(low), high: percent(high) }) : "";
+    setText(find(".note"), `${localise(value.note, lang)} ${span}`);
+    find("ul").replaceChildren(...value.trials.map((trial) => {
+      const { rate } = trial, accuracy = percent(trial.accuracy);
+      const head = createElement("div", { class: "line" }, createElement("span", {}, t("rate", { rate })));
+      if (trial.picked) head.append(createElement("span", { class: "badge" }, t("picked")));
+      const foot = createElement("div", { class: "line" }, createElement("strong", {}, accuracy), createElement("span", { class: "quiet" }, trial.values.length ? "" : t("none")));
+      const item = createElement("li", { class: trial.picked ? "picked" : "" }, head, curve(trial, scale), foot);
+      item.setAttribute("aria-label", t("spoken", { rate, accuracy, picked: trial.picked ? `, ${t("picked")}` : "" }));
+      return item;
+    }));
+    root.dataset.seq = Number(root.dataset.seq) + 1;
+  }
+
+  find(".csv").addEventListener("click", () => {
+    const lines = ["rate,step,held_out_accuracy,picked"];
+    for (const { rate, steps, values, picked } of props.value.trials) values.forEach((value, i) => lines.push(`${rate},${steps[i]},${value},${picked}`));
+    offerCsv(lines, "sweep.csv");
+  });
+  find(".npz").addEventListener("click", () => trigger("npz", {}));
+  watch("value", show);
+  show();
+}

@@ -11,4 +11,5 @@ class SweepView(Component):
     the numbers as a file."""
 
     html, css, words = "sweep.html", ("sweep.css",), "sweep.words.json"
-    scripts = ("sweep.js",)
+    script = "sweep.js"
+    script_events = ("npz",)

@@ -18,7 +18,7 @@ from explorer.tabs.train.runs.access import ALLOW, OWNER_COOKIE, RunAccess, owne
 from explorer.tabs.train.tab import create
 from explorer.tabs.train.watch.panel import build_watch
 from explorer.tabs.train.watch.view import TrainLiveView, shown_source
-from explorer.ui.trainer_messages import translate_both
+from explorer.ui.translation import translate_both
 from training.recipes import recipe_named
 from training.runs.metrics import MetricEvent, append_events
 from training.runs.runs import Runs
