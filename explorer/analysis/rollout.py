@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ class Mixing:
     spare_first: bool = True
 
     @classmethod
-    def of(cls, trace: Trace, **choices: object) -> Mixing:
+    def of(cls, trace: Trace, **choices: Any) -> Mixing:
         mixing = cls(**choices)
         if not isinstance(mixing.start_layer, Integral) or not 0 <= mixing.start_layer < trace.layers:
             raise ValueError(f"start_layer must be from 0 to {trace.layers - 1}, got {quoted(mixing.start_layer)}")

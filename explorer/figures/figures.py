@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -86,7 +87,7 @@ def overlay(
     limit = scale_limit(explanation.values) if limit is None else limit
     values = Image.fromarray(on_host(explanation.values, np.float32))
     values = values.resize(picture.size, Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST)
-    heat = colour(values, colours or _default_colours(explanation.signed), explanation.signed, limit)
+    heat = colour(np.asarray(values), colours or _default_colours(explanation.signed), explanation.signed, limit)
     return Image.blend(picture.convert("RGB"), Image.fromarray(heat), opacity)
 
 
@@ -95,7 +96,7 @@ def exported(
     explanation: Explanation,
     title: str = "",
     colours: str | None = None,
-    **choices: object,
+    **choices: Any,
 ) -> Image.Image:
     """`overlay` with a title above and, below, a colour bar that names the scale's ends: a picture to take away. The
     title is drawn in Pillow's own font, which has Latin letters only. `choices` are those of `overlay`."""
@@ -167,7 +168,7 @@ def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int =
     gap, cells = max(side // 20, 2), []
     for picture, explanation in seen:
         scale = side / max(picture.size)
-        size = tuple(max(round(length * scale), 1) for length in picture.size)
+        size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
         small = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         values = Image.fromarray(on_host(explanation.values, np.float32) / scale_limit(explanation.values))
         mask = np.asarray(values.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)[..., None]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from numbers import Integral
+from typing import Any
 
 from torch import Tensor
 
@@ -40,7 +41,7 @@ def explain(
     trace: Trace | None = None,
     gradients: Gradients | None = None,
     progress: Progress | None = None,
-    **choices: object,
+    **choices: Any,
 ) -> Explanation:
     """Explain what `model` makes of one picture, pixels [1, C, h, w], by a method of METHODS.
 
