@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
@@ -138,7 +139,7 @@ def build_page(model: str = "bundled", local_paths: bool = False) -> gr.Blocks:
             "js": "(...given) => { delete document.body.dataset.vitFill; return given; }",  # see base.css
         }
         opening = demo.load(fill, **event)
-        in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+        in_place: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
         if local_paths:
             demo.load(open_to_others, None, others, **in_place)
         failed = {"js": "() => { document.body.dataset.vitFill = 'failed'; }", **in_place}

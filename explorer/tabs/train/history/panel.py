@@ -41,7 +41,7 @@ from training.runs.runs import Run
 
 MOST_ROWS = 200
 # All queued: an event that is not changes a State without its `change`.
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "panel_accuracy", "panel_lr")
 
 
