@@ -9,6 +9,7 @@ NAMES = {
     "explain": "methods of explanation against a forward pass, captum, pytorch-grad-cam and stored attention",
     "explore": "the forward pass, analyses, memory and start-up of the explorer",
     "faithfulness": "which method's maps are true: deletion and insertion over a folder of pictures",
+    "gpu": "the GPU rows of explore, explain and train, then tests/gpu, within 8 minutes in all",
     "hover": "the viewer in a real browser: packing, hovering, waiting times",
     "load": "64 visitors with pictures of their own: waiting times, errors, memory of the server",
     "train": "a training step against timm in a plain loop and transformers' Trainer",

@@ -47,14 +47,14 @@ def captums(model: nn.Module) -> dict[str, Oracle]:
     }
 
 
-def grad_cams(config: ViTConfig) -> dict[str, Oracle]:
+def grad_cams(config: ViTConfig, device: torch.device | str = "cpu") -> dict[str, Oracle]:
     """Grad-CAM by pytorch-grad-cam over timm's model; nothing where that package is missing."""
     try:
         from pytorch_grad_cam import GradCAM
         from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
     except ImportError:
         return {}
-    model = timm_model(config).eval().requires_grad_(False)
+    model = timm_model(config).eval().requires_grad_(False).to(device)
 
     def on_grid(tokens: Tensor) -> Tensor:
         return tokens[:, 1:].reshape(len(tokens), *config.grid, -1).permute(0, 3, 1, 2)
@@ -66,10 +66,10 @@ def grad_cams(config: ViTConfig) -> dict[str, Oracle]:
     return {"grad-cam": grad_cam}
 
 
-def with_stored_attention(config: ViTConfig) -> dict[str, Oracle]:
+def with_stored_attention(config: ViTConfig, device: torch.device | str = "cpu") -> dict[str, Oracle]:
     """Generic relevance and LeGrad as their authors write them, over timm's model with its attention stored: matrices
     [N, N] of every head and layer, their gradients by autograd, and for relevance a product of matrices a layer."""
-    model = timm_model(config).eval().requires_grad_(False)
+    model = timm_model(config).eval().requires_grad_(False).to(device)
     stored: list[Tensor] = []
     states: list[Tensor] = []
     for block in model.blocks:
@@ -89,7 +89,7 @@ def with_stored_attention(config: ViTConfig) -> dict[str, Oracle]:
     def relevance(pixels: Tensor, target: int) -> Tensor:
         logits, attention, _ = forward(pixels)
         gradients = torch.autograd.grad(logits[0, target], attention)
-        result = torch.eye(attention[0].shape[-1])
+        result = torch.eye(attention[0].shape[-1], device=pixels.device)
         with torch.no_grad():
             for weights, gradient in zip(attention, gradients, strict=True):
                 result = result + (gradient * weights).clamp(min=0).mean(dim=1)[0] @ result
@@ -97,7 +97,7 @@ def with_stored_attention(config: ViTConfig) -> dict[str, Oracle]:
 
     def legrad(pixels: Tensor, target: int) -> Tensor:
         _, attention, layers = forward(pixels)
-        total = torch.zeros(attention[0].shape[-1])
+        total = torch.zeros(attention[0].shape[-1], device=pixels.device)
         for weights, state in zip(attention, layers, strict=True):
             score = model.forward_head(model.norm(state))[0, target]
             gradient = torch.autograd.grad(score, weights, retain_graph=True)[0]

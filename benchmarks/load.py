@@ -2,11 +2,12 @@
 
 It starts `app.py` by itself on a free port, with the bundled model. Every visitor goes round in turns: uploads a
 picture that nobody sent before, and asks of it, one after the other, `/predict`, `/attention` of some layer,
-`/explain`, and `/predict` again; in every third turn the page's own event that fills its first tab instead of
-`/attention`. Of eight explanations one is by a method of many passes (integrated gradients, SmoothGrad or occlusion),
-seven by one of the others. An answer is checked for being of the picture that was sent. Each visitor waits for an
-answer before it asks again, and `--think` seconds after it. A "full, about N s" is counted, waited for, and asked
-again; what such a question took counts from its first asking. Processes are found in /proc, so Linux only.
+`/explain`, and `/predict` again; in every third turn, instead of `/attention`, the page's own two events of a new
+picture: that of the prediction bar and that of the first tab. Of eight explanations one is by a method of many passes
+(integrated gradients, SmoothGrad or occlusion), seven by one of the others. An answer is checked for being of the
+picture that was sent. Each visitor waits for an answer before it asks again, and `--think` seconds after it. A "full,
+about N s" is counted, waited for, and asked again; what such a question took counts from its first asking. Processes
+are found in /proc, so Linux only.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from benchmarks.memory import MIB
 from benchmarks.report import Result, as_json, machine, table, versions
 from benchmarks.startup import commands, free_port, running
 from explorer.analysis.explain.methods import METHODS
-from explorer.session.explaining import SLOW
 from vit_model.picture import picture_hash, read_picture
 
 TARGETS = {"/predict": 5.0, "/attention": 15.0, "/explain": 15.0}  # seconds at p95
@@ -131,20 +131,26 @@ async def _visits(url: str, visitors: int, seconds: float, think: float, tally: 
         )
 
 
-def _filling(config: dict) -> Callable[[dict], dict]:
-    """(file of the picture) -> what a browser sends so that the page's first tab is filled."""
-    components = {each["id"]: each for each in config["components"]}
-    for dependency in config["dependencies"]:
-        opening = [event for _, event in dependency["targets"]] == ["load"]
-        if opening and dependency["backend_fn"] and len(dependency["outputs"]) > 10:
-            break
-    pictures = [one for one in dependency["inputs"] if components[one]["props"].get("elem_id") == "picture"]
+def _filling(config: dict) -> Callable[[dict], list[dict]]:
+    """(file of the picture) -> what a browser sends, side by side, so that bar, card and the page's first tab are
+    filled."""
+    props = {each["id"]: each["props"] for each in config["components"]}
+    named = {own.get("elem_id"): number for number, own in props.items()}
+    first = props[named["tabs"]]["selected"]
+    events = [
+        event
+        for event in config["dependencies"]
+        for target in ([named["picture-file"], "change"], [named[f"wake-{first}"], "click"])
+        if target in event["targets"] and named["picture"] in event["inputs"]
+    ]
+    filled = {output for event in events for output in event["outputs"]}
+    assert len(events) == 2 and filled >= {named["scene-bar"], named["model-card"], named[first]}
 
-    def sent(file: dict) -> dict:
-        values = [file if each in pictures else components[each]["props"].get("value") for each in dependency["inputs"]]
-        return {"data": values, "fn_index": dependency["id"], "trigger_id": None, "event_data": None}
+    def sent(event: dict, file: dict) -> dict:
+        values = [file if each == named["picture"] else props[each].get("value") for each in event["inputs"]]
+        return {"data": values, "fn_index": event["id"], "trigger_id": None, "event_data": None}
 
-    return sent
+    return lambda file: [sent(event, file) for event in events]
 
 
 class _Visitor:
@@ -167,7 +173,7 @@ class _Visitor:
             file = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}, "orig_name": "own.jpg"}
             seen, layer = ["bundled", file, "native"], self.random.randrange(6)
             slow = self.random.random() < SLOW_SHARE
-            method = self.random.choice([name for name in METHODS if (name in SLOW) == slow])
+            method = self.random.choice([name for name, method in METHODS.items() if method.slow == slow])
             asked = [
                 ("/predict", [*seen, 3]),
                 ("/attention", [*seen, layer, 0, "to"]),
@@ -187,7 +193,7 @@ class _Visitor:
         start = time.perf_counter()
         while True:
             try:
-                wait, answer = await (self._filled(sent) if name == FILL else self._called(name, sent))
+                wait, answers = await (self._filled(sent) if name == FILL else self._called(name, sent))
             except (httpx.HTTPError, ValueError, KeyError) as error:
                 self.tally.errors.append(f"{name}: {type(error).__name__}: {str(error)[:300]}")
                 return
@@ -196,15 +202,16 @@ class _Visitor:
             self.tally.full += 1
             await asyncio.sleep(wait)
         self.tally.answered(name, time.perf_counter() - start)
-        if hashed[:16] not in answer:
-            self.tally.foreign += 1
-            self.tally.errors.append(f"{name}: not of the picture that was sent: {answer[:200]}")
+        for answer in answers:
+            if hashed[:16] not in answer:
+                self.tally.foreign += 1
+                self.tally.errors.append(f"{name}: not of the picture that was sent: {answer[:200]}")
 
-    async def _called(self, name: str, data: list) -> tuple[float | None, str]:
-        """(seconds to wait where the server is full, the answer)."""
+    async def _called(self, name: str, data: list) -> tuple[float | None, list[str]]:
+        """(seconds to wait where the server is full, the answers)."""
         asked = await self.client.post(f"/gradio_api/call{name}", json={"data": data})
         if wait := _full(asked):
-            return wait, ""
+            return wait, []
         event = ""
         async with self.client.stream("GET", f"/gradio_api/call{name}/{asked.json()['event_id']}") as answer:
             async for line in answer.aiter_lines():
@@ -213,25 +220,34 @@ class _Visitor:
                 elif line.startswith("data: ") and event in ("complete", "error"):
                     if event == "error":
                         raise ValueError(line)
-                    return None, line
+                    return None, [line]
         raise ValueError("the stream ended without an answer")
 
-    async def _filled(self, file: dict) -> tuple[float | None, str]:
-        """The same for the page's own event, as a browser asks for it."""
-        body = self.fill(file) | {"session_hash": self.session}
-        asked = await self.client.post("/gradio_api/queue/join", json=body)
-        if wait := _full(asked):
-            return wait, ""
-        async with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={self.session}") as answer:
-            async for line in answer.aiter_lines():
-                message = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
-                if message.get("msg") == "process_completed":
-                    if not message["success"]:
-                        raise ValueError(line)
-                    found = line
-                if message.get("msg") == "close_stream":
-                    return None, found
-        raise ValueError("the stream ended without an answer")
+    async def _filled(self, file: dict) -> tuple[None, list[str]]:
+        """The same for the page's own events, as a browser asks for them. Where the server is full for one of them,
+        that one waits here."""
+        bodies = self.fill(file)
+        for body in bodies:
+            while wait := _full(
+                await self.client.post("/gradio_api/queue/join", json=body | {"session_hash": self.session})
+            ):
+                self.tally.full += 1
+                await asyncio.sleep(wait)
+        answers = []
+        while len(answers) < len(bodies):  # the stream of a session ends once nothing of it waits
+            before = len(answers)
+            async with self.client.stream("GET", f"/gradio_api/queue/data?session_hash={self.session}") as answer:
+                async for line in answer.aiter_lines():
+                    message = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+                    if message.get("msg") == "process_completed":
+                        if not message["success"]:
+                            raise ValueError(line)
+                        answers.append(line)
+                    if message.get("msg") == "close_stream":
+                        break
+            if len(answers) == before:
+                raise ValueError("the stream ended without an answer")
+        return None, answers
 
 
 def _full(answer: httpx.Response) -> float | None:

@@ -23,13 +23,13 @@ def random_model(config: ViTConfig) -> VisionTransformer:
     return model
 
 
-def peers(config: ViTConfig) -> dict[str, Forward]:
+def peers(config: ViTConfig, device: torch.device | str = "cpu") -> dict[str, Forward]:
     """pixels -> logits by timm, transformers (sdpa) and torchvision, each as fast as it comes, in eval mode."""
-    huggingface = _quiet(hugging_face(config, "sdpa"))
+    huggingface = _quiet(hugging_face(config, "sdpa")).to(device)
     return {
-        "timm": _quiet(timm_model(config)),
+        "timm": _quiet(timm_model(config)).to(device),
         "transformers": lambda pixels: huggingface(pixels).logits,
-        "torchvision": _quiet(_torchvision(config)),
+        "torchvision": _quiet(_torchvision(config)).to(device),
     }
 
 
@@ -53,7 +53,7 @@ def vit_explain_rollout(attentions: Sequence[Tensor], discard_ratio: float = 0.9
     """What vit-explain does with L attentions [1, H, N, N], mean fusion, by default its own default of 0.9: the weakest
     entries of each matrix sorted out by `topk`, and a matrix product a layer. The class token's row."""
     tokens = attentions[0].shape[-1]
-    product = identity = torch.eye(tokens)
+    product = identity = torch.eye(tokens, device=attentions[0].device)
     for attention in attentions:
         fused = attention.mean(dim=1)[0]
         weakest = fused.flatten().topk(int(tokens * tokens * discard_ratio), largest=False).indices

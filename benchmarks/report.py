@@ -87,6 +87,14 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines[1:])
 
 
+def write_json(path: Path | None, benchmark: str, results: Sequence[Result]) -> None:
+    """The results so far, in place of those that were there: one that is cut off leaves what it has. None: nowhere."""
+    if path is not None:
+        temporary = path.with_name(f"{path.name}.part")
+        temporary.write_text(as_json(benchmark, results) + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+
 def as_json(benchmark: str, results: Sequence[Result]) -> str:
     found = {
         "benchmark": benchmark,

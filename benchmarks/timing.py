@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
+import torch
+
 Times = dict[str, list[float]]
 """Seconds of each function, a value a round."""
 
@@ -26,16 +28,27 @@ def take_turns(functions: Mapping[str, Callable[[], float]], rounds: int) -> Tim
 
 
 def interleaved(
-    functions: Mapping[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+    functions: Mapping[str, Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+    finish: Callable[[], object] = lambda: None,
 ) -> Times:
-    """`take_turns` of functions by the time that a call takes."""
+    """`take_turns` of functions by the time that a call takes, and `finish` after it: a GPU's work goes on when the
+    call that began it is over."""
 
     def timed(function: Callable[[], object]) -> float:
+        finish()
         start = clock()
         function()
+        finish()
         return clock() - start
 
     return take_turns({name: partial(timed, function) for name, function in functions.items()}, rounds)
+
+
+def finish_on(device: torch.device) -> Callable[[], object]:
+    """Wait for what the device still does."""
+    return partial(torch.cuda.synchronize, device) if device.type == "cuda" else lambda: None
 
 
 def medians(times: Times) -> dict[str, float]:

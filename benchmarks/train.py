@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from benchmarks.peers import hugging_face, timm_model
-from benchmarks.report import Result, as_json, machine, table, versions
+from benchmarks.report import Result, machine, table, versions, write_json
 from benchmarks.timing import medians, paired_ratio, ratio, take_turns
 from training.config import RunConfig
 from training.loop.build import new_config
@@ -60,6 +60,7 @@ CASES = (
     Case("B/16", 224, 256, "bf16", gpu=True),
     Case("S/16", 224, 512, "bf16", gpu=True),
 )
+TINY = Case("scratch-vit4", 32, 4, "bf16")
 
 
 def main(words: list[str]) -> None:
@@ -67,23 +68,25 @@ def main(words: list[str]) -> None:
     parser.add_argument("--json", type=Path, help="also write everything as one JSON object to this file")
     parser.add_argument("--quick", action="store_true", help="fewer rounds and cases")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--gpu", action="store_true", help="the rows of a GPU alone, in three rounds")
+    parser.add_argument("--tiny", action="store_true", help="one tiny case in one round, to see that everything runs")
     options = parser.parse_args(words)
     device = device_of(options.device)
     about = machine() | versions() | {"device": _name(device)}
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     results: list[Result] = []
-    for case in CASES:
+    chosen = [case for case in CASES if case.gpu or not options.gpu]
+    for case in (TINY,) if options.tiny else chosen:
         if (case.gpu and device.type != "cuda") or (options.quick and not case.quick):
             continue
-        found = list(measure(case, device, rounds=3 if options.quick else 9))
+        found = list(measure(case, device, rounds=1 if options.tiny else 3 if options.quick or options.gpu else 9))
         print("\n" + table(found), flush=True)
         results += found
+        write_json(options.json, "train", results)
     missed = sum(result.met is False for result in results)
     print(f"\n{missed} of {sum(result.met is not None for result in results)} targets missed")
     if not any(case.gpu for case in CASES) or device.type != "cuda":
         print("GPU rows: not measured, there is no GPU here")
-    if options.json:
-        options.json.write_text(as_json("train", results) + "\n", encoding="utf-8")
 
 
 def measure(case: Case, device: torch.device, rounds: int) -> Iterator[Result]:

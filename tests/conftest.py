@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from explorer.viewer.kit.served import ROUTES
+from tests.own_process import MARK, pytest_pyfunc_call, pytest_runtest_logreport
+
+__all__ = ["pytest_pyfunc_call", "pytest_runtest_logreport"]  # hooks of this folder, too
 
 # Tests run on the CPU, and so do the processes that they start: those in tests/gpu say themselves where they run.
 os.environ["VIT_EXPLORER_DEVICE"] = "cpu"
@@ -34,6 +36,10 @@ FLAGS = [
 FORGET = "if (!sessionStorage.getItem('met')) { localStorage.clear(); sessionStorage.setItem('met', 'yes'); }"
 PLAIN = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
 FAILED = pytest.StashKey[bool]()
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", f"{MARK}: on the stand-in device, in a process of its own")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -132,6 +138,8 @@ def open_page(watched):
 def serve(tmp_path_factory):
     """serve(demo) -> address, on loopback until the module's tests are done. What is built meanwhile keeps its files in
     a folder of their own."""
+    from explorer.viewer.kit.served import ROUTES  # with Gradio, which a bare machine for training lacks
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         demos = []

@@ -13,4 +13,5 @@ def pretend() -> None:
     torch.cuda.device_count = lambda: 1
     torch.cuda.current_device = lambda: 0
     torch.cuda.get_device_name = lambda device=None: "a GPU that is not there"
+    torch.cuda.is_current_stream_capturing = lambda: False  # which each step of an optimiser asks
     torch.cuda.manual_seed = torch.cuda.manual_seed_all = lambda seed: None

@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def gpu(monkeypatch):
     """A machine that says it has a GPU."""
-    for name in ("is_available", "device_count", "current_device", "get_device_name", "manual_seed", "manual_seed_all"):
+    names = ("is_available", "device_count", "current_device", "get_device_name", "is_current_stream_capturing")
+    for name in (*names, "manual_seed", "manual_seed_all"):
         monkeypatch.setattr(torch.cuda, name, getattr(torch.cuda, name))  # put back after the test
     pretend()
 

@@ -10,19 +10,18 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from training.config import ConfigError, RunConfig, parse_field
+from training.config import FACTS, ConfigError, RunConfig, choices_of, is_switch, parse_field
+from training.fields import FieldFacts
 from training.publish.export import export
 from training.recipes import RECIPES, recipe_named
 from training.runs.console import age, logged, percent
-from training.runs.run import finished
+from training.runs.run import finished_message
 from training.runs.runs import Run, RunError, Runs
 from vit_model.messages import message
 
-FIELDS = {field.name: field for field in fields(RunConfig)}
 RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))  # set by torchrun
 
 
@@ -70,7 +69,7 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
 def _resume(options: argparse.Namespace) -> int:
     run = _existing(options.run, "resume")
     if RANK == 0 and run.state == "finished":
-        raise RunError(finished(run.id))
+        raise RunError(finished_message(run.id))
     return _train(run, {"data": options.data, "changed_data": options.changed_data})
 
 
@@ -174,7 +173,7 @@ def _swept(options: argparse.Namespace, config: RunConfig) -> tuple[float, ...]:
 
 
 def _config(options: argparse.Namespace) -> RunConfig:
-    given = {name: value for name in FIELDS if name != "recipe" and (value := getattr(options, name)) is not None}
+    given = {name: value for name in FACTS if name != "recipe" and (value := getattr(options, name)) is not None}
     typed = {name: value if isinstance(value, bool) else parse_field(name, value) for name, value in given.items()}
     config = recipe_named(options.recipe or "adamw").config(**typed)
     if options.recipe is None and options.data is None:
@@ -205,9 +204,9 @@ def _parser() -> argparse.ArgumentParser:
         one.add_argument("--recipe", help=f"one of {', '.join(RECIPES)}; default, with --data: adamw")
         if name != "run":
             one.add_argument("--rates", metavar="R,R,...", help="learning rates to try; default: the recipe's")
-        group = one.add_argument_group("fields of the recipe", "each is explained in training/config.py")
-        for field in FIELDS.values():
-            _add_flag(group, field)
+        group = one.add_argument_group("fields of the recipe", "training/config.py explains them in full")
+        for field, facts in FACTS.items():
+            _add_flag(group, field, facts)
     one = commands.add_parser("resume", help="go on from the last checkpoint of a run that stopped or failed")
     one.set_defaults(command=_resume)
     one.add_argument("run", metavar="RUN_DIR", type=Path)
@@ -243,14 +242,17 @@ def _add_job_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the request, with the token masked, and end")
 
 
-def _add_flag(group: Any, field: Any) -> None:
-    flag = "--" + field.name.replace("_", "-")
-    if field.name == "recipe":
+def _add_flag(group: Any, name: str, facts: FieldFacts) -> None:
+    """A field's flag. Its value is checked with the others, by RunConfig."""
+    if name == "recipe":
         return
-    if field.type == "bool":
-        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None)
+    flag, what = "--" + name.replace("_", "-"), facts.label + (f": {facts.help}" if facts.help else "")
+    if choices := choices_of(name):
+        what += f" ({', '.join(choices)})"
+    if is_switch(name):
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=what)
     else:
-        group.add_argument(flag, metavar=field.name.upper())
+        group.add_argument(flag, metavar=name.upper(), help=what.replace("%", "%%"))
 
 
 if __name__ == "__main__":

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
-from training.config import RunConfig
+from training.config import LENGTHS, RunConfig
 from training.recipes import RECIPES
 
 NAMED = ("shapes", "cifar10", "cifar100", "pets", "flowers102")  # data sets
-LENGTHS = ("steps", "epochs", "minutes")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{1,100})?", re.ASCII)
 
 
@@ -59,13 +58,14 @@ def written(value: Any) -> str:
 
 
 def public_name(source: str) -> str:
-    """A data set or model as others may read it: names stay, of a path on this machine only its last part does."""
+    """A data set or model as others may read it: names stay, of a path on this machine, written as on any system, only
+    its last part does."""
     kind, colon, file = source.partition(":")
     if colon and kind == "resnet18":
-        return f"resnet18:{Path(file).name}"
-    if source in NAMED or (colon and kind in ("hf", "new")) or _hub_id(source):
+        return f"resnet18:{_last_part(file)}"
+    if source in NAMED or (colon and kind in ("hf", "new")):
         return source
-    return Path(source).name or source
+    return source.removeprefix("hf-hub:") if _hub_id(source) else _last_part(source)
 
 
 def base_model(config: RunConfig) -> str | None:
@@ -77,6 +77,11 @@ def base_model(config: RunConfig) -> str | None:
 def _hub_id(source: str) -> bool:
     """A file or folder of that name was made an absolute path when the run was created, so this is none."""
     return _HUB_ID.fullmatch(source.removeprefix("hf-hub:")) is not None
+
+
+def _last_part(path: str) -> str:
+    name = PurePosixPath(path).name
+    return (PureWindowsPath(name).name if "\\" in name else name) or path
 
 
 def _differing(theirs: dict[str, Any], config: RunConfig) -> dict[str, tuple[Any, Any]]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, get_args, get_type_hints
 
+from training.fields import FieldFacts, facts_of, run_field
 from vit_model.errors import CodedError, quoted
 from vit_model.messages import Message, message
 
@@ -18,6 +19,17 @@ HeadInit = Literal["zero", "zero-no-bias", "random", "keep"]
 
 class ConfigError(CodedError):
     """A field of a run that cannot be meant; says which, what was expected, and what to do."""
+
+
+def parse_stages(text: str) -> tuple[tuple[int, float], ...]:
+    """`stages` as typed: "64:0.7,96:0.1". ValueError for anything else."""
+    pairs = (part.split(":") for part in text.split(",") if part.strip())
+    return tuple((int(pixels), float(share)) for pixels, share in pairs)
+
+
+def parse_epochs(text: str) -> tuple[int, ...]:
+    """Epochs as typed: "10,20". ValueError for anything else."""
+    return tuple(int(part) for part in text.split(",") if part.strip())
 
 
 @dataclass(frozen=True)
@@ -65,84 +77,127 @@ class RunConfig:
     Raises ConfigError for values that cannot be meant.
     """
 
-    recipe: str = "custom"
-    data: str = "shapes"
-    model: str = "bundled"
-    width: int | None = None
-    depth: int | None = None
-    heads: int | None = None
-    patch_size: int | None = None
-    resolution: int | None = None
-    stages: tuple[tuple[int, float], ...] = ()
-    pool: str | None = None
-    head_init: HeadInit = "zero"
-    trainable: str = "all"
+    recipe: str = run_field("custom", "source", "Recipe", "the named set of values that the others are changes to")
+    data: str = run_field(
+        "shapes",
+        "source",
+        "Data set",
+        "shapes, cifar10, cifar100, pets, flowers102, hf:OWNER/NAME, a folder or an archive",
+    )
+    model: str = run_field(
+        "bundled", "source", "Model", "bundled, a Hub id, a file or folder, new:SIZE such as new:Ti/16, or resnet18"
+    )
 
-    steps: int | None = None
-    epochs: float | None = None
-    minutes: float | None = None
-    batch: int = 32
-    accumulation: int = 1
-    optimizer: Optimizer = "sgd"
-    lr: float = 0.01
-    momentum: float = 0.9
-    beta1: float = 0.9
-    beta2: float = 0.999
-    weight_decay: float = 0.0
-    decay_all: bool = False
-    layer_decay: float = 1.0
-    schedule: Schedule = "cosine"
-    warmup: int = 0
-    clip: float = 0.0
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    crop: Crop = "none"
-    crop_scale: float = 0.25
-    flip: bool = True
-    randaugment: int = 0
-    randaugment_magnitude: int = 9
-    color_jitter: float = 0.0
-    downscale: float = 0.0
-    erasing: float = 0.0
-    dropout: float = 0.0
-    drop_path: float = 0.0
-    ema: float = 0.0
-    precision: Precision = "fp32"
-    compile: bool = False
-    seed: int = 42
-    device: str = "auto"
-    workers: int = 0
+    steps: int | None = run_field(
+        None, "length", "Steps", "of the optimiser; one length is given: steps, epochs or minutes", low=1, high=10**9
+    )
+    epochs: float | None = run_field(
+        None, "length", "Epochs", "passes over the training pictures", low=0, high=10**6, positive=True
+    )
+    minutes: float | None = run_field(None, "length", "Minutes", "of training", low=0, high=10**6, positive=True)
 
-    held_out: float = 0.1
-    eval_every: int = 0
-    patience: int = 0
-    test_at: tuple[int, ...] = ()
-    checkpoint_every: int = 0
-    keep_every: int = 0
-    log_every: int = 10
-    tensorboard: bool = False
+    batch: int = run_field(32, "main", "Batch size", "pictures a step", low=1, high=2**20)
+    lr: float = run_field(0.01, "main", "Learning rate", "at its peak", low=0, high=1000, positive=True)
+    resolution: int | None = run_field(None, "main", "Resolution", "pixels, or empty", low=1, high=4096)
+    device: str = run_field("auto", "main", "Device", "auto: a GPU if any")
+
+    head_init: HeadInit = run_field("zero", "model", "New head begins as", "zero: the paper's")
+    trainable: str = run_field("all", "model", "What is trained", "all, head, or a number: the last blocks")
+    pool: str | None = run_field(None, "model", "Pooling", "empty: as the checkpoint does")
+    stages: tuple[tuple[int, float], ...] = run_field(
+        (),
+        "model",
+        "Lower resolutions first",
+        "pixels:share, such as 64:0.7",
+        parse=parse_stages,
+        expects=message("takes_stages", "pixels:share pairs such as 64:0.7"),
+    )
+    width: int | None = run_field(None, "model", "Width", "new models only", low=1, high=8192, new_only=True)
+    depth: int | None = run_field(None, "model", "Depth", "new models only", low=1, high=128, new_only=True)
+    heads: int | None = run_field(None, "model", "Heads", "new models only", low=1, high=128, new_only=True)
+    patch_size: int | None = run_field(None, "model", "Patch size", "new models only", low=1, high=128, new_only=True)
+
+    optimizer: Optimizer = run_field("sgd", "optimiser", "Optimiser", "muon: for the matrices of the blocks")
+    schedule: Schedule = run_field("cosine", "optimiser", "Schedule", "after the warm-up")
+    warmup: int = run_field(0, "optimiser", "Warm-up steps", "the rate rises from 0", low=0, high=10**9)
+    accumulation: int = run_field(1, "optimiser", "Accumulation", "parts that a batch is cut into", low=1, high=2**20)
+    clip: float = run_field(0.0, "optimiser", "Gradient clipping", "global norm; 0: none", low=0)
+    weight_decay: float = run_field(0.0, "optimiser", "Weight decay", "0: none", low=0, high=100)
+    decay_all: bool = run_field(False, "optimiser", "Decay biases and norms too")
+    layer_decay: float = run_field(
+        1.0, "optimiser", "Layer decay", "factor from each block to the one before", low=0.01, high=1
+    )
+    momentum: float = run_field(0.9, "optimiser", "Momentum", "SGD and Muon", low=0, high=1, below=True)
+    beta1: float = run_field(0.9, "optimiser", "Beta 1", "Adam and AdamW", low=0, high=1, below=True)
+    beta2: float = run_field(0.999, "optimiser", "Beta 2", "Adam and AdamW", low=0, high=1, below=True)
+
+    crop: Crop = run_field("none", "augmentation", "Crop", "resized: a random part")
+    crop_scale: float = run_field(
+        0.25, "augmentation", "Smallest part", "share of the area, for resized", low=0.01, high=1
+    )
+    flip: bool = run_field(True, "augmentation", "Flip left and right")
+    randaugment: int = run_field(0, "augmentation", "RandAugment", "operations a picture; 0: none", low=0, high=10)
+    randaugment_magnitude: int = run_field(9, "augmentation", "RandAugment strength", "of 30", low=0, high=30)
+    color_jitter: float = run_field(0.0, "augmentation", "Colour jitter", "strength; 0: none", low=0, high=1)
+    downscale: float = run_field(
+        0.0, "augmentation", "Downscale and enlarge", "share of pictures made to look small; 0: none", low=0, high=1
+    )
+    erasing: float = run_field(0.0, "augmentation", "Random erasing", "share of pictures", low=0, high=1)
+    mixup: float = run_field(0.0, "augmentation", "Mixup", "alpha; 0: none", low=0, high=100)
+    cutmix: float = run_field(0.0, "augmentation", "CutMix", "alpha; 0: none", low=0, high=100)
+    label_smoothing: float = run_field(0.0, "augmentation", "Label smoothing", "0: none", low=0, high=1, below=True)
+    dropout: float = run_field(0.0, "augmentation", "Dropout", "0: none", low=0, high=1, below=True)
+    drop_path: float = run_field(0.0, "augmentation", "DropPath", "0: none", low=0, high=1, below=True)
+    ema: float = run_field(0.0, "augmentation", "Weight average (EMA)", "decay; 0: none", low=0, high=1, below=True)
+
+    held_out: float = run_field(
+        0.1, "measuring", "Held-out share", "of the training pictures; 0: train on all", low=0, high=0.9
+    )
+    eval_every: int = run_field(0, "measuring", "Evaluate every", "steps; 0: once an epoch", low=0, high=10**9)
+    patience: int = run_field(
+        0, "measuring", "Patience", "evaluations without gain before it stops; 0: never", low=0, high=10**6
+    )
+    test_at: tuple[int, ...] = run_field(
+        (),
+        "measuring",
+        "Test at epochs",
+        "declared beforehand, such as 10,20",
+        parse=parse_epochs,
+        expects=message("takes_epochs", "epochs such as 10,20"),
+    )
+    checkpoint_every: int = run_field(
+        0, "measuring", "Checkpoint every", "steps; 0: at each evaluation", low=0, high=10**9
+    )
+    keep_every: int = run_field(
+        0, "measuring", "Keep for good every", "steps; 0: best and last only", low=0, high=10**9
+    )
+    log_every: int = run_field(10, "measuring", "Log every", "steps whose mean loss is one point", low=1, high=10**9)
+    tensorboard: bool = run_field(False, "measuring", "Write TensorBoard files too")
+
+    precision: Precision = run_field("fp32", "machine", "Precision", "fp16 needs a CUDA GPU")
+    seed: int = run_field(42, "machine", "Seed", low=0, high=2**63 - 1)
+    workers: int = run_field(0, "machine", "Loading processes", "for sets that do not fit in memory", low=0, high=64)
+    compile: bool = run_field(False, "machine", "torch.compile")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stages", tuple((int(pixels), float(share)) for pixels, share in self.stages))
         object.__setattr__(self, "test_at", tuple(int(epoch) for epoch in self.test_at))
         for name, hint in _HINTS.items():
             _check_type(name, getattr(self, name), hint)
-        lengths = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
+        lengths = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(lengths) != 1:
             given = " and ".join(lengths) or "none of them"
             raise ConfigError(
                 message("config_lengths", "set exactly one of steps, epochs and minutes; got {given}", given=given)
             )
-        for name, (low, high, closed) in _RANGES.items():
+        for name, facts in FACTS.items():
             value = getattr(self, name)
-            if value is None:
+            if value is None or not facts.limited:
                 continue
-            if not math.isfinite(value) or value < low or (value > high if closed else value >= high):
-                raise ConfigError(_outside(name, value, low, high, closed))
-        for name in ("lr", *lengths):
-            if not getattr(self, name) > 0:
-                text, value = "{field} must be greater than 0, got {value}", getattr(self, name)
+            if not facts.contains(value):
+                raise ConfigError(_range_message(name, value, facts))
+            if facts.positive and not value > 0:
+                text = "{field} must be greater than 0, got {value}"
                 raise ConfigError(message("field_not_positive", text, field=name, value=value))
         if self.batch % self.accumulation:
             text = "a batch of {batch} cannot be cut into {parts} equal parts"
@@ -179,9 +234,8 @@ class RunConfig:
 
     def having(self, **changes: Any) -> RunConfig:
         """A copy with these fields; a length (steps, epochs, minutes) takes the place of the former one."""
-        lengths = {"steps", "epochs", "minutes"}
-        if any(changes.get(name) is not None for name in lengths):
-            changes = dict.fromkeys(lengths) | changes
+        if any(changes.get(name) is not None for name in LENGTHS):
+            changes = dict.fromkeys(LENGTHS) | changes
         return replace(self, **changes)
 
 
@@ -194,11 +248,8 @@ def parse_field(name: str, text: str) -> Any:
     kind, text = _HINTS[name], text.strip()
     kinds = get_args(kind) or (kind,)
     try:
-        if name == "stages":
-            pairs = (part.split(":") for part in text.split(",") if part.strip())
-            return tuple((int(pixels), float(share)) for pixels, share in pairs)
-        if name == "test_at":
-            return tuple(int(part) for part in text.split(",") if part.strip())
+        if (parse := FACTS[name].parse) is not None:
+            return parse(text)
         if type(None) in kinds and text.lower() in ("", "none"):
             return None
         if bool in kinds:
@@ -207,7 +258,17 @@ def parse_field(name: str, text: str) -> Any:
             return int(text)
         return float(text) if float in kinds else text
     except (ValueError, KeyError) as error:
-        raise ConfigError(_unfit(name, repr(text[:60]))) from error
+        raise ConfigError(_kind_message(name, repr(text[:60]))) from error
+
+
+def choices_of(name: str) -> tuple[str, ...]:
+    """The words that a field takes; () where it takes any text or number."""
+    kinds = get_args(_HINTS[name])
+    return kinds if kinds and isinstance(kinds[0], str) else ()
+
+
+def is_switch(name: str) -> bool:
+    return _HINTS[name] is bool
 
 
 def _check_type(name: str, value: Any, kind: Any) -> None:
@@ -216,23 +277,23 @@ def _check_type(name: str, value: Any, kind: Any) -> None:
         if value not in kinds:
             text, names = "{field} must be one of {names}; got {value}", ", ".join(kinds)
             raise ConfigError(message("field_choice", text, field=name, names=names, value=quoted(value)))
-    elif name not in ("stages", "test_at"):
+    elif FACTS[name].parse is None:
         allowed = (*kinds, int) if float in kinds else kinds
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in kinds):
-            raise ConfigError(_unfit(name, quoted(value)))
+            raise ConfigError(_kind_message(name, quoted(value)))
 
 
-def _outside(name: str, value: Any, low: float, high: float, closed: bool) -> Message:
+def _range_message(name: str, value: Any, facts: FieldFacts) -> Message:
     """A number that is out of its range."""
-    values = {"field": name, "low": low, "high": high, "value": value}
-    if high == math.inf:
+    values = {"field": name, "low": facts.low, "high": facts.high, "value": value}
+    if facts.high == math.inf:
         return message("field_low", "{field} must be at least {low}, got {value}", **values)
-    if closed:
-        return message("field_range", "{field} must be at least {low} and at most {high}, got {value}", **values)
-    return message("field_range_open", "{field} must be at least {low} and below {high}, got {value}", **values)
+    if facts.below:
+        return message("field_range_open", "{field} must be at least {low} and below {high}, got {value}", **values)
+    return message("field_range", "{field} must be at least {low} and at most {high}, got {value}", **values)
 
 
-def _unfit(name: str, value: str) -> Message:
+def _kind_message(name: str, value: str) -> Message:
     """A value that is none of the field's kind."""
     return message("field_kind", "{field} expects {what}, got {value}", field=name, what=_described(name), value=value)
 
@@ -240,10 +301,8 @@ def _unfit(name: str, value: str) -> Message:
 def _described(name: str) -> Message:
     """What a field takes."""
     kinds = get_args(_HINTS[name]) or (_HINTS[name],)
-    if name == "stages":
-        return message("takes_stages", "pixels:share pairs such as 64:0.7")
-    if name == "test_at":
-        return message("takes_epochs", "epochs such as 10,20")
+    if (expects := FACTS[name].expects) is not None:
+        return expects
     if isinstance(kinds[0], str):
         return message("takes_choice", "one of {names}", names=", ".join(kinds))
     words = {
@@ -270,43 +329,5 @@ def largest_batch(pictures: int, parts: int) -> int:
 
 
 _HINTS: dict[str, Any] = {field.name: get_type_hints(RunConfig)[field.name] for field in fields(RunConfig)}
-_RANGES: dict[str, tuple[float, float, bool]] = {  # lowest, highest, whether the highest is allowed
-    "width": (1, 8192, True),
-    "depth": (1, 128, True),
-    "heads": (1, 128, True),
-    "patch_size": (1, 128, True),
-    "resolution": (1, 4096, True),
-    "steps": (1, 10**9, True),
-    "epochs": (0, 10**6, True),
-    "minutes": (0, 10**6, True),
-    "batch": (1, 2**20, True),
-    "accumulation": (1, 2**20, True),
-    "lr": (0, 1000, True),
-    "momentum": (0, 1, False),
-    "beta1": (0, 1, False),
-    "beta2": (0, 1, False),
-    "weight_decay": (0, 100, True),
-    "layer_decay": (0.01, 1, True),
-    "warmup": (0, 10**9, True),
-    "clip": (0, math.inf, False),
-    "label_smoothing": (0, 1, False),
-    "mixup": (0, 100, True),
-    "cutmix": (0, 100, True),
-    "crop_scale": (0.01, 1, True),
-    "randaugment": (0, 10, True),
-    "randaugment_magnitude": (0, 30, True),
-    "color_jitter": (0, 1, True),
-    "downscale": (0, 1, True),
-    "erasing": (0, 1, True),
-    "dropout": (0, 1, False),
-    "drop_path": (0, 1, False),
-    "ema": (0, 1, False),
-    "seed": (0, 2**63 - 1, True),
-    "workers": (0, 64, True),
-    "held_out": (0, 0.9, True),
-    "eval_every": (0, 10**9, True),
-    "patience": (0, 10**6, True),
-    "checkpoint_every": (0, 10**9, True),
-    "keep_every": (0, 10**9, True),
-    "log_every": (1, 10**9, True),
-}
+FACTS = facts_of(RunConfig)
+LENGTHS = tuple(name for name, facts in FACTS.items() if facts.group == "length")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from training.config import ConfigError, RunConfig
+from training.config import LENGTHS, ConfigError, RunConfig
 from vit_model.errors import quoted
 from vit_model.messages import message
 
@@ -43,9 +43,8 @@ class Recipe:
         """The run that this recipe describes, with `changes` over it."""
         data = changes.get("data") or self.fields["data"]
         values = {"recipe": self.name} | dict(self.fields) | dict(self.by_data.get(data, {}))
-        lengths = {"steps", "epochs", "minutes"}
-        if any(changes.get(name) is not None for name in lengths):
-            values = {name: value for name, value in values.items() if name not in lengths}
+        if any(changes.get(name) is not None for name in LENGTHS):
+            values = {name: value for name, value in values.items() if name not in LENGTHS}
         return RunConfig.from_dict(values | changes)
 
 

@@ -95,9 +95,9 @@ class ViTConfig:
             text = "width {width} is not divisible by {heads} heads"
             raise CodedError(message("shape_heads", text, width=self.width, heads=self.heads))
         if not isinstance(self.pool, str) or self.pool not in POOLS:
-            raise CodedError(_unknown("pool", POOLS, self.pool))
+            raise CodedError(_choice_message("pool", POOLS, self.pool))
         if not isinstance(self.mlp, str) or self.mlp not in MLPS:
-            raise CodedError(_unknown("mlp", MLPS, self.mlp))
+            raise CodedError(_choice_message("mlp", MLPS, self.mlp))
         if self.pool in ("class", "class+mean", "class-distilled") and not self.class_token:
             text = "pool {pool} needs the class token; use 'mean-patches' or 'mean-all' without one"
             raise CodedError(message("pool_class_token", text, pool=quoted(self.pool)))
@@ -180,7 +180,7 @@ def check_size(image_size: Sequence[int], patch_size: Sequence[int]) -> None:
         raise CodedError(message("size_not_divided", text, **written))
 
 
-def _unknown(name: str, known: Sequence[str], value: object) -> Message:
+def _choice_message(name: str, known: Sequence[str], value: object) -> Message:
     text = "{name} must be one of {names}, got {value}"
     return message("shape_choice", text, name=name, names=", ".join(known), value=quoted(value))
 

@@ -8,14 +8,13 @@ from vit_model.messages import Message
 
 
 class Coded:
-    """What makes an exception one whose English message can be said in another language: `code` names it ("" where
-    it has no name), `details` are the values in its message. A `Message` brings both along."""
+    """What makes an exception one whose English message can be said in another language: `code` names it ("" where it
+    has no name), `details` are the values in its message. A `Message` brings both along."""
 
-    def __init__(self, message: str, code: str = "", **details: object):
+    def __init__(self, message: str):
         super().__init__(message)
-        if isinstance(message, Message) and not code:
-            code, details = message.code, dict(message.details)
-        self.code, self.details = code, details
+        self.code = message.code if isinstance(message, Message) else ""
+        self.details = dict(message.details) if isinstance(message, Message) else {}
 
 
 class CodedError(Coded, ValueError):
@@ -85,3 +84,9 @@ def quoted(value: object) -> str:
     """`repr` of what somebody sent or a file says, for a message: some 80 characters, whatever it is."""
     text = _QUOTING.repr(value)
     return text if len(text) <= 2 * MOST_QUOTED else f"{text[:MOST_QUOTED]}..."
+
+
+def few(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+    return ", ".join(name[:120] for name in names[:4]) + more

@@ -45,15 +45,15 @@ def message_of(error: BaseException) -> Message:
 
 
 @overload
-def changed(text: Message, change: Callable[[str], str]) -> Message: ...
+def rewrite(text: Message, change: Callable[[str], str]) -> Message: ...
 @overload
-def changed(text: str, change: Callable[[str], str]) -> str: ...
-def changed(text: str, change: Callable[[str], str]) -> str:
+def rewrite(text: str, change: Callable[[str], str]) -> str: ...
+def rewrite(text: str, change: Callable[[str], str]) -> str:
     """`change` of the sentence and of each of its details."""
     if not isinstance(text, Message):
         return change(text)
     details = {
-        name: changed(value, change) if isinstance(value, str) else value for name, value in text.details.items()
+        name: rewrite(value, change) if isinstance(value, str) else value for name, value in text.details.items()
     }
     return Message(change(text), text.code, details)
 
@@ -78,7 +78,7 @@ def from_json(text: str, value: object, depth: int = DEPTH) -> str:
     return text if None in read.values() else Message(text, code, read)
 
 
-def with_codes(record: Mapping[str, Any]) -> dict[str, Any]:
+def add_codes(record: Mapping[str, Any]) -> dict[str, Any]:
     """`record`, for a JSON file, with codes and details beside the English that it holds: for a message or a list
     of messages under NAME, they come as NAME_coded."""
     coded: dict[str, Any] = {}
@@ -90,15 +90,15 @@ def with_codes(record: Mapping[str, Any]) -> dict[str, Any]:
     return dict(record) | coded
 
 
-def text_in(record: Mapping[str, Any], name: str, most: int = MOST_LETTERS) -> str:
-    """The message that `with_codes` put under `name`, at most `most` letters of it; "" where there is no text of that
+def read_message(record: Mapping[str, Any], name: str, most: int = MOST_LETTERS) -> str:
+    """The message that `add_codes` put under `name`, at most `most` letters of it; "" where there is no text of that
     name."""
     text = record.get(name)
     return from_json(text[:most], record.get(name + CODED)) if isinstance(text, str) else ""
 
 
-def texts_in(record: Mapping[str, Any], name: str) -> list[str]:
-    """As `text_in`, for a list."""
+def read_messages(record: Mapping[str, Any], name: str) -> list[str]:
+    """As `read_message`, for a list."""
     texts, coded = record.get(name), record.get(name + CODED)
     texts = [text for text in texts if isinstance(text, str)] if isinstance(texts, list) else []
     coded = coded if isinstance(coded, list) and len(coded) == len(texts) else [None] * len(texts)

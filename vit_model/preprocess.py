@@ -180,6 +180,11 @@ class Preprocessing:
         )
 
     @classmethod
+    def for_imagenet(cls) -> Preprocessing:
+        """The most usual one of models trained on ImageNet: shorter edge 256, bicubic, crop 224, its statistics."""
+        return cls(size=(224, 224), resize=256, resample="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+    @classmethod
     def for_torchvision(cls, image_size: int | Sequence[int] = 224) -> Preprocessing:
         """torchvision's preset for its ViTs: shorter edge 256, crop 224, ImageNet's statistics; scaled to the size."""
         return cls(resize=256, mean=IMAGENET_MEAN, std=IMAGENET_STD, crop_offset="round").at_size(image_size)

@@ -1,4 +1,4 @@
-// What is no matter of taste: names that do not exist, shadow one another or are never used, and forgotten promises of let.
+// What is no matter of taste: names that do not exist, that shadow one another, or that nobody uses.
 import js from "@eslint/js";
 import globals from "globals";
 
@@ -8,7 +8,7 @@ const rules = {
   "no-use-before-define": ["error", { functions: false, classes: false, variables: false }],
   "prefer-const": ["error", { destructuring: "all" }],
   "no-var": "error",
-  eqeqeq: ["error", "always", { null: "ignore" }],
+  "eqeqeq": ["error", "always", { null: "ignore" }],
   "no-implicit-globals": "error",
 };
 

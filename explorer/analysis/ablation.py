@@ -15,6 +15,7 @@ from torch import Tensor
 
 from explorer.analysis.attention import check_one_picture
 from vit_model.errors import CodedError
+from vit_model.messages import message
 from vit_model.model import Block, VisionTransformer
 from vit_model.trace import Trace
 
@@ -52,7 +53,8 @@ def ablate(model: VisionTransformer, trace: Trace, target: int | None = None) ->
     """
     check_one_picture(trace)
     if not model.config.classes:
-        raise CodedError("this model has no head, so there is no class to lose", "ablation_needs_head")
+        text = "this model has no head, so there is no class to lose"
+        raise CodedError(message("ablation_needs_head", text))
     target = int(trace.logits[0].argmax()) if target is None else target
     if not 0 <= target < model.config.classes:
         raise ValueError(f"target must be a class from 0 to {model.config.classes - 1}, got {target}")

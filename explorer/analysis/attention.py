@@ -123,11 +123,11 @@ def check_one_picture(trace: Trace) -> None:
         )
 
 
-def check_layer(trace: Trace, layer: int) -> int:
-    """The layer counted from 0; a negative one counts from the last."""
+def check_layer(trace: Trace, layer: int, name: str = "layer") -> int:
+    """The layer counted from 0; a negative one counts from the last. `name`: what an error calls it."""
     if not isinstance(layer, Integral) or not -trace.layers <= layer < trace.layers:
         raise ValueError(
-            f"layer must be from 0 to {trace.layers - 1}, or negative to count from the last; got {quoted(layer)}"
+            f"{name} must be from 0 to {trace.layers - 1}, or negative to count from the last; got {quoted(layer)}"
         )
     return layer % trace.layers
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from vit_model.errors import CodedError, quoted
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -105,7 +106,7 @@ class Edited:
         is a layer that is off or without a head, since there no token meets another. Layers are numbered anew."""
         on = self._heads_on(trace)
         if not on:
-            raise CodedError("every head of every layer is off, so no token meets another", "nothing_mixes")
+            raise CodedError(message("nothing_mixes", "every head of every layer is off, so no token meets another"))
 
         def heads_on(tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
             return tuple(tensors[layer][:, heads] for layer, heads in on.items())
@@ -144,7 +145,7 @@ def apply_edits(model: VisionTransformer, pixels: Tensor, edits: Edits) -> Edite
     for step in edits.steps:
         patches, present = _stepped(step, patches, present, (gh, gw))
     if not present.any():
-        raise CodedError("every patch is dropped; leave at least one", "no_patch_left")
+        raise CodedError(message("no_patch_left", "every patch is dropped; leave at least one"))
     kept = present.nonzero()[:, 0]
     edited = _operated(model, edits)
     prefix = config.positioned_prefix

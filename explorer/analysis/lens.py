@@ -20,6 +20,7 @@ from torch import Tensor
 
 from explorer.analysis.attention import check_one_picture
 from vit_model.errors import CodedError
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -88,8 +89,8 @@ def read_tokens(model: VisionTransformer, trace: Trace, state: int, target: int 
 
 def check_readable(model: VisionTransformer, trace: Trace) -> None:
     if not model.config.classes:
-        message = "this model has no head to read its layers with; token colours, similarity and norms need none"
-        raise CodedError(message, "lens_needs_head")
+        text = "this model has no head to read its layers with; token colours, similarity and norms need none"
+        raise CodedError(message("lens_needs_head", text))
     check_one_picture(trace)
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,17 @@ import torch
 from torch import Tensor
 
 from explorer.analysis.attention import check_one_picture, check_token, fused_heads, rows_of_layer, token_blocks
-from vit_model.errors import quoted
+from explorer.analysis.explain.method import Choice, Index, Number, OneOf
 from vit_model.trace import Trace
 
-HEAD_FUSIONS = ("mean", "max", "min")
-DISCARDS = ("matrix", "row")
+HEAD_FUSION = OneOf("head_fusion", options=("mean", "max", "min"), offered=True)
+MIXING: tuple[Choice, ...] = (
+    Number("discard_ratio", low=0, high=1, below=True, offered=True, slider=(0, 0.99, 0.01)),
+    OneOf("discard", options=("matrix", "row")),
+    Index("start_layer", size=lambda trace: trace.layers),
+    OneOf("compat", options=(None, "vit-explain"), expected="'vit-explain' or left out"),
+)
+"""Choices of a Mixing."""
 
 Fuse = Callable[[int], Callable[[slice], Tensor]]
 """layer -> n tokens -> these tokens' rows of F, [n, N]: fresh memory, which the caller may write to."""
@@ -81,19 +86,11 @@ class Mixing:
     @classmethod
     def of(cls, trace: Trace, **choices: Any) -> Mixing:
         mixing = cls(**choices)
-        if not isinstance(mixing.start_layer, Integral) or not 0 <= mixing.start_layer < trace.layers:
-            raise ValueError(f"start_layer must be from 0 to {trace.layers - 1}, got {quoted(mixing.start_layer)}")
-        return mixing
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.discard_ratio, Real) or not 0.0 <= self.discard_ratio < 1.0:
-            raise ValueError(f"discard_ratio must be at least 0 and below 1, got {quoted(self.discard_ratio)}")
-        if self.discard not in DISCARDS:
-            raise ValueError(f"discard must be one of {', '.join(DISCARDS)}, got {quoted(self.discard)}")
-        if self.compat not in (None, "vit-explain"):
-            raise ValueError(f"compat must be 'vit-explain' or left out, got {quoted(self.compat)}")
-        if self.compat and self.discard != "matrix":
+        for choice in MIXING:
+            choice.check(getattr(mixing, choice.name), trace)
+        if mixing.compat and mixing.discard != "matrix":
             raise ValueError("vit-explain discards over the whole matrix; use discard='matrix', or compat=None")
+        return mixing
 
     @property
     def whole(self) -> bool:
@@ -103,8 +100,7 @@ class Mixing:
 
 def attention_fuse(trace: Trace, head_fusion: str) -> Fuse:
     """F = mean, max or min over the heads of the attention."""
-    if head_fusion not in HEAD_FUSIONS:
-        raise ValueError(f"head_fusion must be one of {', '.join(HEAD_FUSIONS)}, got {quoted(head_fusion)}")
+    HEAD_FUSION.check(head_fusion, trace)
 
     def fuse(layer: int) -> Callable[[slice], Tensor]:
         rows, heads = rows_of_layer(trace, layer), trace.queries[layer].shape[1]  # edits leave some out

@@ -118,14 +118,6 @@ def artefact_share(trace: Trace, marked: Tensor) -> ArtefactShare:
     return ArtefactShare(rows, (rows * marked).sum(-1), marked.float().mean(-1))
 
 
-def without_marked(row: Tensor, marked: Tensor) -> Tensor:
-    """An attention row [..., N] with the marked tokens at 0 and the others made to sum to what all did before. All of
-    them marked leaves zeros."""
-    kept = row.masked_fill(marked, 0.0)
-    left = kept.sum(-1, keepdim=True)
-    return kept * torch.where(left > 0, row.sum(-1, keepdim=True) / left.clamp_min(1e-30), 0.0)
-
-
 @torch.no_grad()
 def asking_row(trace: Trace, layer: int) -> Tensor:
     """What the class token attends to in a layer, mean over heads, [N], summing to 1; of a model without tokens before

@@ -64,8 +64,8 @@ def load_npz(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
 
 
 def png_with(picture: Image.Image, manifest: dict) -> bytes:
-    """A PNG file that carries the manifest as the browser's own do (kit/base.js, `withManifest`): JSON in an iTXt
-    chunk with the keyword "vit-explorer", which Pillow reads as `picture.text["vit-explorer"]`."""
+    """A PNG file that carries the manifest as the browser's own do (kit/scripts/saving.js): JSON in an iTXt chunk
+    with the keyword "vit-explorer", which Pillow reads as `picture.text["vit-explorer"]`."""
     info, file = PngInfo(), io.BytesIO()
     info.add_itxt("vit-explorer", json.dumps(manifest, ensure_ascii=False))
     picture.save(file, "PNG", pnginfo=info)

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from explorer.analysis.explain.explanation import Explanation
 from explorer.device import on_host
 from vit_model.errors import quoted
-from vit_model.preprocess import CropBox
 
 _STOPS = {  # evenly spaced, the same as the viewer's in the browser
     "viridis": "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725",
@@ -28,7 +26,7 @@ _STOPS = {  # evenly spaced, the same as the viewer's in the browser
     "diverging": "17366f 2b5fae 6d9bd6 b9cfe9 f4f2ef f0c2a8 de8259 b84727 6f1d12",
 }
 COLOUR_MAPS = tuple(_STOPS)
-INK, PAPER = "#1b1f24", "#ffffff"
+PAPER = "#ffffff"
 WORDS = {
     "en": {
         "layer": "layer",
@@ -89,49 +87,6 @@ def overlay(
     values = values.resize(picture.size, Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST)
     heat = colour(np.asarray(values), colours or _default_colours(explanation.signed), explanation.signed, limit)
     return Image.blend(picture.convert("RGB"), Image.fromarray(heat), opacity)
-
-
-def exported(
-    picture: Image.Image,
-    explanation: Explanation,
-    title: str = "",
-    colours: str | None = None,
-    **choices: Any,
-) -> Image.Image:
-    """`overlay` with a title above and, below, a colour bar that names the scale's ends: a picture to take away. The
-    title is drawn in Pillow's own font, which has Latin letters only. `choices` are those of `overlay`."""
-    shown = overlay(picture, explanation, colours, **choices)
-    size = max(12, shown.width // 32)
-    font, gap = ImageFont.load_default(size), size // 2
-    title = title or explanation.method + ("" if explanation.target is None else f", class {explanation.target}")
-    limit = choices.get("limit")
-    limit = scale_limit(explanation.values) if limit is None else limit
-    ends = (f"{-limit:.3g}", "0", f"{limit:.3g}") if explanation.signed else ("0", f"{limit:.3g}")
-    top, bar = size + 2 * gap, size
-    sheet = Image.new("RGB", (shown.width + 2 * gap, top + shown.height + gap + bar + size + 2 * gap), PAPER)
-    draw = ImageDraw.Draw(sheet)
-    draw.text((gap, gap), title, INK, font)
-    sheet.paste(shown, (gap, top))
-    below = top + shown.height + gap
-    table = colour_table(colours or _default_colours(explanation.signed))
-    sheet.paste(Image.fromarray(table[None]).resize((shown.width, bar)), (gap, below))
-    for index, text in enumerate(ends):
-        share = index / (len(ends) - 1)
-        place = gap + share * (shown.width - draw.textlength(text, font))
-        draw.text((place, below + bar + gap // 2), text, INK, font)
-    return sheet
-
-
-def crop_box_drawn(picture: Image.Image, box: CropBox) -> Image.Image:
-    """The whole picture with what the model does not see darkened, and a frame around what it sees."""
-    picture = picture.convert("RGB")
-    edges = (round(box.left), round(box.top), round(box.right), round(box.bottom))
-    shade = Image.new("L", picture.size, 150)
-    shade.paste(0, edges)
-    drawn = Image.composite(Image.new("RGB", picture.size), picture, shade)
-    line = max(2, max(picture.size) // 200)
-    ImageDraw.Draw(drawn).rectangle((*edges[:2], edges[2] - 1, edges[3] - 1), outline="#ffd23f", width=line)
-    return drawn
 
 
 def filter_tile(filters: ArrayLike, across: int = 7, zoom: int = 4, gap: int = 2) -> Image.Image:

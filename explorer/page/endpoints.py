@@ -12,7 +12,7 @@ import gradio as gr
 
 from explorer.analysis.attention import attention_columns, attention_rows
 from explorer.analysis.explain.classes import class_index
-from explorer.analysis.explain.methods import METHODS, choices_of
+from explorer.analysis.explain.methods import METHODS, method_of
 from explorer.analysis.faithfulness.leaderboard import BASELINES
 from explorer.analysis.position import position_similarity
 from explorer.figures.export import manifest_for
@@ -22,10 +22,10 @@ from explorer.session.turns import check_wanted
 from explorer.tabs.faithfulness.tab import AT_ONCE, measure
 from explorer.tabs.faithfulness.values import MAX_STEPS, Asked, arrays_of
 from explorer.ui.errors import plain_api_errors
+from explorer.ui.events.progress import follow_progress
 from explorer.ui.manifest import saved_npz
 from explorer.ui.model_picker import hub_reason, public_source
 from explorer.ui.picture import Picture
-from explorer.ui.progress import follow_progress
 from explorer.ui.visitors.arguments import json_object, whole
 from explorer.ui.visitors.hub_token import token_for
 from explorer.ui.visitors.local_request import is_local
@@ -110,9 +110,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
         seen = scene(model, picture, size, request)
         options = json_object("choices", choices)
         try:
-            if method in METHODS and (unknown := options.keys() - choices_of(method).keys()):
-                named, valid = ", ".join(sorted(unknown))[:80], ", ".join(choices_of(method))
-                raise ValueError(f"{method} has no choice {named}; its choices are {valid}")
+            method_of(method).check_names(options)  # before they could be taken for arguments of our own
             if (other := _class(seen, against)) is not None:
                 options["against"] = other
             found = explained(seen, method, _class(seen, target), **options)

@@ -7,13 +7,26 @@ from pathlib import Path
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-SCRIPT = (Path(__file__).parent / "head.html").read_bytes()
+from explorer.viewer import AttentionViewer
+from explorer.viewer.kit.served import preload_html, script_address
+from explorer.viewer.plot.plot import PlotlyView
+from explorer.viewer.scene_bar.scene_bar import SceneBar
+
+HERE = Path(__file__).parent
+SCRIPT = (HERE / "head.html").read_bytes()
+FIRST = (SceneBar, AttentionViewer, PlotlyView)
+"""Components of the tab that a page opens with."""
+PRELOAD = preload_html(
+    [script_address(HERE / "header.js")], [address for kind in FIRST for address in kind.addresses()]
+).encode()
+"""The header's module and theirs, which the browser fetches while Gradio starts."""
 
 
 class EarlyHead:
-    """ASGI middleware that puts `head.html` first into the <head> of the page. `launch(head=...)` will not do: Gradio
-    adds it when its language is already chosen. Any other answer passes as it is: files that happen to be HTML (parts
-    of them, attachments), compressed ones, errors, and the headers that answer a HEAD."""
+    """ASGI middleware that puts `head.html` and the list of modules that the page opens with first into its <head>.
+    `launch(head=...)` will not do: Gradio adds it when its language is already chosen. Any other answer passes as it
+    is: files that happen to be HTML (parts of them, attachments), compressed ones, errors, and the headers that answer
+    a HEAD."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -32,7 +45,7 @@ class EarlyHead:
                 body += message.get("body", b"")
                 if message.get("more_body"):
                     return
-                body = body.replace(b"<head>", b"<head>" + SCRIPT, 1)
+                body = body.replace(b"<head>", b"<head>" + SCRIPT + PRELOAD, 1)
                 MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
                 await send(start)
                 message = {"type": "http.response.body", "body": body}

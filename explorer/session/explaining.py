@@ -12,18 +12,13 @@ import torch
 from explorer.analysis.explain.classes import Class, chosen_classes, class_index
 from explorer.analysis.explain.explanation import Explanation
 from explorer.analysis.explain.gradients import Progress
-from explorer.analysis.explain.methods import METHODS, explain, uses_gradients
+from explorer.analysis.explain.methods import METHODS, explain, method_of
 from explorer.device import ZERO_GPU, on_gpu
 from explorer.session.cache import ByteCache
 from explorer.session.scenes import ModelChoice, Scene, gradients_of, on_best_device
 from explorer.session.turns import TURNS
 from vit_model.errors import CodedError
-
-SLOW = ("integrated-gradients", "smoothgrad", "occlusion")
-"""Methods that run the model many times."""
-
-MOST = {"steps": 128, "samples": 64}
-"""Of the choices that are as many passes."""
+from vit_model.messages import message
 
 MOST_WORK = int(os.environ.get("VIT_EXPLORER_MAX_EXPLAINING", 2_000_000))
 """Passes times tokens of one map. 1,369 patches left out one at a time, a 37 x 37 grid, are just below it."""
@@ -42,11 +37,12 @@ def explained(
     check_work(scene, method, choices)
 
     def make() -> Explanation:
-        if ZERO_GPU and method in SLOW:
-            values, *said = _on_zero_gpu(scene.choice, scene.pixels.numpy(), method, target, choices, scene.resizing)
-            return Explanation(method, torch.from_numpy(values), *said)
+        record = METHODS[method]
+        if ZERO_GPU and record.slow:
+            values, *classes = _on_zero_gpu(scene.choice, scene.pixels.numpy(), method, target, choices, scene.resizing)
+            return record.explanation(torch.from_numpy(values), *classes)
         gradients = None
-        if method in METHODS and uses_gradients(method) and scene.model.config.classes:
+        if record.shares_gradients and scene.model.config.classes:
             gradients = gradients_of(scene, *chosen_classes(scene.model, scene.trace, target, choices.get("against")))
         pixels = scene.pixels.to(scene.trace.logits.device)
         with TURNS.slow(progress) as step:
@@ -61,30 +57,20 @@ def is_explained(scene: Scene, method: str, target: int | None, **choices: objec
     return _key(scene, method, target, choices) in _EXPLANATIONS
 
 
-def passes(scene: Scene, method: str, choices: dict) -> int:
-    """How many times a method of SLOW runs the model, forward or forward and backward; 1 for the others."""
-    if method == "occlusion":
-        (gh, gw), window = scene.trace.grid, choices.get("window", 1)
-        if not isinstance(window, int):  # the method says what it expects
-            return 1
-        return max(gh - window + 1, 1) * max(gw - window + 1, 1)
-    return choices.get({"integrated-gradients": "steps", "smoothgrad": "samples"}.get(method, ""), 1)
-
-
 def check_work(scene: Scene, method: str, choices: dict) -> None:
-    """CodedError where a map takes more passes than this host gives to one."""
-    if method not in SLOW:
-        return
-    count, tokens = passes(scene, method, choices), scene.trace.tokens
+    """Raise ValueError for a method or choices that there are not, CodedError where a map takes more passes than this
+    host gives to one."""
+    record = method_of(method)
+    record.check(choices, scene.trace)
+    count, tokens = record.count_passes(choices, scene.trace.grid), scene.trace.tokens
     most = max(MOST_WORK // tokens, 1)
-    for name in MOST.keys() & choices.keys():
-        most = min(most, MOST[name])
-    if isinstance(count, int) and count > most:
-        message = (
-            f"{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
+    most = most if record.most_passes is None else min(most, record.most_passes)
+    if record.slow and count > most:
+        text = (
+            "{method} would run the model {count} times over {tokens} tokens; this host allows {most} times: choose "
             "fewer, or a lower resolution"
         )
-        raise CodedError(message, "too_much_explaining", method=method, count=count, tokens=tokens, most=most)
+        raise CodedError(message("too_much_explaining", text, method=method, count=count, tokens=tokens, most=most))
 
 
 def _number(scene: Scene, against: Class | None) -> int | None:
@@ -101,7 +87,7 @@ def _explanation(
     """In ZeroGPU's worker: numbers go in and come out as numpy arrays."""
     model, moved = on_best_device(choice, pixels, resizing)
     found = explain(model, moved, method, target, **choices)
-    return found.values.numpy(), found.target, found.signed, found.against
+    return found.values.numpy(), found.target, found.against
 
 
 _on_zero_gpu = on_gpu(_explanation)

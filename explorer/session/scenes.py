@@ -30,6 +30,7 @@ from vit_model.checkpoints.architecture import SQUARE_ASSUMED
 from vit_model.checkpoints.zoo import check_access
 from vit_model.errors import CodedError
 from vit_model.files.regular import open_regular
+from vit_model.messages import message
 from vit_model.picture import MAX_BYTES, picture_hash, read_picture
 
 GIB = 1024**3
@@ -123,13 +124,13 @@ def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTr
     path = os.path.expanduser(choice.source)
     if os.path.isabs(path) and not os.path.exists(path):
         if choice.source == choice.name:  # a path as the visitor typed it
-            message = f"there is no file or folder {choice.name} on this host; check its spelling"
-            raise CodedError(message, "no_such_path", name=choice.name)
-        message = (
-            f"the files of {choice.name} are no longer on this host; upload or open them again, "
-            "or, if they are a run's, choose its newest checkpoint"
+            text = "there is no file or folder {name} on this host; check its spelling"
+            raise CodedError(message("no_such_path", text, name=choice.name))
+        text = (
+            "the files of {name} are no longer on this host; upload or open them again, or, if they are a run's, "
+            "choose its newest checkpoint"
         )
-        raise CodedError(message, "files_gone", name=choice.name)
+        raise CodedError(message("files_gone", text, name=choice.name))
     native = _MODELS.get(
         (choice.source, _fingerprint(choice.source)),
         lambda: load_model(choice.source, progress=progress, bound=most_patches, token=choice.token),
@@ -176,11 +177,13 @@ def _check_patches(model: VisionTransformer, size: tuple[int, int]) -> None:
     patches = (size[0] // model.config.patch_size[0]) * (size[1] // model.config.patch_size[1])
     most = most_patches(model.config)
     if patches > most:
-        message = f"{size[0]}x{size[1]} pixels would make {patches} patches; this host allows {most}"
-        details = {"height": size[0], "width": size[1], "patches": patches, "most": most}
+        text = "{height}x{width} pixels would make {patches} patches; this host allows {most}{why}"
+        why: str = ""
         if most < MAX_PATCHES:
-            message += f" for a model of this depth and width, as {MAX_PATCHES} would need more memory than it gives"
-        raise CodedError(message, "too_many_patches", **details)
+            because = " for a model of this depth and width, as {count} would need more memory than it gives"
+            why = message("patches_of_model", because, count=MAX_PATCHES)
+        details = {"height": size[0], "width": size[1], "patches": patches, "most": most, "why": why}
+        raise CodedError(message("too_many_patches", text, **details))
 
 
 def scene_of(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:
@@ -307,13 +310,13 @@ def parse_size(text: str | None, patch_size: Sequence[int]) -> tuple[int, int] |
     parts = text.split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdigit() for part in parts):
         one, two, got = 24 * patch_size[0], f"{14 * patch_size[0]}x{28 * patch_size[1]}", repr(text[:40])
-        message = f"a size is one number or height x width in pixels, such as {one} or {two}; got {got}"
-        raise CodedError(message, "size_unread", one=one, two=two, got=got)
+        expected = "a size is one number or height x width in pixels, such as {one} or {two}; got {got}"
+        raise CodedError(message("size_unread", expected, one=one, two=two, got=got))
     if any(len(part) > 5 for part in parts):
         side, got = math.isqrt(MAX_PATCHES), text[:40]
         most = f"{side * patch_size[0]}x{side * patch_size[1]}"
-        message = f"a size of {got} is too large; this host allows {MAX_PATCHES} patches, which is {most} pixels"
-        raise CodedError(message, "size_too_large", got=got, patches=MAX_PATCHES, most=most)
+        expected = "a size of {got} is too large; this host allows {patches} patches, which is {most} pixels"
+        raise CodedError(message("size_too_large", expected, got=got, patches=MAX_PATCHES, most=most))
     sides = [int(part) for part in parts]
     return (sides[0], sides[-1])
 

@@ -53,6 +53,8 @@ def _in_plain_words(arguments: tuple, as_html: bool) -> Iterator[Visitor]:
     request = next((argument for argument in arguments if isinstance(argument, gr.Request)), None)
     try:
         yield visitor_of(request)
+    except gr.Error:  # in plain words already; to Python it is a ValueError
+        raise
     except StoppedError as error:
         raise plain_error(say(request, "nobody_waits"), say(request, "toast_error"), as_html) from error
     except (ValueError, OSError) as error:

@@ -14,7 +14,7 @@ from explorer.device import on_space
 from explorer.session.scenes import ModelChoice, get_model, parse_size
 from explorer.session.turns import check_wanted
 from explorer.ui.errors import plain_errors, reason_of
-from explorer.ui.stale_work import BEGUN, LATEST, asker
+from explorer.ui.events.request_order import BEGUN, ORDER, asker
 from explorer.ui.visitors.hub_token import login_info, token_for
 from explorer.ui.visitors.local_request import is_local
 from explorer.ui.visitors.uploads import WEIGHTS, uploaded_checkpoint
@@ -154,7 +154,7 @@ class ModelPicker:
     def showing(self, name: str, request: gr.Request) -> gr.Dropdown:
         """The dropdown with a run's checkpoint, by a name of `runs`, as what is chosen: what is on its way comes too
         late."""
-        LATEST.newest(asker(request, self.name.elem_id), next(BEGUN))
+        ORDER.newest(asker(request, self.name.elem_id), next(BEGUN))
         return gr.Dropdown(choices=self._offered(request), value=name)
 
     def _listed(self, request: gr.Request) -> gr.Dropdown:
@@ -221,7 +221,7 @@ class ModelPicker:
             raise ValueError(hub_reason(error, request, self.local_paths)) from error
         sized = replace(choice, size=parse_size(size, native.config.patch_size))
         get_model(sized)
-        return sized if LATEST.newest(asker(request, self.name.elem_id), begun) else gr.skip()
+        return sized if ORDER.newest(asker(request, self.name.elem_id), begun) else gr.skip()
 
 
 def public_source(name: str | None) -> str:

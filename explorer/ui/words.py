@@ -23,10 +23,12 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _method_names() -> dict[str, dict[str, str]]:
-    """ "method_NAME" for every method of explanation, as the Explain viewer calls it."""
+    """ "method_NAME" for every method of explanation, as the Explain viewer calls it, and the words of its choices."""
     return {
         language: {
-            f"method_{key.removeprefix('name_')}": name for key, name in words.items() if key.startswith("name_")
+            key.replace("name_", "method_", 1): text
+            for key, text in words.items()
+            if key.startswith(("name_", "choice_"))
         }
         for language, words in method_words().items()
     }
@@ -38,6 +40,14 @@ LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
 _PREFIX = "vit_"  # Gradio translates any string of the page that equals a key, the value of a dropdown too
 TRANSLATIONS = gr.I18n(**{code: {} for code in ("en", "zh-CN", "zh-TW")})
 """Passed to `launch`: what the page has asked for by `words`. Gradio shows Chinese to these two locales alone."""
+
+
+def add_words(texts: dict[str, dict[str, str]]) -> None:
+    """Add the words of what is defined elsewhere: language -> key -> text. A key stands in one place only."""
+    for language, added in texts.items():
+        if twice := TEXT[language].keys() & added.keys():
+            raise ValueError(f"{', '.join(sorted(twice))} had words already")
+        TEXT[language] |= added
 
 
 def words(key: str) -> str:

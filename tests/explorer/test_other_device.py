@@ -32,6 +32,7 @@ from explorer.analysis.tokens import (
 from tests.other_device import other_device
 from vit_model import VisionTransformer, ViTConfig
 
+pytestmark = pytest.mark.other_device
 SHAPE = {"image_size": 32, "patch_size": 8, "width": 32, "depth": 3, "heads": 2, "mlp_width": 64, "classes": 5}
 TRACED = {
     "rows": lambda model, trace: attention_rows(trace, 1, 2),

@@ -1,5 +1,6 @@
 """`python -m training`: flags, plain errors, tables, and real runs on a few pictures in the foreground."""
 
+import json
 import os
 import random
 import signal
@@ -152,7 +153,8 @@ def test_list_is_a_table(tmp_path, capsys, config):
     done.end("finished")
     tested = Run.create(tmp_path / "tested", config)
     (tested.path / "results").mkdir()
-    (tested.path / "results" / "test.json").write_text('{"accuracy": 0.9125}')
+    counts = {"classes": ["a", "b"], "confusion": [[73, 7], [0, 0]]}
+    (tested.path / "results" / "test.json").write_text(json.dumps(counts))
     tested.end("stopped")
     runs.create(config)
     (runs.create(config, queue=False).path / "run.json").write_text("{")

@@ -221,15 +221,15 @@ def _plainly(archive: Path) -> Iterator[None]:
     except DataError:
         raise
     except BROKEN as error:
-        raise DataError(_broken(archive, error)) from error
+        raise DataError(_damage_message(archive, error)) from error
     except OSError as error:
         if error.errno not in (None, errno.EINVAL):
             raise
         # gzip and bz2 raise plain OSErrors for broken data; a zip may point to before its beginning
-        raise DataError(_broken(archive, error)) from error
+        raise DataError(_damage_message(archive, error)) from error
 
 
-def _broken(archive: Path, error: Exception) -> Message:
-    told = error.args[0] if error.args and isinstance(error.args[0], Message) else error
+def _damage_message(archive: Path, error: Exception) -> Message:
+    reason = error.args[0] if error.args and isinstance(error.args[0], Message) else error
     text = "the archive {name} is damaged or cut short ({reason}); download or pack it again"
-    return message("archive_damaged", text, name=archive.name, reason=told)
+    return message("archive_damaged", text, name=archive.name, reason=reason)

@@ -180,7 +180,7 @@ class _Decoder(Dataset):
         try:
             pixels = _pixels(self.make(self.split.read(index)))
         except PictureError as error:
-            return _changed(error)
+            return _changed_message(error)
         if tuple(pixels.shape) != self.shape:
             return message(
                 "picture_sizes",
@@ -235,10 +235,10 @@ def _shape(split: Split, indices: np.ndarray, make: Make) -> tuple[int, ...]:
     try:
         return tuple(_pixels(make(split.read(int(indices[0])))).shape)
     except PictureError as error:
-        raise DataError(_changed(error)) from error
+        raise DataError(_changed_message(error)) from error
 
 
-def _changed(error: PictureError) -> Message:
+def _changed_message(error: PictureError) -> Message:
     text = "{reason}; the data changed since they were checked: open them again"
     return message("data_changed_since", text, reason=message_of(error))
 

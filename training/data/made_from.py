@@ -14,7 +14,7 @@ from typing import Any
 from training.data.picture_set import DataError, PictureSet, Split
 from training.runs.run import CHANGED
 from training.storage.jsonfile import read_json, write_json
-from vit_model.messages import message, with_codes
+from vit_model.messages import add_codes, message
 
 NOTE = "made_from.json"
 
@@ -57,7 +57,7 @@ def note(folder: Path, pictures: PictureSet, told: str, step: int) -> None:
     """Note what the run is made from, and `told`, what of it has changed at this step."""
     known = read_json(folder / NOTE) or {}
     if told or not known:
-        change = with_codes({"step": step, "what": told, "time": time.time()})
+        change = add_codes({"step": step, "what": told, "time": time.time()})
         changes = [*known.get("changes", []), *([change] if told else [])]
         write_json(folder / NOTE, made_from(pictures) | {"changes": changes})
     (folder / CHANGED).unlink(missing_ok=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from training.data.picture_set import PictureSet, Split, Survey
 from training.data.survey import survey
-from vit_model.messages import message, with_codes
+from vit_model.messages import add_codes, message
 
 Progress = Callable[[int, int, str], None]
 Part = tuple[str, np.ndarray]  # the split that a part is taken from, and which of its pictures
@@ -30,7 +30,7 @@ def report(
     """What is to be known of a data set, for JSON. `parts`: what a run makes of the splits, such as {"train": ("train",
     indices), "val": ("train", other indices), "test": ("test", ...)}; by default the splits themselves.
 
-    - `source`, `fingerprint`, `classes`, `notes` (sentences on what was passed over), `notes_coded` (see `with_codes`)
+    - `source`, `fingerprint`, `classes`, `notes` (sentences on what was passed over), `notes_coded` (see `add_codes`)
     - `parts`: name -> `split`, `count`, `per_class` [classes], `samples`: indices into the split, the classes
       in turn
     - `unreadable`: `count`, and the first ones' `names` and `reasons`, with `reasons_coded`
@@ -55,7 +55,7 @@ def report(
         "source": pictures.source,
         "fingerprint": pictures.fingerprint,
         "classes": list(pictures.classes),
-        **with_codes({"notes": list(pictures.notes)}),
+        **add_codes({"notes": list(pictures.notes)}),
         "parts": {
             name: {
                 "split": kind,
@@ -68,7 +68,7 @@ def report(
         "unreadable": {
             "count": len(pictures.unreadable),
             "names": list(pictures.unreadable[:NAMED]),
-            **with_codes({"reasons": list(pictures.reasons[:NAMED])}),
+            **add_codes({"reasons": list(pictures.reasons[:NAMED])}),
         },
         "imbalance": _imbalance(pictures.classes, counts["train"]),
         "single": [name for name, count in zip(pictures.classes, counts["train"], strict=True) if count == 1],

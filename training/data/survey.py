@@ -18,7 +18,7 @@ from training.data.layout import listed
 from training.data.picture_set import DataError, PictureSet, Split, Store, Survey
 from training.storage.jsonfile import locked
 from vit_model.files.private import private_folder
-from vit_model.messages import CODED, message, message_of, texts_in, to_json
+from vit_model.messages import CODED, message, message_of, read_messages, to_json
 from vit_model.picture import PictureError
 
 Progress = Callable[[int, int, str], None]
@@ -86,7 +86,7 @@ def _kept(path: Path, count: int) -> Survey | None:
             faults = kept["faults"].astype(object)
             bad = np.flatnonzero(faults != "")
             codes = json.loads(str(kept["codes"])) if "codes" in kept else None
-            faults[bad] = texts_in({"faults": faults[bad].tolist(), f"faults{CODED}": codes}, "faults")
+            faults[bad] = read_messages({"faults": faults[bad].tolist(), f"faults{CODED}": codes}, "faults")
             found = Survey(kept["sizes"], kept["digests"], faults)
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None  # there is none, or not a whole one

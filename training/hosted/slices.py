@@ -29,7 +29,7 @@ from training.loop.preflight import Preflight
 from training.loop.worker import line, reason_of
 from training.runs.metrics import MetricEvent
 from training.runs.record import HEADER, State, printable
-from training.runs.run import finished
+from training.runs.run import finished_message
 from training.runs.runs import Run, RunError
 from training.storage.jsonfile import write_json
 from vit_model.checkpoints.zoo import fetch
@@ -57,7 +57,7 @@ def train_in_slices(
     raises RunError if another process, or another generator of this one, has the run.
     """
     if run.state == "finished":
-        raise RunError(finished(run.name))
+        raise RunError(finished_message(run.name))
     config = _slicable(run.config)
     run.begin(shared=True)
     state: State = "stopped"

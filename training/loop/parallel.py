@@ -16,8 +16,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from training.config import ConfigError
 from vit_model.device import preferred_device
-from vit_model.errors import quoted
-from vit_model.messages import message
+from vit_model.errors import CodedError, quoted
+from vit_model.messages import message, message_of
 
 
 def launched() -> bool:
@@ -31,7 +31,10 @@ def group(device: str) -> Iterator[None]:
     if not launched():
         yield
         return
-    cuda = device_of(device).type == "cuda"
+    try:
+        cuda = device_of(device).type == "cuda"
+    except ConfigError:  # which the training says again, where its reason is kept
+        cuda = False
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
     dist.init_process_group("nccl" if cuda else "gloo")
@@ -54,8 +57,8 @@ def device_of(name: str) -> torch.device:
     if name == "auto":
         try:
             name = str(preferred_device())
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        except CodedError as error:
+            raise ConfigError(message_of(error)) from error
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -13,7 +13,7 @@ from training.loop import parallel
 from training.loop.loop import go, open_training
 from training.loop.loop import train as train_once
 from training.recipes import RECIPES
-from training.runs.metrics import MetricEvent, fold
+from training.runs.metrics import MetricEvent
 from training.runs.record import is_number
 from training.runs.runs import Run
 from training.storage.jsonfile import write_json
@@ -131,14 +131,7 @@ def _held_out_accuracy(trial: Run) -> float | None:
     """After its last step; None for a trial that did not get there."""
     if trial.state != "finished":
         return None
-    events, offset = [], 0
-    while True:
-        more, reached = trial.events(offset)
-        events += more
-        if reached == offset:
-            break
-        offset = reached
-    accuracies = [event.values.get("accuracy") for event in fold(events) if event.split == "val"]
+    accuracies = [event.values.get("accuracy") for event in trial.curve() if event.split == "val"]
     return accuracies[-1] if accuracies and is_number(accuracies[-1]) else None
 
 

@@ -11,11 +11,11 @@ from typing import Any
 from training import command
 from training.config import RunConfig
 from training.publish.card_tables import confusion_section, data_section
-from training.publish.curves import all_events, curves_svg, line, marks
+from training.publish.curves import curves_svg, line, marks
 from training.publish.markdown import escaped, front_matter, table
 from training.publish.outcome import Outcome, outcomes
 from training.recipes import RECIPES
-from training.runs.metrics import MetricEvent, fold
+from training.runs.metrics import MetricEvent
 from training.runs.record import CheckpointInfo, Record, is_number, printable
 from training.storage.jsonfile import read_json
 
@@ -28,7 +28,7 @@ def model_card(run: Record, checkpoint: CheckpointInfo, repo_id: str | None = No
 
     Names of classes, pictures and files are shown as they are, never acted upon; of paths only the last part is told.
     """
-    config, curve = run.config, fold(all_events(run))
+    config, curve = run.config, run.curve()
     saved = _saved(checkpoint.path)
     measured = outcomes(run, checkpoint, curve)
     parts = [
@@ -54,7 +54,7 @@ def model_card(run: Record, checkpoint: CheckpointInfo, repo_id: str | None = No
 def write_card(run: Record, checkpoint: CheckpointInfo, folder: Path, repo_id: str | None = None) -> None:
     """README.md, and curves.svg where there are curves."""
     (folder / "README.md").write_text(model_card(run, checkpoint, repo_id), encoding="utf-8")
-    drawing = curves_svg(fold(all_events(run)))
+    drawing = curves_svg(run.curve())
     if drawing is not None:
         (folder / CURVES).write_text(drawing, encoding="utf-8")
 

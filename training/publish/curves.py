@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from training.runs.metrics import MetricEvent
-from training.runs.record import Record
 
 Point = tuple[int, float]  # step, value
 
@@ -16,17 +15,6 @@ MOST_POINTS, MOST_DOTS = 400, 60  # of one line
 SMOOTHING = 0.9
 COLOURS = {"train": "#4c6fbf", "val": "#c8442f", "test": "#2e8b57"}
 NAMES = {"train": "training", "val": "held out", "test": "test"}
-
-
-def all_events(run: Record) -> list[MetricEvent]:
-    """Every event of a run, as appended; `metrics.fold` makes the curve of them."""
-    events, offset = [], 0
-    while True:
-        more, reached = run.events(offset)
-        events += more
-        if reached == offset:
-            return events
-        offset = reached
 
 
 def line(events: Sequence[MetricEvent], split: str, name: str) -> list[Point]:

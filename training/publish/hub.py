@@ -21,7 +21,7 @@ from training.publish.export import export
 from training.runs.record import printable
 from training.runs.runs import Run
 from vit_model.errors import CodedError
-from vit_model.messages import Message, changed, message
+from vit_model.messages import Message, message, rewrite
 
 _TOKEN = re.compile(r"[!-~]{4,4096}", re.ASCII)
 
@@ -110,7 +110,7 @@ def ask(call: Callable[..., Any], token: str, what: str, afterwards: str = "", *
 
 
 def _masked(reason: Message, token: str) -> Message:
-    return changed(reason, lambda text: text.replace(token, "***"))
+    return rewrite(reason, lambda text: text.replace(token, "***"))
 
 
 def _reason(what: str, error: Exception) -> Message:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeGuard
 
 from training.runs.metrics import MetricEvent
 from training.runs.record import CheckpointInfo, Record, is_number
-from training.storage.jsonfile import read_json
-
-MOST_CLASSES = 2000
+from training.runs.results import answering_checkpoint, read_results
 
 
 @dataclass(frozen=True)
@@ -45,23 +43,14 @@ def outcomes(run: Record, checkpoint: CheckpointInfo, curve: Sequence[MetricEven
 
 
 def _from_results(run: Record, split: str, step: int) -> Outcome | None:
-    told = _read(run, split)
-    if _checkpoint(run, split, told) != step:
+    try:
+        found = read_results(run.path, split)
+    except ValueError:
         return None
-    classes, confusion, loss = told.get("classes"), told.get("confusion"), told.get("loss")
-    if not isinstance(classes, list) or not 0 < len(classes) <= MOST_CLASSES or not _is_square(confusion, len(classes)):
+    if found is None or found.checkpoint != step or math.isnan(found.accuracy):
         return None
-    total = sum(map(sum, confusion))
-    if not total:
-        return None
-    right = sum(row[index] for index, row in enumerate(confusion))
-    return Outcome(
-        split,
-        right / total,
-        float(loss) if is_number(loss) else None,
-        tuple(map(str, classes)),
-        tuple(tuple(row) for row in confusion),
-    )
+    loss = None if math.isnan(found.loss) else found.loss
+    return Outcome(split, found.accuracy, loss, found.classes, tuple(map(tuple, found.confusion)))
 
 
 def _from_events(curve: Sequence[MetricEvent], split: str, step: int, run: Record) -> Outcome | None:
@@ -69,32 +58,7 @@ def _from_events(curve: Sequence[MetricEvent], split: str, step: int, run: Recor
     for event in curve:
         accuracy, loss = event.values.get("accuracy"), event.values.get("loss")
         if event.split == split and event.step == step and is_number(accuracy):
-            if split == "test" and _checkpoint(run, split, {"step": step}) != step:
+            if answering_checkpoint(run.path, split, step) != step:
                 return None
             return Outcome(split, accuracy, loss if is_number(loss) else None)
     return None
-
-
-def _checkpoint(run: Record, split: str, told: dict[str, Any]) -> int | None:
-    """The step whose checkpoint was measured: at the end of a run the best one reads the test set, not the last."""
-    step = told.get("checkpoint", told.get("step"))
-    best = run.read("best.json").get("step")
-    if split == "test" and "checkpoint" not in told and best is not None and run.progress.get("step") == step:
-        return best
-    return step
-
-
-def _read(run: Record, split: str) -> dict[str, Any]:
-    try:
-        return read_json(run.path / "results" / f"{split}.json", largest=64 * 2**20) or {}
-    except ValueError:
-        return {}
-
-
-def _is_square(matrix: Any, count: int) -> TypeGuard[list[list[int]]]:
-    return (
-        isinstance(matrix, list)
-        and len(matrix) == count
-        and all(isinstance(row, list) and len(row) == count for row in matrix)
-        and all(type(cell) is int and 0 <= cell < 2**53 for row in matrix for cell in row)
-    )

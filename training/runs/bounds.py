@@ -90,7 +90,7 @@ class Bounds:
     def check_disk(self, needed: int) -> None:
         """BoundError for a run that will need more of the disk than a visitor may take."""
         if needed > self.disk:
-            raise BoundError(_beyond("disk", shown_bytes(needed), shown_bytes(self.disk)))
+            raise BoundError(_bound_message("disk", shown_bytes(needed), shown_bytes(self.disk)))
 
     def check_owner(
         self, folder: Path, runs: Iterable[Record], owner: str | None, asked: Record | None = None, more: int = 0
@@ -194,10 +194,10 @@ class Bounds:
     def _check(self, field: str, value: float, most: float, each: str = "") -> None:
         if value > most:
             shown = (f"{value:,}" if isinstance(value, int) else f"{value:,g}") + each
-            raise BoundError(_beyond(field, shown, f"{most:,}"))
+            raise BoundError(_bound_message(field, shown, f"{most:,}"))
 
 
-def _beyond(field: str, value: str, most: str) -> Message:
+def _bound_message(field: str, value: str, most: str) -> Message:
     """More of something than a visitor may have."""
     text = "{field} is {value}, and this host lets visitors have at most {most}"
     return message("bound_field", text, field=field, value=value, most=most)

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import IO, Any
 
-from training.runs.record import HEADER, is_number
+from training.runs.record import HEADER
+from training.runs.results import read_accuracy
 from training.runs.run import MARK
 from training.runs.runs import Run
 
@@ -46,8 +47,8 @@ class _Both:
 
 def percent(run: Run) -> str:
     """The accuracy that counts: on the test set once that was read, else the best on the held-out part."""
-    tested = run.read("results/test.json").get("accuracy")
-    if is_number(tested):
+    tested = read_accuracy(run.path, "test")
+    if tested is not None:
         return f"{tested:.2%} test"
     return "-" if run.best_accuracy is None else f"{run.best_accuracy:.2%} held out"
 

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeGuard
 
 from training.config import ConfigError, RunConfig
-from training.runs.metrics import MetricEvent, read_events
+from training.runs.metrics import MetricEvent, fold, read_events
 from training.runs.processes import Process
-from training.storage.jsonfile import read_json, unread
-from vit_model.messages import Message, message, message_of, text_in
+from training.storage.jsonfile import read_json, unreadable_message
+from vit_model.messages import Message, message, message_of, read_message
 
 State = Literal["queued", "running", "stopping", "stopped", "finished", "failed"]
 ENDED = ("stopped", "finished", "failed")
@@ -101,7 +101,7 @@ class Record:
             reason = message_of(error)
             if reason.code == "json_unread":
                 raise ConfigError(reason) from error
-            raise ConfigError(unread("run.json", reason)) from error
+            raise ConfigError(unreadable_message("run.json", reason)) from error
 
     @property
     def sweep(self) -> tuple[float, ...]:
@@ -138,7 +138,7 @@ class Record:
             return Status("queued")
         ended = self.read("ended.json")
         if ended.get("state") in ENDED:
-            return Status(ended["state"], text_in(ended, "reason"))
+            return Status(ended["state"], read_message(ended, "reason"))
         if stop.get("terminated"):
             text = "it did not end by itself and was made to; a resume goes on from {where}"
             return Status("stopped", message("run_terminated", text, where=self._resumed()))
@@ -204,7 +204,7 @@ class Record:
         told = self.read("progress.json")
         numbers = {name: told[name] for name in NUMBERS if is_number(told.get(name))}
         return numbers | {
-            name: text_in(told, name, 200) for name in ("phase", "note") if isinstance(told.get(name), str)
+            name: read_message(told, name, 200) for name in ("phase", "note") if isinstance(told.get(name), str)
         }
 
     def events(self, offset: int = 0) -> tuple[list[MetricEvent], int]:
@@ -231,6 +231,16 @@ class Record:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         text = decoder.decode(block)
         return text, start + len(block) - len(decoder.getstate()[0])
+
+    def curve(self) -> list[MetricEvent]:
+        """Every event, in the order of steps; what was measured again after a resume, once."""
+        events, offset = [], 0
+        while True:  # in blocks
+            more, reached = self.events(offset)
+            events += more
+            if reached <= offset:
+                return fold(events)
+            offset = reached
 
     def checkpoints(self) -> list[CheckpointInfo]:
         """By step. Folders of other names, links, and those without weights are none."""

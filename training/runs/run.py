@@ -20,7 +20,7 @@ from training.runs.record import ENDED, HEADER, NAME_LENGTH, Record, State, Stat
 from training.storage.jsonfile import locked, write_json
 from vit_model.errors import CodedError
 from vit_model.files.private import private_folder
-from vit_model.messages import Message, message, text_in, with_codes
+from vit_model.messages import Message, add_codes, message, read_message
 
 PATIENCE, GRACE = 120.0, 30.0  # seconds for a checkpoint after a stop is asked for; then, after SIGTERM, until SIGKILL
 MARK = "VIT_EXPLORER_RUN"  # environment variable of a worker and its children: the folder of their run
@@ -138,7 +138,7 @@ class Run(Record):
                 (self.path / "queued.json").unlink(missing_ok=True)
             elif not (self.path / "stop.json").exists():
                 asked = {"time": time.time()} | ({"reason": reason} if reason else {})
-                write_json(self.path / "stop.json", with_codes(asked))
+                write_json(self.path / "stop.json", add_codes(asked))
 
     def press_stop(self, patience: float = PATIENCE, grace: float = GRACE) -> bool:
         """One look at a run that was asked to stop: `patience` seconds after that, SIGTERM goes to its process group,
@@ -219,7 +219,7 @@ class Run(Record):
         """The worker's last act: "finished", "stopped" or "failed", and why. The run has ended once its process has;
         `goes_on`: the process has other things to do, so the run has ended now."""
         assert state in ENDED, state
-        write_json(self.path / "ended.json", with_codes({"state": state, "reason": reason, "time": time.time()}))
+        write_json(self.path / "ended.json", add_codes({"state": state, "reason": reason, "time": time.time()}))
         if goes_on:
             write_json(self.path / "process.json", {"attempt": self.attempt})
 
@@ -229,10 +229,10 @@ class Run(Record):
     @property
     def stop_reason(self) -> str:
         """Why it was asked to stop, where that was said."""
-        return text_in(self.read("stop.json"), "reason")
+        return read_message(self.read("stop.json"), "reason")
 
     def write_progress(self, progress: dict[str, Any]) -> None:
-        write_json(self.path / "progress.json", with_codes(progress), durable=False)
+        write_json(self.path / "progress.json", add_codes(progress), durable=False)
 
     # -- under the lock
 
@@ -296,7 +296,7 @@ class Run(Record):
         if self.fault:
             raise RunError(self.fault)
         if state == "finished":
-            raise RunError(finished(self.name))
+            raise RunError(finished_message(self.name))
         if state not in ("stopped", "failed"):
             text = "{name} is {state}; only a run that stopped or failed can be resumed"
             raise RunError(message("run_not_resumable", text, name=self.name, state=_STATES[state]))
@@ -309,7 +309,7 @@ class Run(Record):
         return f"{MARK}={self.path}"
 
 
-def finished(name: str) -> Message:
+def finished_message(name: str) -> Message:
     """What to say to who wants a run that has finished to go on."""
     text = "{name} has finished; to train longer, start a new run with more steps"
     return message("run_finished", text, name=name)

@@ -18,9 +18,9 @@ class DiskFullError(OSError):
 
     def __init__(self, folder: Path, needed: int = 0):
         text = "the disk is full: {found}; make room and try again"
-        told = message("disk_full", text, found=room_in_words(folder, needed))
-        super().__init__(errno.ENOSPC, str(told))
-        self.folder, self.needed, self.code, self.details = folder, needed, told.code, dict(told.details)
+        reason = message("disk_full", text, found=room_in_words(folder, needed))
+        super().__init__(errno.ENOSPC, str(reason))
+        self.folder, self.needed, self.code, self.details = folder, needed, reason.code, dict(reason.details)
 
     def __str__(self) -> str:
         return str(self.strerror)

@@ -37,29 +37,30 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True, priva
         sync_folder(path.parent)
 
 
-def read_json(path: Path, largest: int = LARGEST) -> dict[str, Any] | None:
+def read_json(path: Path, largest: int = LARGEST, name: str = "") -> dict[str, Any] | None:
     """The object in the file; None where there is no file. ValueError for one that holds anything else, or more than
-    `largest` bytes."""
+    `largest` bytes, calling it `name`, by default the file's."""
+    name = name or path.name
     try:
         with open(path, "rb") as file:
             content = file.read(largest + 1)
     except FileNotFoundError:
         return None
     except OSError as error:  # a folder of that name, no permission
-        raise CodedError(unread(path.name, str(error.strerror))) from error
+        raise CodedError(unreadable_message(name, str(error.strerror))) from error
     if len(content) > largest:
         large = message("file_large", "it is larger than {size} MiB", size=largest >> 20)
-        raise CodedError(unread(path.name, large))
+        raise CodedError(unreadable_message(name, large))
     try:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise CodedError(unread(path.name, str(error))) from error
+        raise CodedError(unreadable_message(name, str(error))) from error
     if not isinstance(value, dict):
-        raise CodedError(unread(path.name, message("no_json_object", "it holds no JSON object")))
+        raise CodedError(unreadable_message(name, message("no_json_object", "it holds no JSON object")))
     return value
 
 
-def unread(name: str, reason: str) -> Message:
+def unreadable_message(name: str, reason: str) -> Message:
     """Why a JSON file of this name cannot be used."""
     return message("json_unread", "{name} cannot be read: {reason}", name=name, reason=reason)
 

@@ -10,17 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vit_model.checkpoints import formats
 from vit_model.checkpoints.conversion import Converted
 from vit_model.checkpoints.declared import Declared
-from vit_model.checkpoints.formats import Format
+from vit_model.checkpoints.format import Format
 from vit_model.config import ViTConfig
 from vit_model.errors import CheckpointError, quoted
 from vit_model.messages import message, message_of
 
 SQUARE_ASSUMED = "if the model's pictures are not square"  # in the note of positions that could be on another grid
 HEADS = {192: 3, 384: 6, 768: 12, 1024: 16, 1280: 16, 1536: 24}  # the named sizes Ti, S, B, L, H and DINOv2's g
-_TIMM_HEADS = {256: 4, 320: 5, 512: 8, 640: 10, 832: 13, 896: 14, 1152: 16, 1408: 16, 1664: 16}
 
 
 def architecture(
@@ -36,13 +34,13 @@ def architecture(
     CheckpointError where shapes and declaration disagree (it names both), or where neither tells.
     """
     fields = _from_shapes(format, converted.state)
-    fields |= _pooling(converted, declared, fields)
+    fields |= _pooling(format, converted, declared, fields)
     for name, said in declared.fields.items():
         found = fields.get(name, converted.heads if name == "heads" else None)
         if found is not None and found != said:
             text = "config.json says {name} {stated}, the weights have {found}"
             raise CheckpointError(message("config_misfit", text, name=name, stated=_words(said), found=_words(found)))
-    fields["heads"] = _heads(format, declared, converted, fields["width"], heads)
+    fields["heads"] = _heads(declared, converted, fields["width"], heads)
     state, size, notes = _place_positions(format, converted.state, fields, declared, image_size)
     if "patch_embed.projection.bias" not in state:
         state = state | {"patch_embed.projection.bias": torch.zeros(fields["width"])}
@@ -97,10 +95,10 @@ def _from_shapes(format: Format, state: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def _pooling(converted: Converted, declared: Declared, fields: dict[str, Any]) -> dict[str, Any]:
+def _pooling(format: Format, converted: Converted, declared: Declared, fields: dict) -> dict:
     """How tokens become features: by the heads, by what config.json says, else by the class token if there is one."""
     state, pool = converted.state, declared.pool
-    after = any(name.startswith("fc_norm.") for name in converted.plain)
+    after = bool(format.pooled_norm) and any(name.startswith(format.pooled_norm) for name in converted.plain)
     if "distillation_head.weight" in state:
         return {"pool": "class-distilled"}
     if fields["classes"] and not fields["pre_logits"] and state["head.weight"].shape[1] == 2 * fields["width"]:
@@ -113,15 +111,14 @@ def _pooling(converted: Converted, declared: Declared, fields: dict[str, Any]) -
     return {"pool": pool, "norm_after_pool": after}
 
 
-def _heads(format: Format, declared: Declared, converted: Converted, width: int, asked: int | None) -> int:
+def _heads(declared: Declared, converted: Converted, width: int, asked: int | None) -> int:
     known = declared.fields.get("heads") or converted.heads
     if known is not None:
         if asked not in (None, known):
             text = "heads={asked} was asked for, but the checkpoint has {known}"
             raise CheckpointError(message("heads_misfit", text, asked=asked, known=known))
         return known
-    table = HEADS | _TIMM_HEADS if format is formats.TIMM and declared.likely_size else HEADS
-    found = asked or table.get(width)
+    found = asked or (HEADS | declared.heads_by_width).get(width)
     if found is None:
         known = ", ".join(f"{w}: {h}" for w, h in HEADS.items())
         raise CheckpointError(
@@ -142,14 +139,12 @@ def _place_positions(
 ) -> tuple[dict[str, Tensor], tuple[int, int], tuple[str, ...]]:
     """(state, image size, notes) with positions for [class, distillation, patches], as our model has them.
 
-    timm also stores positions for the patches alone (`no_embed_class`), or for registers too: the former get zeros in
-    front, the latter are added to the registers themselves.
+    Some formats also store positions for the patches alone (timm's `no_embed_class`), or for registers too: the former
+    get zeros in front, the latter are added to the registers themselves.
     """
     positions = _get(format, state, "positions", 3)
     count, tokens = positions.shape[1], int(fields["class_token"]) + int(fields["distillation_token"])
-    prefixes = (
-        [tokens, 0, tokens + fields["registers"]] if format.name.startswith(("timm", "DINO", "MAE")) else [tokens]
-    )
+    prefixes = [tokens, 0, tokens + fields["registers"]] if format.loose_positions else [tokens]
     prefix, grid, notes = _grid(count, prefixes, fields["patch_size"], declared, asked)
     if prefix < tokens:
         zeros = positions.new_zeros(1, tokens, positions.shape[2])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vit_model.checkpoints.formats import PARTS, Format, plain_names
-from vit_model.errors import CheckpointError, quoted
+from vit_model.checkpoints.format import PARTS, Format
+from vit_model.errors import CheckpointError, few, quoted
 from vit_model.messages import message
 
 
@@ -27,13 +27,11 @@ class Converted:
 
 def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
     """Every tensor put in its place. CheckpointError names tensors that are unknown, missing, double or not numbers."""
-    plain = plain_names(format, tensors)
+    plain = format.plain_names(tensors)
     used, dropped, unknown = {}, {}, []
     has_head = any(format.target(name) == "head.weight" for name in plain.values())
     for key, name in plain.items():
-        target, reason = format.target(name), format.reason(name)
-        if reason is None and has_head and name.startswith("pooler."):
-            reason = "the classifier reads the class token, not the pooler"
+        target, reason = format.target(name), format.reason(name, has_head)
         if reason is not None:
             dropped[key] = reason
         elif target is None:
@@ -76,8 +74,7 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
                 raise CheckpointError(message("tensor_part", text, **details))
         else:
             keys = [key]
-        if plain[keys[0]].endswith("query/kernel") and tensors[keys[0]].dim() == 3:
-            heads = tensors[keys[0]].shape[1]
+        heads = heads or format.heads_in(plain[keys[0]], tensors[keys[0]])
         parts = [_checked(part, format.reshape(plain[part], tensors[part])) for part in keys]
         if len({part.shape for part in parts}) > 1:
             shapes = ", ".join(f"{part} {list(tensor.shape)}" for part, tensor in zip(keys, parts, strict=True))
@@ -100,12 +97,6 @@ def missing_error(format: Format, missing: list[str]) -> CheckpointError:
     text = "{format}: {count} tensors are missing: {names}{hint}"
     details = {"format": format.name, "count": len(missing), "names": few(theirs), "hint": hint}
     return CheckpointError(message("tensors_missing", text, **details))
-
-
-def few(names: list[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(name[:120] for name in names[:4]) + more
 
 
 def _checked(key: str, tensor: Tensor) -> Tensor:

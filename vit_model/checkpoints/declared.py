@@ -1,15 +1,10 @@
-"""What a config.json declares, in ViTConfig's words, and the variants that it rules out."""
+"""What a config.json declares, in ViTConfig's words: Hugging Face's here, other libraries' beside their formats."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from vit_model.checkpoints import formats
-from vit_model.checkpoints.conversion import few
-from vit_model.checkpoints.formats import Format
 from vit_model.errors import CheckpointError, quoted
 from vit_model.messages import message
 
@@ -22,22 +17,16 @@ MAX_LABELS = 8_000_000  # of all together; ImageNet-21k has some 600,000
 class Declared:
     """`fields`: ViTConfig fields that the file states, to be held against the shapes. `assumed`: fields that shapes
     cannot tell and the file only implies. `image_size`: the size that the positions are for, where it is stated;
-    `likely_size`: a size that may be it. `pool`: where stated. `labels`: by class number."""
+    `likely_size`: a size that may be it. `pool`: where stated. `heads_by_width`: of its library's models, beside the
+    named sizes. `labels`: by class number."""
 
     fields: dict = field(default_factory=dict)
     assumed: dict = field(default_factory=dict)
     image_size: tuple[int, int] | None = None
     likely_size: tuple[int, int] | None = None
     pool: str | None = None
+    heads_by_width: Mapping[int, int] = field(default_factory=dict)
     labels: dict[int, str] = field(default_factory=dict)
-
-
-def declare(format: Format, config: Mapping | None) -> Declared:
-    """What `config` says; one of neither library, written to add what a file lacks, has Hugging Face's names.
-    CheckpointError for values that cannot be, and for variants that this model cannot be."""
-    if config is None:
-        return Declared()
-    return _timm(config) if format is formats.TIMM and "architecture" in config else _hugging_face(format, config)
 
 
 _HF_FIELDS = {
@@ -50,43 +39,36 @@ _HF_FIELDS = {
 }
 
 
-def _hugging_face(format: Format, config: Mapping) -> Declared:
+def declare_hugging_face(config: Mapping, norm_eps: float) -> Declared:
+    """What a config.json in Hugging Face's names says, also one that was written to add what a file lacks. `norm_eps`:
+    where it does not say. CheckpointError for values that cannot be, and for variants that this model cannot be."""
     for name, expected in (("hidden_act", "gelu"), ("pooler_act", "tanh")):
         if config.get(name, expected) != expected:
             text, value = "config.json says {name} {value}; only {expected} is supported", quoted(config[name])
             raise CheckpointError(message("config_only", text, name=name, value=value, expected=repr(expected)))
-    stated: dict[str, Any] = {
-        ours: _number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None
+    stated = {
+        ours: read_number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None
     }
-    size = _size(config, "image_size") if config.get("image_size") is not None else None
+    size = read_size(config, "image_size") if config.get("image_size") is not None else None
     if config.get("model_type") is not None:  # transformers' defaults for every one of these families
         stated.setdefault("heads", 12)
         size = size or (224, 224)
     if config.get("patch_size") is not None:
-        stated["patch_size"] = _size(config, "patch_size")
+        stated["patch_size"] = read_size(config, "patch_size")
     if config.get("qkv_bias") is not None:
         stated["qkv_bias"] = bool(config["qkv_bias"])
-    if format in (formats.HF_DINOV2, formats.HF_DINOV2_REGISTERS):
-        stated["mlp"] = "swiglu" if config.get("use_swiglu_ffn") else "gelu"
-        if "width" in stated:
-            stated["mlp_width"] = dinov2_mlp_width(stated["width"], _rate(config, "mlp_ratio", 4.0), stated["mlp"])
-    dropout = _rate(config, "hidden_dropout_prob", 0.0)
+    dropout = read_rate(config, "hidden_dropout_prob", 0.0)
     assumed = {
-        "norm_eps": _rate(config, "layer_norm_eps", format.norm_eps),
+        "norm_eps": read_rate(config, "layer_norm_eps", norm_eps),
         "dropout": dropout,
         "embedding_dropout": dropout,
-        "attention_dropout": _rate(config, "attention_probs_dropout_prob", 0.0),
-        "drop_path": _rate(config, "drop_path_rate", 0.0),
-        "layer_scale": _rate(config, "layerscale_value", 1.0),
+        "attention_dropout": read_rate(config, "attention_probs_dropout_prob", 0.0),
+        "drop_path": read_rate(config, "drop_path_rate", 0.0),
+        "layer_scale": read_rate(config, "layerscale_value", 1.0),
     }
     if isinstance(ours := config.get("vit_explorer"), Mapping):  # what our own saving adds for resuming a training
-        assumed |= {name: _rate(ours, name, assumed[name]) for name in ("drop_path", "embedding_dropout")}
+        assumed |= {name: read_rate(ours, name, assumed[name]) for name in ("drop_path", "embedding_dropout")}
     return Declared(stated, assumed, image_size=size, labels=class_names(config))
-
-
-def dinov2_mlp_width(width: int, ratio: float, mlp: str) -> int:
-    """The hidden width of DINOv2's MLP: width * ratio; for SwiGLU two thirds of that, rounded up to a multiple of 8."""
-    return int(width * ratio) if mlp == "gelu" else (int(int(width * ratio) * 2 / 3) + 7) // 8 * 8
 
 
 def class_names(config: Mapping) -> dict[int, str]:
@@ -101,10 +83,10 @@ def class_names(config: Mapping) -> dict[int, str]:
         least, most = quoted(min(found)), quoted(max(found))
         text = "config.json: 'id2label' has the class number {least}, {most} at most"
         raise CheckpointError(message("labels_numbers", text, least=least, most=most))
-    return _labels(found, "id2label")
+    return class_labels(found, "id2label")
 
 
-def _labels(named: Mapping[int, object], field: str) -> dict[int, str]:
+def class_labels(named: Mapping[int, object], field: str) -> dict[int, str]:
     """Names of classes as texts of a length that a list can show."""
     total = 0
     for index, label in named.items():
@@ -135,106 +117,8 @@ def _labels(named: Mapping[int, object], field: str) -> dict[int, str]:
     return {index: str(label) for index, label in named.items()}
 
 
-_TIMM_FIELDS = {
-    "embed_dim": "width",
-    "depth": "depth",
-    "num_heads": "heads",
-    "in_chans": "channels",
-    "num_classes": "classes",
-    "reg_tokens": "registers",
-    "class_token": "class_token",
-    "qkv_bias": "qkv_bias",
-    "pre_norm": "pre_norm",
-}
-# Arguments that shapes and names tell, that act in training only, or whose one supported value is given.
-_TIMM_IGNORED = re.compile(
-    r"(.*drop.*|init_values|img_size|patch_size|global_pool|fc_norm|no_embed_class|final_norm|weight_init|fix_init|"
-    r"proj_bias|mlp_ratio|class_token|strict_img_size|dynamic_img_pad|pool_include_prefix|pretrained.*|cache_dir)"
-)
-_TIMM_ONLY = {"act_layer": ("gelu",), "norm_layer": ("layernorm",), "pos_embed": ("learn",), "qk_norm": (False,)}
-_TIMM_NAMES = re.compile(r"(test_)?(vit|deit|deit3|flexivit|eva_large_patch14)(\d|_|$)")
-# Architectures of these names compute otherwise, though their tensors may look the same.
-_TIMM_REFUSED = {
-    "quickgelu": "QuickGELU in its MLPs",
-    "siglip": "SigLIP's pooling or its tanh GELU",
-    "_map_": "attention pooling",
-    "rope": "rotary positions",
-    "rpn": "LayerNorms after its residual branches",
-    "relpos": "relative positions",
-    "sam": "windowed attention",
-    "_r26_": "a convolutional stem",
-    "_r50_": "a convolutional stem",
-    "hybrid": "a convolutional stem",
-    "resnet": "a convolutional stem",
-    "_xp_": "parallel blocks",
-    "pwee": "parallel blocks",
-    "x2_": "parallel blocks",
-    "radio": "a preprocessing inside of the model",
-}
-_TIMM_HEADS = {"vit_base_patch16_gap_224": 16, "test_vit": 2, "test_vit2": 2}  # the others follow from their width
-
-
-def _timm(config: Mapping) -> Declared:
-    name = str(config["architecture"])[:80].split(".")[0]
-    if not _TIMM_NAMES.match(name):
-        text = "config.json says timm architecture {name}; supported are timm's vit_* and deit*"
-        raise CheckpointError(message("timm_unknown", text, name=repr(name)))
-    refused = next((what for piece, what in _TIMM_REFUSED.items() if piece in name), None)
-    if refused:
-        text = "timm's {name} has {kind}, which is not supported"
-        raise CheckpointError(message("timm_refused", text, name=name, kind=refused))
-    args, cfg = ({} if config.get(key) is None else config[key] for key in ("model_args", "pretrained_cfg"))
-    if not isinstance(args, Mapping) or not isinstance(cfg, Mapping):
-        text = "config.json: 'model_args' and 'pretrained_cfg' should be objects"
-        raise CheckpointError(message("timm_objects", text))
-    strange = [
-        f"{key}={quoted(value)}"
-        for key, value in args.items()
-        if value not in _TIMM_ONLY.get(key, ()) and key not in _TIMM_FIELDS and not _TIMM_IGNORED.fullmatch(key)
-        if value not in (None, False, "")
-    ]
-    if strange:
-        text = "timm's {name} was made with {arguments}, which is not supported"
-        raise CheckpointError(message("timm_arguments", text, name=name, arguments=few(strange)))
-    stated: dict[str, Any] = {
-        ours: bool(args[key]) if isinstance(args[key], bool) else _number(args, key, least=0)
-        for key, ours in _TIMM_FIELDS.items()
-        if args.get(key) is not None
-    }
-    if config.get("num_classes") is not None:
-        stated["classes"] = _number(config, "num_classes", least=0)
-    if name in _TIMM_HEADS:
-        stated.setdefault("heads", _TIMM_HEADS[name])
-    if args.get("patch_size") is not None:
-        stated["patch_size"] = _size(args, "patch_size")
-    pool = args.get("global_pool", config.get("global_pool"))
-    if pool not in (None, "token", "avg"):
-        text = "config.json says global_pool {pool}; supported are 'token' and 'avg'"
-        raise CheckpointError(message("pool_unknown", text, pool=quoted(pool)))
-    if pool is not None:
-        pool = "class" if pool == "token" else "mean-all" if args.get("pool_include_prefix") else "mean-patches"
-    shape = cfg.get("input_size")
-    return Declared(
-        stated,
-        {"norm_eps": 1e-5 if "clip" in name else 1e-6},
-        image_size=_size(args, "img_size") if args.get("img_size") is not None else None,
-        likely_size=_size({"input_size": shape[1:]}, "input_size") if isinstance(shape, list) else None,
-        pool=pool,
-        labels=_timm_labels(config, cfg),
-    )
-
-
-def _timm_labels(config: Mapping, cfg: Mapping) -> dict[int, str]:
-    names = config.get("label_names") or cfg.get("label_names")
-    if not isinstance(names, list):
-        return {}
-    words = config.get("label_descriptions") or cfg.get("label_descriptions") or {}
-    words = words if isinstance(words, Mapping) else {}
-    shown = [words.get(name, name) if isinstance(name, str) else name for name in names]
-    return _labels(dict(enumerate(shown)), "label_names")
-
-
-def _number(config: Mapping, name: str, least: int = 1) -> int:
+def read_number(config: Mapping, name: str, least: int = 1) -> int:
+    """A whole number of config.json. CheckpointError for anything else."""
     value = config[name]
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < MAX_NUMBER:
         text = "config.json says {name} {value}; expected a whole number from {least}"
@@ -242,7 +126,8 @@ def _number(config: Mapping, name: str, least: int = 1) -> int:
     return value
 
 
-def _rate(config: Mapping, name: str, default: float) -> float:
+def read_rate(config: Mapping, name: str, default: float) -> float:
+    """A number from 0 of config.json, `default` where it says none. CheckpointError for anything else."""
     value = config.get(name)
     if value is None:
         return default
@@ -252,7 +137,8 @@ def _rate(config: Mapping, name: str, default: float) -> float:
     return float(value)
 
 
-def _size(config: Mapping, name: str) -> tuple[int, int]:
+def read_size(config: Mapping, name: str) -> tuple[int, int]:
+    """A size of config.json: (height, width). CheckpointError for anything else."""
     value = config[name]
     pair = [value, value] if isinstance(value, int) else value
     if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(s) is int and 0 < s < 2**16 for s in pair):

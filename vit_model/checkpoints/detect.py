@@ -6,22 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from vit_model.checkpoints import formats
-from vit_model.checkpoints.formats import Format
+from vit_model.checkpoints.format import Format
 from vit_model.errors import CheckpointError
-
-MODEL_TYPES = {
-    "vit": formats.HF_VIT,
-    "deit": formats.HF_DEIT,
-    "vit_mae": formats.HF_MAE,
-    "dinov2": formats.HF_DINOV2,
-    "dinov2_with_registers": formats.HF_DINOV2_REGISTERS,
-    "vit_explorer": formats.OWN,
-}
-
-SUPPORTED = (
-    "supported are Vision Transformers: Hugging Face ViT, DeiT, DINO, DINOv2 (with or without registers) and "
-    "ViT-MAE, timm's vit_* and deit*, torchvision's vit_*, the original DINO, DINOv2, MAE and DeiT files, Google's .npz"
-)
+from vit_model.messages import message
 
 # What other things are called in words, by config.json's model_type ...
 _FOREIGN_TYPES = {
@@ -57,25 +44,28 @@ def detect(keys: Iterable[str], config: Mapping | None, name: str = "") -> Forma
     """The format of a checkpoint, by its config.json where there is one, else by its tensors' names (and, for original
     DINO and MAE files that hold the same names as timm's, by the file's name). CheckpointError says what else it is.
     """
-    keys = list(keys)
-    model_type = (config or {}).get("model_type")
-    if isinstance(model_type, str) and model_type in MODEL_TYPES:
+    keys, config = list(keys), config or {}
+    model_type = config.get("model_type")
+    by_type = next((format for format in formats.FORMATS if model_type in format.model_types), None)
+    if isinstance(model_type, str) and by_type is not None:
         refuse_foreign(keys, lora_only=True)
-        return MODEL_TYPES[model_type]
-    if config and model_type is not None and "architecture" not in config:
+        return by_type
+    by_config = next((format for format in formats.FORMATS if format.config_key and format.config_key in config), None)
+    if model_type is not None and by_config is None:
         stem = str(model_type).removesuffix("_vision_model").removesuffix("v2")
         what = _FOREIGN_TYPES.get(stem, "not one of the models this program knows")
         said = repr(str(model_type)[:80])
-        text = f"config.json says model_type {said}: {what}; {SUPPORTED}"
-        raise CheckpointError(text, "foreign_type", type=said, kind=what)
-    refuse_foreign(keys)
-    if config and "architecture" in config:
-        return formats.TIMM
-    found = _by_keys(keys, name.lower())
+        text = "config.json says model_type {type}: {kind}; supported are Vision Transformers: {formats}"
+        raise CheckpointError(message("foreign_type", text, type=said, kind=what, formats=supported_formats()))
+    found = by_config or _by_keys(keys, name.lower())
+    refuse_foreign([key for key in keys if found is None or not found.knows(key)])
     if found is None:
-        few = ", ".join(key[:80] for key in sorted(keys)[:4])
-        text = f"no Vision Transformer that is known here has tensors called {few}; {SUPPORTED}"
-        raise CheckpointError(text, "unknown_tensors", names=few)
+        text = (
+            "no Vision Transformer that is known here has tensors called {names}; supported are Vision Transformers: "
+            "{formats}"
+        )
+        names = ", ".join(key[:80] for key in sorted(keys)[:4])
+        raise CheckpointError(message("unknown_tensors", text, names=names, formats=supported_formats()))
     return found
 
 
@@ -84,36 +74,18 @@ def refuse_foreign(keys: list[str], lora_only: bool = False) -> None:
     for pattern, what in list(_FOREIGN_KEYS.items())[: 1 if lora_only else None]:
         key = next((key for key in keys if re.search(pattern, key)), None)
         if key is not None:
-            text = f"this is {what}: it holds {key[:120]!r}; {SUPPORTED}"
-            raise CheckpointError(text, "foreign_tensors", kind=what, key=repr(key[:120]))
+            text = "this is {kind}: it holds {key}; supported are Vision Transformers: {formats}"
+            details = {"kind": what, "key": repr(key[:120]), "formats": supported_formats()}
+            raise CheckpointError(message("foreign_tensors", text, **details))
+
+
+def supported_formats() -> str:
+    """The formats that can be read, listed."""
+    return ", ".join(sorted((format.listed or format.name for format in formats.FORMATS), key=str.lower))
 
 
 def _by_keys(keys: list[str], name: str) -> Format | None:
-    def any_with(*pieces: str) -> bool:
+    def has(*pieces: str) -> bool:
         return any(piece in key for piece in pieces for key in keys)
 
-    if any_with("self_attention.in_proj_weight"):
-        return formats.TORCHVISION
-    if any_with("Transformer/posembed_input/"):
-        return formats.NPZ
-    if any_with("embeddings.patch_embeddings."):
-        if any_with("register_tokens"):
-            return formats.HF_DINOV2_REGISTERS
-        if any_with("layer_scale1."):
-            return formats.HF_DINOV2
-        if any_with("distillation_token"):
-            return formats.HF_DEIT
-        return formats.HF_MAE if any_with("decoder.decoder_") else formats.HF_VIT
-    if any_with("patch_embed.projection."):
-        return formats.OWN
-    if not any_with("patch_embed.proj."):
-        return None
-    if any_with("register_tokens"):
-        return formats.DINOV2_REGISTERS
-    if any_with("mlp.w12", "dino_head.") or (any_with("mask_token") and any_with("ls1.gamma")):
-        return formats.DINOV2
-    if any_with("decoder_pos_embed", "decoder_embed") or re.search(r"(^|[^a-z])mae([^a-z]|$)", name):
-        return formats.MAE
-    if any_with("head.mlp.", "head.last_layer") or re.search(r"(^|[^a-z])dino([^a-z]|$)", name):
-        return formats.DINO
-    return formats.TIMM
+    return next((format for format in formats.FORMATS if format.holds(has, name)), None)

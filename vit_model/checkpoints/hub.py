@@ -44,6 +44,7 @@ from vit_model.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from vit_model.messages import message
 
 MAX_BYTES = 20_000_000_000
 TIMEOUT_SECONDS = 8.0  # for the first answer; without one the cache is used
@@ -90,11 +91,12 @@ def download(
     needed = sum(sizes[name] for name in missing)
     if needed > max_bytes:
         size, most = _size(needed), _size(max_bytes)
-        message = (
-            f"{repository} needs a download of {size}, more than the {most} allowed here; choose a smaller model, or "
-            + _by_hand(repository, revision)
+        text = (
+            "{repository} needs a download of {size}, more than the {most} allowed here; choose a smaller model, or "
+            "{hint}"
         )
-        raise DownloadTooLargeError(message, "hub_too_large", size=size, most=most, **_named(repository, revision))
+        named = _named(repository, revision)
+        raise DownloadTooLargeError(message("hub_too_large", text, size=size, most=most, **named))
     if missing:
         _check_disk(needed, repository, revision)
 
@@ -208,11 +210,12 @@ def _listing(repository: str, revision: str, token: Token) -> tuple[str, dict[st
     except (KeyError, TypeError, ValueError) as error:
         if isinstance(error, (HTTPError, OSError)):
             raise
-        message = f"{endpoint} does not answer as a Hub does ({error}); check HF_ENDPOINT and proxies"
-        raise HubServerError(message, "hub_strange", host=endpoint, repository=repository) from error
-    if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha) or info.siblings is None:
-        message = f"{endpoint} answered without a commit or a list of files; check HF_ENDPOINT"
-        raise HubServerError(message, "hub_strange", host=endpoint, repository=repository)
+        text = "{host} does not answer as a Hub does ({reason}); check HF_ENDPOINT and proxies"
+        details = {"host": endpoint, "reason": error, "repository": repository}
+        raise HubServerError(message("hub_strange", text, **details)) from error
+    if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
+        text = "{host} answered without a commit or a list of files; check HF_ENDPOINT"
+        raise HubServerError(message("hub_no_commit", text, host=endpoint, repository=repository))
     return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}, _is_public(info)
 
 
@@ -244,11 +247,12 @@ def _check_disk(needed: int, repository: str, revision: str) -> None:
     free = _free(Path(constants.HF_HUB_CACHE))
     if needed > free:
         size, room, cache = _size(needed), _size(free), constants.HF_HUB_CACHE
-        message = (
-            f"{repository} needs {size}, the disk of the cache folder {cache} has {room} free; make room, set HF_HOME "
-            f"to a folder on another disk, or {_by_hand(repository, revision)}"
+        text = (
+            "{repository} needs {size}, the disk of the cache folder {cache} has {room} free; make room, set HF_HOME "
+            "to a folder on another disk, or {hint}"
         )
-        raise DiskFullError(message, "hub_no_room", size=size, room=room, cache=cache, **_named(repository, revision))
+        named = _named(repository, revision)
+        raise DiskFullError(message("hub_no_room", text, size=size, room=room, cache=cache, **named))
 
 
 def _free(folder: Path) -> int:
@@ -288,85 +292,82 @@ def _explain(error: Exception, repository: str, revision: str, file: str | None 
 
 
 def _explanation(error: Exception, repository: str, revision: str, file: str | None) -> HubError:
-    host, cache, by_hand = constants.ENDPOINT, constants.HF_HUB_CACHE, _by_hand(repository, revision)
+    host, cache = constants.ENDPOINT, constants.HF_HUB_CACHE
     page, what, reason = f"{host}/{repository}", file or repository, _reason(error)
     named = _named(repository, revision) | {"host": host, "cache": cache, "page": page, "what": what, "reason": reason}
     if isinstance(error, hub_errors.GatedRepoError):  # before its parent, RepositoryNotFoundError
-        message = (
-            f"{repository} is gated: accept its licence on {page}, make an access token in the settings there, and set "
-            f"HF_TOKEN to it, or with that token {by_hand}"
+        text = (
+            "{repository} is gated: accept its licence on {page}, make an access token in the settings there, and set "
+            "HF_TOKEN to it, or with that token {hint}"
         )
-        return GatedRepositoryError(message, "hub_gated", **named)
+        return GatedRepositoryError(message("hub_gated", text, **named))
     if isinstance(error, hub_errors.RepositoryNotFoundError):
-        message = (
-            f"{host} has no model {repository!r}, or it is private; check the spelling, and for a private model set "
+        text = (
+            "{host} has no model '{repository}', or it is private; check the spelling, and for a private model set "
             "HF_TOKEN"
         )
-        return RepositoryNotFoundError(message, "hub_missing", **named)
+        return RepositoryNotFoundError(message("hub_missing", text, **named))
     if isinstance(error, hub_errors.RevisionNotFoundError):
-        message = (
-            f'{repository} has no revision {revision!r}; leave "@{revision}" out for its newest version, or look for '
-            f"its branches and tags on {page}/tree/main"
+        text = (
+            "{repository} has no revision '{revision}'; leave \"@{revision}\" out for its newest version, or look for "
+            "its branches and tags on {page}/tree/main"
         )
-        return RevisionNotFoundError(message, "hub_revision", **named)
+        return RevisionNotFoundError(message("hub_revision", text, **named))
     if isinstance(error, hub_errors.HfHubHTTPError):
         status = error.response.status_code
         if status == 401:
-            message = f"{host} refused the access token (401); correct HF_TOKEN, or unset it"
-            return HubServerError(message, "hub_token", **named)
-        reason = f"{status} ({error.server_message or error.response.reason_phrase})"
-        named["reason"], answered = reason, f"{host} answered {reason} to the question for {what}"
+            text = "{host} refused the access token (401); correct HF_TOKEN, or unset it"
+            return HubServerError(message("hub_token", text, **named))
+        named["reason"] = f"{status} ({error.server_message or error.response.reason_phrase})"
         if status < 500 and status not in (408, 429):
-            return HubServerError(f"{answered}; check HF_ENDPOINT, HF_TOKEN and proxies", "hub_refused", **named)
-        return HubServerError(f"{answered}; try again later", "hub_busy", **named)
+            text = "{host} answered {reason} to the question for {what}; check HF_ENDPOINT, HF_TOKEN and proxies"
+            return HubServerError(message("hub_refused", text, **named))
+        text = "{host} answered {reason} to the question for {what}; try again later"
+        return HubServerError(message("hub_busy", text, **named))
     if isinstance(error, hub_errors.OfflineModeIsEnabled):
-        message = f"{repository} is not in the cache {cache}, and HF_HUB_OFFLINE is set; unset it, or {by_hand}"
-        return OfflineError(message, "hub_offline", **named)
+        text = "{repository} is not in the cache {cache}, and HF_HUB_OFFLINE is set; unset it, or {hint}"
+        return OfflineError(message("hub_offline", text, **named))
     if isinstance(error, HTTPError) and file is None:
-        message = (
-            f"{host} cannot be reached ({reason}) and {repository} is not in the cache {cache}; "
-            f"check the network, HF_ENDPOINT and proxies, or {by_hand}"
+        text = (
+            "{host} cannot be reached ({reason}) and {repository} is not in the cache {cache}; check the network, "
+            "HF_ENDPOINT and proxies, or {hint}"
         )
-        return OfflineError(message, "hub_unreached", **named)
+        return OfflineError(message("hub_unreached", text, **named))
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        named["room"] = room = _size(_free(Path(cache)))
-        message = (
-            f"the disk of the cache folder {cache} became full while {what} was downloaded ({room} free); "
-            "make room and try again, or set HF_HOME to a folder on another disk"
+        named["room"] = _size(_free(Path(cache)))
+        text = (
+            "the disk of the cache folder {cache} became full while {what} was downloaded ({room} free); make room and "
+            "try again, or set HF_HOME to a folder on another disk"
         )
-        return DiskFullError(message, "hub_disk_full", **named)
+        return DiskFullError(message("hub_disk_full", text, **named))
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
-        named["reason"] = error.strerror or ""
-        message = f"the cache folder {cache} cannot be used ({error.strerror}); set HF_HOME to one that can"
-        return HubError(message, "hub_cache", **named)
-    message = f"the download of {what} from {host} broke off ({reason}); try again, or {by_hand}"
-    return HubServerError(message, "hub_broken", **named)
-
-
-def _by_hand(repository: str, revision: str) -> str:
-    return (
-        f'fetch it elsewhere with "hf download {repository}{_at(revision)} --local-dir FOLDER" and open FOLDER: a '
-        "folder works as well as a Hub id"
-    )
-
-
-def _at(revision: str) -> str:
-    return "" if revision == "main" else f" --revision {revision}"
+        named["reason"] = str(error.strerror)
+        text = "the cache folder {cache} cannot be used ({reason}); set HF_HOME to one that can"
+        return HubError(message("hub_cache", text, **named))
+    text = "the download of {what} from {host} broke off ({reason}); try again, or {hint}"
+    return HubServerError(message("hub_broken", text, **named))
 
 
 def _named(repository: str, revision: str) -> dict[str, str]:
-    """The details of an error that every translation of it may name."""
-    return {"repository": repository, "revision": revision, "at": _at(revision)}
+    """The details that every error of a repository has; `hint`: how to fetch it by hand."""
+    text = (
+        'fetch it elsewhere with "hf download {repository}{at} --local-dir FOLDER" and open FOLDER: a folder works as '
+        "well as a Hub id"
+    )
+    at = "" if revision == "main" else f" --revision {revision}"
+    hint = message("hub_by_hand", text, repository=repository, at=at)
+    return {"repository": repository, "revision": revision, "hint": hint}
 
 
 def _no_weights(repository: str, revision: str, names: Iterable[str]) -> NoWeightsError:
     names = sorted(names)
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    message = (
-        f"expected {SINGLE}, all shards of {SHARD_INDEX} or {PICKLED} in {repository}, found {shown or 'no file'}; "
-        "choose a repository with PyTorch weights"
+    text = (
+        "expected model.safetensors, all shards of model.safetensors.index.json or pytorch_model.bin in {repository}, "
+        "found {found}; choose a repository with PyTorch weights"
     )
-    return NoWeightsError(message, "hub_no_weights", found=shown, **_named(repository, revision))
+    found = shown or message("hub_no_file", "no file")
+    return NoWeightsError(message("hub_no_weights", text, found=found, **_named(repository, revision)))
 
 
 def _reason(error: Exception) -> str:

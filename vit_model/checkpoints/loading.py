@@ -13,19 +13,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vit_model.checkpoints import formats, zoo
+from vit_model.checkpoints import zoo
 from vit_model.checkpoints.architecture import architecture, check_shapes
 from vit_model.checkpoints.conversion import Converted, convert, missing_error
-from vit_model.checkpoints.declared import Declared, class_names, declare
+from vit_model.checkpoints.declared import Declared, class_names
 from vit_model.checkpoints.detect import detect
-from vit_model.checkpoints.formats import Format
+from vit_model.checkpoints.format import Format
 from vit_model.checkpoints.weights import Checkpoint, read_checkpoint
 from vit_model.config import ViTConfig
 from vit_model.errors import CheckpointError, quoted
 from vit_model.messages import message, message_of
 from vit_model.model import Origin, VisionTransformer
 from vit_model.positions import METHODS
-from vit_model.preprocess import CLIP_MEAN, CLIP_STD, HALF, IMAGENET_MEAN, IMAGENET_STD, Preprocessing
+from vit_model.preprocess import Preprocessing
 
 Bound = Callable[[ViTConfig], int]
 
@@ -97,8 +97,11 @@ def inspect_model(
     checkpoint = read_checkpoint(path)
     format = detect(checkpoint.tensors, checkpoint.config, checkpoint.files[0].name)
     converted = convert(format, checkpoint.tensors)
-    own = checkpoint.config if format is formats.OWN else None
-    declared = Declared(labels=class_names(own)) if own else declare(format, checkpoint.config)
+    own = checkpoint.config if format.whole_config else None
+    if own or checkpoint.config is None:
+        declared = Declared(labels=class_names(own or {}))
+    else:
+        declared = format.declare(checkpoint.config, format.norm_eps)
     state, notes = converted.state, checkpoint.notes
     if own:
         config = _own_config(own, state)
@@ -188,19 +191,6 @@ def _labels(declared: dict[int, str], classes: int) -> tuple[tuple[str, ...], tu
 
 
 MAX_SIDE = 4096  # pixels that a checkpoint may ask for by itself; `image_size` may ask for more
-_CROPPED = Preprocessing(size=(224, 224), resize=256, resample="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD)
-# What a family's models usually take, for checkpoints that come without their preprocessing.
-_USUAL: dict[str, Preprocessing] = {
-    formats.HF_DEIT.name: _CROPPED,
-    formats.HF_MAE.name: Preprocessing(resize=(224, 224), mean=IMAGENET_MEAN, std=IMAGENET_STD),
-    formats.HF_DINOV2.name: _CROPPED,
-    formats.HF_DINOV2_REGISTERS.name: _CROPPED,
-    formats.DINO.name: _CROPPED,
-    formats.DINOV2.name: _CROPPED,
-    formats.DINOV2_REGISTERS.name: _CROPPED,
-    formats.MAE.name: _CROPPED,
-    formats.TORCHVISION.name: Preprocessing.for_torchvision(),
-}
 
 
 def _preprocessing(
@@ -224,7 +214,7 @@ def _preprocessing(
         )
         raise CheckpointError(message("preprocessing_odd", text, reason=reason, file=file)) from error
     if found is None:
-        found = _usual(format, converted)
+        found = format.usual(converted.plain)
         size = (224, 224) if native == (518, 518) else native  # DINOv2: trained at 518 px, used at 224
         if config.channels != len(found.mean):
             found = replace(found, mean=(0.5,) * config.channels, std=(0.5,) * config.channels)
@@ -242,13 +232,3 @@ def _preprocessing(
             f"its preprocessing makes {made}, which the patch does not divide: {wants} taken",
         )
     return found, ()
-
-
-def _usual(format: Format, converted: Converted) -> Preprocessing:
-    if format is formats.TIMM:
-        if "dist_token" in converted.plain:
-            return _CROPPED
-        clip = "norm_pre.weight" in converted.plain
-        mean, std = (CLIP_MEAN, CLIP_STD) if clip else (HALF, HALF)
-        return Preprocessing.from_timm({"crop_pct": 0.9, "mean": mean, "std": std})
-    return _USUAL.get(format.name) or Preprocessing.for_google()

@@ -10,7 +10,6 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,8 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vit_model.checkpoints import formats
-from vit_model.checkpoints.declared import dinov2_mlp_width
-from vit_model.checkpoints.formats import PARTS, Format
+from vit_model.checkpoints.format import PARTS, Layout
 from vit_model.config import ViTConfig
 from vit_model.errors import CodedError
 from vit_model.messages import message
@@ -27,18 +25,6 @@ from vit_model.model import VisionTransformer
 
 WHOLE = "model.safetensors"
 HEADER_BYTES = 160  # of a safetensors file, at most, for a tensor's type, shape and place, beside its name
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a model of some config is saved to: `prefix` stands before the names of the encoder's tensors. `why` is
-    set where no layout of transformers can hold the model."""
-
-    format: Format
-    model_type: str
-    architecture: str
-    prefix: str = ""
-    why: str | None = None
 
 
 def save_model(
@@ -72,54 +58,11 @@ def save_model(
 
 
 def layout_for(config: ViTConfig) -> Layout:
-    """The layout that holds a model of this config."""
-    if why := _inexpressible(config):
-        return Layout(formats.OWN, "vit_explorer", "VisionTransformer", why=why)
-    if config.layer_scale is not None:
-        registers = config.registers > 0
-        format = formats.HF_DINOV2_REGISTERS if registers else formats.HF_DINOV2
-        if config.mlp == "swiglu":
-            inner = {key: ours for key, ours in format.inner.items() if not ours.startswith("mlp.")} | formats.HF_SWIGLU
-            format = replace(format, inner=inner)
-        family, model_type = ("Dinov2WithRegisters", "dinov2_with_registers") if registers else ("Dinov2", "dinov2")
-    elif config.distillation_token:
-        other = "classifier" if config.pool == "class-distilled" else "cls_classifier"
-        outer = {key: ours for key, ours in formats.HF_DEIT.outer.items() if key != other}
-        format, family, model_type = replace(formats.HF_DEIT, outer=outer), "DeiT", "deit"
-    else:
-        format, family, model_type = formats.HF_VIT, "ViT", "vit"
-    if not config.classes:
-        return Layout(format, model_type, f"{family}Model")
-    teacher = "WithTeacher" if config.pool == "class-distilled" else ""
-    return Layout(format, model_type, f"{family}ForImageClassification{teacher}", f"{model_type}.")
-
-
-def _inexpressible(config: ViTConfig) -> str | None:
-    """Why none of transformers' ViT, DeiT and DINOv2 families can hold a model of this config; None if one can."""
-    dinov2 = config.layer_scale is not None
-    reasons = {
-        "patch_norms: LayerNorms around the patch projection": config.patch_norms,
-        "pre_norm: a LayerNorm before the first block": config.pre_norm,
-        f"pool {config.pool!r}": config.pool.startswith("mean"),
-        "no class token": not config.class_token,
-        "pre_logits together with a classifier": config.pre_logits and config.classes,
-        "pre_logits with LayerScale": config.pre_logits and dinov2,
-        "registers without LayerScale": config.registers and not dinov2,
-        "SwiGLU without LayerScale": config.mlp == "swiglu" and not dinov2,
-        "LayerScale with a distillation token": dinov2 and config.distillation_token,
-        f"pool {config.pool!r} with a classifier and LayerScale": dinov2 and config.classes and config.pool == "class",
-        f"pool {config.pool!r} without LayerScale": not dinov2 and config.pool == "class+mean",
-        f"pool {config.pool!r} without a classifier": config.pool == "class+mean" and not config.classes,
-        "LayerScale on a grid that is not square": dinov2 and config.grid[0] != config.grid[1],
-        f"an MLP width of {config.mlp_width} for a width of {config.width}": dinov2 and _mlp_ratio(config) is None,
-    }
-    return "; ".join(reason for reason, holds in reasons.items() if holds) or None
-
-
-def _mlp_ratio(config: ViTConfig) -> int | None:
-    """The whole mlp_ratio from which transformers' DINOv2 computes this MLP's width, None if there is none."""
-    fits = (r for r in range(1, 65) if dinov2_mlp_width(config.width, r, config.mlp) == config.mlp_width)
-    return next(fits, None)
+    """The layout that holds a model of this config: that of the first format which suits it, else our own."""
+    saving = next(format.saving for format in formats.FORMATS if format.saving and format.saving.suits(config))
+    if why := saving.refusals(config):
+        return Layout(formats.OWN, "vit_explorer", "VisionTransformer", why="; ".join(why))
+    return saving.layout(config)
 
 
 def _export(model: VisionTransformer, layout: Layout, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -138,9 +81,7 @@ def _export(model: VisionTransformer, layout: Layout, dtype: torch.dtype) -> dic
                 kinds = PARTS[name.split(".")[-2]]
                 piece = tensor.chunk(len(kinds))[kinds.index(part)]
             tensors[prefix + theirs] = piece.clone(memory_format=torch.contiguous_format)
-    if layout.model_type.startswith("dinov2"):  # transformers always has it
-        tensors[f"{layout.prefix}embeddings.mask_token"] = torch.zeros(1, model.config.width, dtype=dtype)
-    return tensors
+    return tensors | {name: torch.zeros(shape, dtype=dtype) for name, shape in layout.zeros.items()}
 
 
 def _shards(tensors: dict[str, Tensor], shard_bytes: int | None) -> dict[str, dict[str, Tensor]]:
@@ -180,34 +121,7 @@ def _config_json(model: VisionTransformer, layout: Layout, dtype: torch.dtype) -
     }
     if layout.why is not None:
         return common | {"vit_config": config.to_dict(), "why_not_transformers": layout.why, "vit_explorer": ours}
-    same = config.image_size[0] == config.image_size[1], config.patch_size[0] == config.patch_size[1]
-    family = {
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "hidden_act": "gelu",
-        "image_size": config.image_size[0] if same[0] else list(config.image_size),
-        "patch_size": config.patch_size[0] if same[1] else list(config.patch_size),
-        "num_channels": config.channels,
-        "qkv_bias": config.qkv_bias,
-        "layer_norm_eps": config.norm_eps,
-        "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.attention_dropout,
-    }
-    if layout.model_type.startswith("dinov2"):
-        family |= {
-            "mlp_ratio": _mlp_ratio(config),
-            "use_swiglu_ffn": config.mlp == "swiglu",
-            "layerscale_value": config.layer_scale,
-            "drop_path_rate": config.drop_path,
-        }
-        if config.registers:
-            family["num_register_tokens"] = config.registers
-    else:
-        family["intermediate_size"] = config.mlp_width
-        if config.pre_logits:
-            family |= {"pooler_output_size": config.pre_logits, "pooler_act": "tanh"}
-    return common | family | {"vit_explorer": ours}
+    return common | dict(layout.fields) | {"vit_explorer": ours}
 
 
 @contextmanager

@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from vit_model.errors import CheckpointError, quoted
+from vit_model.errors import CheckpointError, few, quoted
 from vit_model.files.zips import listing, unbounded_method
 from vit_model.messages import Message, message, message_of
 
@@ -152,7 +152,7 @@ def _choose(folder: Path) -> Path:
             return folder / found[0]
         if found:
             text = "{folder} holds {count} {ending} files ({names}); name the one to load"
-            details = {"folder": folder, "count": len(found), "ending": suffix, "names": _few(found)}
+            details = {"folder": folder, "count": len(found), "ending": suffix, "names": few(found)}
             raise CheckpointError(message("weights_several", text, **details))
     inside = sorted([*folder.glob("*/model.safetensors"), *folder.glob("*/*/model.safetensors")])  # of a run, say
     hint: str = ""
@@ -165,7 +165,7 @@ def _choose(folder: Path) -> Path:
             "{endings}; got {names}{hint}",
             folder=folder,
             endings=", ".join(SUFFIXES),
-            names=_few(names) or message("empty_folder", "an empty folder"),
+            names=few(names) or message("empty_folder", "an empty folder"),
             hint=hint,
         )
     )
@@ -215,7 +215,7 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
             for key in keys:
                 yield key, file.get_tensor(key)
     except SafetensorError as error:
-        raise CheckpointError(_damaged(path, "safetensors file", error)) from error
+        raise CheckpointError(_damage_message(path, "safetensors file", error)) from error
 
 
 def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
@@ -231,10 +231,10 @@ def _read_npz(path: Path) -> Iterator[tuple[str, Tensor]]:
                 array = arrays[key]
                 yield key, torch.from_numpy(array if array.dtype.isnative else array.astype(array.dtype.newbyteorder()))
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise CheckpointError(_damaged(path, ".npz archive", error)) from error
+        raise CheckpointError(_damage_message(path, ".npz archive", error)) from error
 
 
-def _damaged(path: Path, kind: str, error: Exception) -> Message:
+def _damage_message(path: Path, kind: str, error: Exception) -> Message:
     text = "{file} is not a whole {kind} ({reason}); fetch it again"
     return message("weights_damaged", text, file=path.name, kind=kind, reason=error)
 
@@ -349,12 +349,12 @@ def _unwrap(loaded: Any, name: str, notes: list[str]) -> dict[str, Tensor]:
         if inner is None:
             break
         others = [str(key) for key in loaded if key != inner]
-        notes.append(f"read {inner!r} of the training checkpoint" + (f", left {_few(others)}" if others else ""))
+        notes.append(f"read {inner!r} of the training checkpoint" + (f", left {few(others)}" if others else ""))
         loaded = loaded[inner]
     strangers = [str(key) for key, value in loaded.items() if not isinstance(value, Tensor) or not isinstance(key, str)]
     if strangers:
         text = "{file} should hold tensors by name; {names} are something else"
-        raise CheckpointError(message("no_tensors_by_name", text, file=name, names=_few(strangers)))
+        raise CheckpointError(message("no_tensors_by_name", text, file=name, names=few(strangers)))
     return dict(loaded)
 
 
@@ -378,8 +378,3 @@ def _check_count(count: int, name: str) -> None:
     if count > MAX_NAMES:
         text = "{file} holds {count} tensors; a Vision Transformer has a few hundred"
         raise CheckpointError(message("tensors_many", text, file=name, count=f"{count:,}"))
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-    return ", ".join(name[:80] for name in names[:4]) + more

@@ -7,6 +7,7 @@ import stat
 from typing import BinaryIO
 
 from vit_model.errors import CodedError
+from vit_model.messages import message
 
 
 class FileError(CodedError):
@@ -24,16 +25,19 @@ def open_regular(path: str | os.PathLike, most_bytes: int) -> BinaryIO:
         descriptor = os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in wanted))
     except (OSError, ValueError) as error:  # ValueError: a name that holds a zero byte
         if isinstance(error, FileNotFoundError):
-            raise FileError("the file is no longer here; choose or upload it again", "file_gone") from error
-        raise FileError("the file cannot be opened; choose or upload another", "file_unreadable") from error
+            text = "the file is no longer here; choose or upload it again"
+            raise FileError(message("file_gone", text)) from error
+        text = "the file cannot be opened; choose or upload another"
+        raise FileError(message("file_unreadable", text)) from error
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise FileError("expected a plain file, this is a folder, a device or a pipe", "file_not_plain")
+            text = "expected a plain file, this is a folder, a device or a pipe"
+            raise FileError(message("file_not_plain", text))
         if found.st_size > most_bytes:
             size, most = f"{found.st_size:,}", f"{most_bytes:,}"
-            message = f"the file has {size} bytes, at most {most} are read; use a smaller one"
-            raise FileError(message, "file_too_large", size=size, most=most)
+            text = "the file has {size} bytes, at most {most} are read; use a smaller one"
+            raise FileError(message("file_too_large", text, size=size, most=most))
     except FileError:
         os.close(descriptor)
         raise

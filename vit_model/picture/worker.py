@@ -27,6 +27,7 @@ if __name__ == "__main__":  # vit_model/__init__.py would import torch, which ta
 
 from PIL import Image
 
+from vit_model.messages import add_codes, message_of, read_message
 from vit_model.picture.decoding import decode
 from vit_model.picture.limits import MEMORY, SECONDS, PictureError, damaged, too_much_memory, too_slow
 from vit_model.picture.room import ROOM
@@ -63,7 +64,7 @@ def decode_apart(data: bytes, format_: str, max_pixels: int) -> Image.Image:
             else:
                 _end(process)
         if picture is None:
-            raise PictureError(told["message"], told["code"], **told["details"])
+            raise PictureError(read_message(told, "refused"))
         return picture
 
 
@@ -160,7 +161,7 @@ def serve(asked: BinaryIO, told: BinaryIO) -> None:
             picture = decode(_exactly(asked, size), name.rstrip(b"\0").decode(), max_pixels)
         except PictureError as error:
             stays = error.code != "picture_memory" and _address_space() <= before + SLACK
-            _tell(told, {"message": str(error), "code": error.code, "details": error.details, "stays": stays})
+            _tell(told, add_codes({"refused": message_of(error), "stays": stays}))
         else:
             _tell(told, {"size": picture.size, "stays": True})
             for top, rows in _bands(picture.size):

@@ -16,10 +16,11 @@ from functools import reduce
 import torch
 from torch import Tensor
 
-from explorer.analysis.attention import check_layer, check_token, token_blocks
+from explorer.analysis.attention import check_layer, token_blocks
 from explorer.analysis.explain.classes import Class
 from explorer.analysis.explain.explanation import Explanation, on_grid
 from explorer.analysis.explain.gradients import Gradients, gradients_for, weighted_attention
+from explorer.analysis.explain.method import Layer, Method, Token
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -40,12 +41,12 @@ def attention_gradient(
     `query`: only this token's attention, None for that of all tokens (in the last layer of a model with a class-token
     head only that token's attention has a gradient). `gradients`: of these classes, where the caller has them.
 
-    Raises CodedError for a class that the model does not have, ValueError for a layer or token out of range.
+    Raises CodedError for a class that the model does not have.
     """
     gradients = gradients_for(model, pixels, trace, target, against, gradients)
     layers = range(trace.layers) if layer is None else [check_layer(trace, layer)]
     row = torch.stack([_summed(trace, gradients, each, query) for each in layers]).mean(0)
-    return Explanation("attention-gradient", on_grid(row, trace), gradients.target, True, gradients.against)
+    return ATTENTION_GRADIENT.explanation(on_grid(row, trace), gradients.target, gradients.against)
 
 
 @torch.no_grad()
@@ -53,6 +54,14 @@ def _summed(trace: Trace, gradients: Gradients, layer: int, query: int | None) -
     """Column sums of A * dA over the queries, mean over heads: [N]."""
     weighted = weighted_attention(trace, gradients, layer)
     if query is not None:
-        query = check_token(trace, query)
         return weighted(slice(query, query + 1)).sum(1).mean(0)
     return reduce(torch.add, (weighted(tokens).sum(1) for tokens in token_blocks(trace))).mean(0)
+
+
+ATTENTION_GRADIENT = Method(
+    "attention-gradient",
+    attention_gradient,
+    (Layer("layer", optional=True, offered=True), Token("query", optional=True)),
+    signed=True,
+    gradients="attention",
+)

@@ -8,6 +8,7 @@ from numbers import Integral
 from torch import Tensor
 
 from vit_model.errors import CodedError, quoted
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -40,8 +41,8 @@ def chosen_classes(
     target = class_index(model, target)
     if target == against:
         label = model.labels[target]
-        message = f"class {target} ({label}) cannot be explained against itself; choose another class, or none"
-        raise CodedError(message, "against_itself", target=target, label=label)
+        text = "class {target} ({label}) cannot be explained against itself; choose another class, or none"
+        raise CodedError(message("against_itself", text, target=target, label=label))
     return target, against
 
 
@@ -66,31 +67,31 @@ def class_index(model: VisionTransformer, named: Class, role: str = "target") ->
         named = found[0] if len(found) == 1 else int(named) if _is_number(named) else named
     if isinstance(named, str):
         asked, near = named.strip()[:60], _near(model.labels, named.strip())
-        hint = f"did you mean {', '.join(map(repr, near))}?" if near else f"its labels start with {model.labels[0]!r}"
-        message = f"this model has no class {quoted(asked)}; give a number from 0 to {count - 1} or a label: {hint}"
-        details = {"asked": asked, "last": count - 1, "near": "、".join(near or model.labels[:1])}
-        raise CodedError(message, "unknown_class", **details)
+        hint = message("class_first", "its labels start with {name}", name=repr(model.labels[0]))
+        if near:
+            hint = message("class_near", "did you mean {names}?", names=", ".join(map(repr, near)))
+        text = "this model has no class {asked}; give a number from 0 to {last} or a label: {hint}"
+        raise CodedError(message("unknown_class", text, asked=quoted(asked), last=count - 1, hint=hint))
     if not isinstance(named, Integral) or not 0 <= named < count:
-        message = f"{role} must be a class from 0 to {count - 1}, got {named}"
-        raise CodedError(message, "class_out_of_range", last=count - 1, asked=str(named)[:60])
+        text = "{role} must be a class from 0 to {last}, got {asked}"
+        raise CodedError(message("class_out_of_range", text, role=role, last=count - 1, asked=named))
     return int(named)
 
 
 def _check_head(model: VisionTransformer) -> None:
     if not model.config.classes:
-        message = (
+        text = (
             "this model has no head, so it has no class to explain; use 'attention' or 'rollout', which look at no "
             "class, or a model with a head"
         )
-        raise CodedError(message, "no_head")
+        raise CodedError(message("no_head", text))
 
 
 def _ambiguous(asked: str, classes: list[int]) -> CodedError:
     first = ", ".join(f"#{index}" for index in classes[:SUGGESTIONS]) + (", ..." if len(classes) > SUGGESTIONS else "")
-    message = (
-        f"{quoted(asked)} names several classes: {first} ({len(classes)} in all); give the number, such as {classes[0]}"
-    )
-    return CodedError(message, "ambiguous_class", asked=asked, first=first, count=len(classes), one=classes[0])
+    text = "{asked} names several classes: {first} ({count} in all); give the number, such as {one}"
+    details = {"asked": quoted(asked), "first": first, "count": len(classes), "one": classes[0]}
+    return CodedError(message("ambiguous_class", text, **details))
 
 
 def _labelled(labels: tuple[str, ...], text: str) -> list[int]:

@@ -15,7 +15,8 @@ from torch import Tensor
 from explorer.analysis.attention import check_layer
 from explorer.analysis.explain.classes import Class, chosen_classes, class_score
 from explorer.analysis.explain.explanation import Explanation, on_grid
-from explorer.analysis.explain.gradients import check_finite
+from explorer.analysis.explain.gradients import check_finite, gradients_of
+from explorer.analysis.explain.method import Layer, Method
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -33,8 +34,7 @@ def grad_cam(
 
     The trace holds that block's input, so only the blocks from there on are run again, forward and backward.
 
-    Raises CodedError for a class that the model does not have and for gradients that are not finite, ValueError for a
-    layer out of range.
+    Raises CodedError for a class that the model does not have and for gradients that are not finite.
     """
     target, against = chosen_classes(model, trace, target, against)
     layer = check_layer(trace, layer)
@@ -43,10 +43,13 @@ def grad_cam(
         logits = model.logits_from(x.requires_grad_(), layer, records=records)
         score = class_score(logits[0], target, against)
         parts = torch.autograd.grad(score, [records[0].queries, records[0].keys, records[0].values])
-    check_finite(parts, f"the gradients of class {target} ({model.labels[target]}) in layer {layer}")
+    check_finite(parts, gradients_of(model, target, layer))
     with torch.no_grad():
         block = model.blocks[layer]
         of_qkv = torch.cat([part.transpose(1, 2).flatten(2) for part in parts], dim=-1)  # [1, N, 3 D]
         features, gradient = block.norm1(trace.residual[layer])[0], (of_qkv @ block.attention.qkv.weight)[0]
         cam = (features * gradient[trace.prefix :].mean(0)).sum(-1).relu()
-    return Explanation("grad-cam", on_grid(cam, trace), target, against=against)
+    return GRAD_CAM.explanation(on_grid(cam, trace), target, against)
+
+
+GRAD_CAM = Method("grad-cam", grad_cam, (Layer("layer", offered=True),), gradients="own")

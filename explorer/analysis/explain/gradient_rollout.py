@@ -14,7 +14,8 @@ from explorer.analysis.attention import fused_heads
 from explorer.analysis.explain.classes import Class
 from explorer.analysis.explain.explanation import Explanation, on_grid
 from explorer.analysis.explain.gradients import Gradients, gradients_for, weighted_attention
-from explorer.analysis.rollout import Fuse, Mixing, below_start, chained_matrices, chained_rows
+from explorer.analysis.explain.method import Method, Token
+from explorer.analysis.rollout import MIXING, Fuse, Mixing, below_start, chained_matrices, chained_rows
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -39,7 +40,7 @@ def gradient_rollout(
     choices = {"discard_ratio": discard_ratio, "discard": discard, "start_layer": start_layer, "compat": compat}
     values = on_grid(gradient_rollout_row(trace, gradients, query, **choices), trace)
     values = values if compat is None else values / values.max()
-    return Explanation("gradient-rollout", values, gradients.target, against=gradients.against)
+    return GRADIENT_ROLLOUT.explanation(values, gradients.target, gradients.against)
 
 
 def gradient_rollout_row(trace: Trace, gradients: Gradients, query: int = 0, **choices: object) -> Tensor:
@@ -89,3 +90,6 @@ def _gradient_fuse(trace: Trace, gradients: Gradients, mixing: Mixing) -> Fuse:
         return rows
 
     return fuse
+
+
+GRADIENT_ROLLOUT = Method("gradient-rollout", gradient_rollout, (*MIXING, Token("query")), gradients="attention")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from explorer.analysis.attention import rows_of_layer
 from explorer.analysis.explain.classes import Class, chosen_classes, class_score
-from vit_model.errors import CodedError, quoted
+from vit_model.errors import CodedError
 from vit_model.linear import linear
+from vit_model.messages import Message, message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -77,7 +77,7 @@ def differentiated(
     with torch.enable_grad():  # the caller may have switched it off
         score = class_score(trace.logits[0], target, against)
     found = torch.autograd.grad(score, [*trace.head_outputs, *([pixels] if of_pixels else [])])
-    check_finite(found, f"the gradients of class {target} ({model.labels[target]})")
+    check_finite(found, gradients_of(model, target))
     *outputs, last = found[: trace.layers]
     gradients = Gradients((*outputs, _padded(last, trace, 0.0)), found[-1] if of_pixels else None, target, against)
     trace = trace.detached()
@@ -131,7 +131,7 @@ def pixel_gradients(model: VisionTransformer, pixels: Tensor, target: int, again
         pixels = pixels.detach().requires_grad_()
         score = class_score(model.logits_from(model.embed(pixels)), target, against).sum()
         gradient = torch.autograd.grad(score, pixels)[0]
-    check_finite((gradient,), f"the gradients of class {target} ({model.labels[target]})")
+    check_finite((gradient,), gradients_of(model, target))
     return gradient
 
 
@@ -146,16 +146,20 @@ def pictures_at_once(model: VisionTransformer, device: torch.device) -> int:
     return max(tokens // config.tokens, 1)
 
 
-def check_count(name: str, value: int, lowest: int = 1, highest: int = 4096) -> int:
-    if not isinstance(value, Integral) or not lowest <= value <= highest:
-        raise ValueError(f"{name} must be a whole number from {lowest} to {highest}, got {quoted(value)}")
-    return int(value)
-
-
-def check_finite(tensors: tuple[Tensor, ...], what: str) -> None:
+def check_finite(tensors: tuple[Tensor, ...], what: Message) -> None:
     if not all(tensor.isfinite().all() for tensor in tensors):
-        message = (
-            f"{what} are NaN or infinite; the weights may be damaged, or too large for {tensors[0].dtype}: check them "
-            "with `python -m vit_model inspect`, or use a method without gradients, such as rollout"
+        text = (
+            "{what} are NaN or infinite; the weights may be damaged, or too large for {type}: check them with `python "
+            "-m vit_model inspect`, or use a method without gradients, such as rollout"
         )
-        raise CodedError(message, "gradients_not_finite")
+        raise CodedError(message("gradients_not_finite", text, what=what, type=tensors[0].dtype))
+
+
+def gradients_of(model: VisionTransformer, target: int, layer: int | None = None) -> Message:
+    """What `check_finite` calls the gradients of a class, in one layer or all."""
+    details = {"target": target, "label": model.labels[target]}
+    if layer is None:
+        return message("gradients_named", "the gradients of class {target} ({label})", **details)
+    return message(
+        "gradients_in_layer", "the gradients of class {target} ({label}) in layer {layer}", layer=layer, **details
+    )

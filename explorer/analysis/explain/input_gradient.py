@@ -11,6 +11,7 @@ from torch import Tensor
 from explorer.analysis.explain.classes import Class
 from explorer.analysis.explain.explanation import Explanation, over_patches
 from explorer.analysis.explain.gradients import Gradients, gradients_for
+from explorer.analysis.explain.method import Method
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -34,4 +35,7 @@ def input_gradient(
     if gradients.pixels is None:
         raise ValueError("these gradients were made without those of the pixels; leave `gradients` out")
     values = over_patches((pixels.detach() * gradients.pixels).float(), trace)
-    return Explanation("input-gradient", values, gradients.target, True, gradients.against)
+    return INPUT_GRADIENT.explanation(values, gradients.target, gradients.against)
+
+
+INPUT_GRADIENT = Method("input-gradient", input_gradient, signed=True, gradients="pixels")

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from explorer.analysis.explain.classes import Class, chosen_classes
 from explorer.analysis.explain.explanation import Explanation, over_patches
-from explorer.analysis.explain.gradients import Progress, check_count, pictures_at_once, pixel_gradients
-from vit_model.errors import quoted
+from explorer.analysis.explain.gradients import Progress, pictures_at_once, pixel_gradients
+from explorer.analysis.explain.method import Count, Method, OneOf
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -42,12 +42,8 @@ def integrated_gradients(
       "black".
     - `steps`: points of the quadrature, each a forward and a backward pass.
 
-    Raises CodedError for a class that the model does not have and for gradients that are not finite, ValueError for a
-    choice out of range.
+    Raises CodedError for a class that the model does not have and for gradients that are not finite.
     """
-    if baseline not in tuple(BASELINES):
-        raise ValueError(f"baseline must be one of {', '.join(BASELINES)}, got {quoted(baseline)}")
-    steps = check_count("steps", steps)
     target, against = chosen_classes(model, trace, target, against)
     pixels = pixels.detach()
     start = BASELINES[baseline](model, pixels)
@@ -59,7 +55,7 @@ def integrated_gradients(
         batch = start + points[chunk, None, None, None] * (pixels - start)
         total += (weights[chunk, None, None, None] * pixel_gradients(model, batch, target, against)).sum(0)
     values = over_patches(((pixels - start) * total).float(), trace)
-    return Explanation("integrated-gradients", values, target, True, against)
+    return INTEGRATED_GRADIENTS.explanation(values, target, against)
 
 
 def _flat(level: float) -> Callable[[VisionTransformer, Tensor], Tensor]:
@@ -86,3 +82,17 @@ BASELINES: dict[str, Callable[[VisionTransformer, Tensor], Tensor]] = {
     "white": _flat(1.0),
     "blur": _blurred,
 }
+
+INTEGRATED_GRADIENTS = Method(
+    "integrated-gradients",
+    integrated_gradients,
+    (
+        OneOf("baseline", options=tuple(BASELINES), offered=True),
+        Count("steps", offered=True, slider=(4, 128, 4)),
+    ),
+    signed=True,
+    gradients="own",
+    passes=lambda choices, grid: choices["steps"],
+    most_passes=128,
+    adds_up=True,
+)

@@ -21,12 +21,10 @@ from torch import Tensor
 from explorer.analysis.attention import check_layer, token_blocks
 from explorer.analysis.explain.classes import Class, chosen_classes, class_score
 from explorer.analysis.explain.explanation import Explanation, on_grid
-from explorer.analysis.explain.gradients import check_finite
-from vit_model.errors import quoted
+from explorer.analysis.explain.gradients import check_finite, gradients_of
+from explorer.analysis.explain.method import Layer, Method, OneOf
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
-
-POOLINGS = ("head", "mean")
 
 
 def legrad(
@@ -45,16 +43,13 @@ def legrad(
     - `pooling`: how Z_l is pooled: "head" as this model's head reads it (the class token, or the mean of what it
       pools); "mean" as the authors' code does for CLIP, the mean of all tokens, which the final norm then gets.
 
-    Raises CodedError for a class that the model does not have and for gradients that are not finite, ValueError for a
-    choice out of range.
+    Raises CodedError for a class that the model does not have and for gradients that are not finite.
     """
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, got {quoted(pooling)}")
     target, against = chosen_classes(model, trace, target, against)
     layers = range(check_layer(trace, start_layer), trace.layers)
     of_layers = (_of_layer(model, trace, layer, target, against, pooling) for layer in layers)
     row = reduce(torch.add, of_layers) / len(layers)
-    return Explanation("legrad", on_grid(row, trace), target, against=against)
+    return LEGRAD.explanation(on_grid(row, trace), target, against)
 
 
 def _of_layer(
@@ -69,7 +64,15 @@ def _of_layer(
             state = state.mean(1, keepdim=True).expand(-1, model.config.prefix + 1, -1)
         score = class_score(model.classify(state)[0], target, against)
         gradient = torch.autograd.grad(score, outputs)[0][0]  # [H, n, d]
-    check_finite((gradient,), f"the gradients of class {target} ({model.labels[target]}) in layer {layer}")
+    check_finite((gradient,), gradients_of(model, target, layer))
     values = trace.values[layer][0].detach().transpose(-2, -1)
     rows = (gradient[:, tokens] @ values for tokens in token_blocks(trace) if tokens.start < gradient.shape[1])
     return reduce(torch.add, (block.float().relu_().mean(0).sum(0) for block in rows)) / trace.tokens
+
+
+LEGRAD = Method(
+    "legrad",
+    legrad,
+    (Layer("start_layer", lowest=0, offered=True), OneOf("pooling", options=("head", "mean"), offered=True)),
+    gradients="own",
+)

@@ -9,17 +9,20 @@ out, the others keep their positions, and nothing takes its place. The value of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from explorer.analysis.explain.classes import Class, chosen_classes, class_score
 from explorer.analysis.explain.explanation import Explanation
-from explorer.analysis.explain.gradients import Progress, check_count, check_finite
-from vit_model.errors import quoted
+from explorer.analysis.explain.gradients import Progress, check_finite
+from explorer.analysis.explain.method import Count, Method, OneOf
+from vit_model.messages import message
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
-UNITS = ("logit", "probability")
 TOKENS_AT_ONCE = {"cpu": 8192, "cuda": 65536}  # 100 MB of MLP for B/16 on a CPU, where larger batches save no time
 WORK_AT_ONCE = 2048 * 12 * 768  # tokens times depth times width on a CPU: about a second of B/16 on two cores
 
@@ -42,12 +45,9 @@ def occlusion(
       takes as many forward passes, in batches.
     - `unit`: "logit", or "probability" after the softmax.
 
-    Raises CodedError for a class that the model does not have, ValueError for a choice out of range.
+    Raises CodedError for a class that the model does not have.
     """
-    if unit not in UNITS:
-        raise ValueError(f"unit must be one of {', '.join(UNITS)}, got {quoted(unit)}")
     (gh, gw), device = trace.grid, trace.logits.device
-    window = check_count("window", window, 1, max(min(gh, gw) - 1, 1))
     target, against = chosen_classes(model, trace, target, against)
 
     def scores(logits: Tensor) -> Tensor:
@@ -66,10 +66,10 @@ def occlusion(
         kept = torch.nn.functional.pad(~inside, (trace.prefix, 0), value=True).nonzero()[:, 1].view(len(inside), -1)
         falls[done : done + len(inside)] = whole - scores(model.logits_from(tokens[kept]))
         done += len(inside)
-    check_finite((falls,), "the scores without a patch")
+    check_finite((falls,), message("scores_named", "the scores without a patch"))
     share = windows.float()
     values = (falls @ share) / share.sum(0)
-    return Explanation("occlusion", values.reshape(gh, gw), target, True, against)
+    return OCCLUSION.explanation(values.reshape(gh, gw), target, against)
 
 
 def _windows(gh: int, gw: int, size: int) -> Tensor:
@@ -78,3 +78,19 @@ def _windows(gh: int, gw: int, size: int) -> Tensor:
     corners = [(y, x) for y in range(gh - size + 1) for x in range(gw - size + 1)]
     inside = [(rows >= y) & (rows < y + size) & (columns >= x) & (columns < x + size) for y, x in corners]
     return torch.stack(inside).flatten(1)
+
+
+def _places(choices: Mapping[str, Any], grid: tuple[int, int]) -> int:
+    return max(grid[0] - choices["window"] + 1, 1) * max(grid[1] - choices["window"] + 1, 1)
+
+
+OCCLUSION = Method(
+    "occlusion",
+    occlusion,
+    (
+        Count("window", high=lambda trace: max(min(trace.grid) - 1, 1), offered=True, slider=(1, 6, 1)),
+        OneOf("unit", options=("logit", "probability"), offered=True),
+    ),
+    signed=True,
+    passes=_places,
+)

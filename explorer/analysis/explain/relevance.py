@@ -16,10 +16,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from explorer.analysis.attention import check_layer, check_one_picture, check_token, fused_heads, token_blocks
+from explorer.analysis.attention import check_layer, check_one_picture, fused_heads, token_blocks
 from explorer.analysis.explain.classes import Class
 from explorer.analysis.explain.explanation import Explanation, on_grid
 from explorer.analysis.explain.gradients import Gradients, gradients_for, weighted_attention
+from explorer.analysis.explain.method import Layer, Method, Token
 from vit_model.config import ViTConfig
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
@@ -43,16 +44,16 @@ def relevance(
       class and distillation token, for a mean-pooled model the mean of what it pools (see `read_tokens`).
     - `gradients`: of these classes, where the caller has them.
 
-    Raises CodedError for a class that the model does not have, ValueError for a layer or token out of range.
+    Raises CodedError for a class that the model does not have.
     """
     gradients = gradients_for(model, pixels, trace, target, against, gradients)
     if query is None:
         start = read_tokens(model.config).to(trace.logits.device)
     else:
         start = torch.zeros(trace.tokens, device=trace.logits.device)
-        start[check_token(trace, query)] = 1.0
+        start[query] = 1.0
     row = relevance_row(trace, gradients, start, check_layer(trace, start_layer))
-    return Explanation("relevance", on_grid(row, trace), gradients.target, against=gradients.against)
+    return RELEVANCE.explanation(on_grid(row, trace), gradients.target, gradients.against)
 
 
 @torch.no_grad()
@@ -92,3 +93,11 @@ def read_tokens(config: ViTConfig) -> Tensor:
         "mean-patches": patches,
         "mean-all": torch.full_like(patches, 1 / config.tokens),
     }[config.pool]
+
+
+RELEVANCE = Method(
+    "relevance",
+    relevance,
+    (Layer("start_layer", lowest=0, offered=True), Token("query", optional=True)),
+    gradients="attention",
+)

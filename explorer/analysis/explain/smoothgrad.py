@@ -7,15 +7,13 @@ and the value of a patch is the sum of |M| over its pixels and channels: how muc
 
 from __future__ import annotations
 
-from numbers import Real
-
 import torch
 from torch import Tensor
 
 from explorer.analysis.explain.classes import Class, chosen_classes
 from explorer.analysis.explain.explanation import Explanation, over_patches
-from explorer.analysis.explain.gradients import Progress, check_count, pictures_at_once, pixel_gradients
-from vit_model.errors import quoted
+from explorer.analysis.explain.gradients import Progress, pictures_at_once, pixel_gradients
+from explorer.analysis.explain.method import Count, Method, Number
 from vit_model.model import VisionTransformer
 from vit_model.trace import Trace
 
@@ -38,12 +36,8 @@ def smoothgrad(
       gradient.
     - `samples`: noisy copies, each a forward and a backward pass. `seed`: of the noise, the same on every device.
 
-    Raises CodedError for a class that the model does not have and for gradients that are not finite, ValueError for a
-    choice out of range.
+    Raises CodedError for a class that the model does not have and for gradients that are not finite.
     """
-    if not isinstance(noise, Real) or not 0 <= noise <= 1:
-        raise ValueError(f"noise must be from 0 to 1, a share of the input's range, got {quoted(noise)}")
-    samples, seed = check_count("samples", samples), check_count("seed", seed, 0, 2**32 - 1)
     target, against = chosen_classes(model, trace, target, against)
     pixels, total = pixels.detach(), torch.zeros_like(pixels)
     sigma, random = noise * (pixels.max() - pixels.min()), torch.Generator().manual_seed(seed)
@@ -52,4 +46,25 @@ def smoothgrad(
             progress(int(chunk[0]), samples)
         normal = torch.randn(len(chunk), *pixels.shape[1:], generator=random).to(pixels)
         total += pixel_gradients(model, pixels + sigma * normal, target, against).sum(0)
-    return Explanation("smoothgrad", over_patches((total / samples).float().abs(), trace), target, against=against)
+    return SMOOTHGRAD.explanation(over_patches((total / samples).float().abs(), trace), target, against)
+
+
+SMOOTHGRAD = Method(
+    "smoothgrad",
+    smoothgrad,
+    (
+        Number(
+            "noise",
+            low=0,
+            high=1,
+            expected="from 0 to 1, a share of the input's range",
+            offered=True,
+            slider=(0, 0.5, 0.01),
+        ),
+        Count("samples", offered=True, slider=(4, 64, 4)),
+        Count("seed", low=0, high=2**32 - 1),
+    ),
+    gradients="own",
+    passes=lambda choices, grid: choices["samples"],
+    most_passes=64,
+)

@@ -58,11 +58,6 @@ class Curves:
         return self.dropped / self.patches
 
     @property
-    def insertion(self) -> tuple[np.ndarray, np.ndarray]:
-        """(share of the patches put in [P], ascending; scores [M, P]), the most relevant first."""
-        return 1 - self.share[::-1], self.negative[:, ::-1]
-
-    @property
     def complete(self) -> bool:
         return len(self.dropped) == self.points
 

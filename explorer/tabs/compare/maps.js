@@ -14,7 +14,8 @@ export function resample(values, [gh, gw], [toH, toW]) {
   const out = new Float32Array(toH * toW);
   /** @type {(index: number, to: number, from: number) => [number, number, number]} */
   const place = (index, to, from) => {
-    const at = Math.min(Math.max(((index + 0.5) * from) / to - 0.5, 0), from - 1), low = Math.floor(at);
+    const at = Math.min(Math.max(((index + 0.5) * from) / to - 0.5, 0), from - 1),
+      low = Math.floor(at);
     return [low, Math.min(low + 1, from - 1), at - low];
   };
   for (let y = 0, i = 0; y < toH; y++) {
@@ -46,8 +47,11 @@ export function toShares(values) {
 export function pearson(a, b) {
   /** @param {Values} values */
   const mean = (values) => values.reduce((total, value) => total + value, 0) / values.length;
-  const ma = mean(a), mb = mean(b);
-  let ab = 0, aa = 0, bb = 0;
+  const ma = mean(a),
+    mb = mean(b);
+  let ab = 0,
+    aa = 0,
+    bb = 0;
   for (let i = 0; i < a.length; i++) {
     ab += (a[i] - ma) * (b[i] - mb);
     aa += (a[i] - ma) ** 2;
@@ -61,8 +65,9 @@ export function pearson(a, b) {
  * @param {Values} values
  */
 export function ranks(values) {
-  const order = Array.from(values.keys()).sort((i, j) => values[i] - values[j]), out = new Float32Array(values.length);
-  for (let start = 0; start < order.length; ) {
+  const order = Array.from(values.keys()).sort((i, j) => values[i] - values[j]),
+    out = new Float32Array(values.length);
+  for (let start = 0; start < order.length;) {
     let end = start;
     while (end + 1 < order.length && values[order[end + 1]] === values[order[start]]) end++;
     for (let i = start; i <= end; i++) out[order[i]] = (start + end) / 2;
@@ -79,7 +84,10 @@ export function ranks(values) {
 export function overlap(a, b) {
   const count = Math.max(Math.round(a.length / 10), 1);
   /** @param {Values} values */
-  const strongest = (values) => Array.from(values.keys()).sort((i, j) => values[j] - values[i]).slice(0, count);
+  const strongest = (values) =>
+    Array.from(values.keys())
+      .sort((i, j) => values[j] - values[i])
+      .slice(0, count);
   const inB = new Set(strongest(b));
   return strongest(a).filter((patch) => inB.has(patch)).length / count;
 }
@@ -91,7 +99,8 @@ export function overlap(a, b) {
  * @param {Grid} to
  */
 export function matchingCell(cell, [gh, gw], [toH, toW]) {
-  const row = Math.floor(((Math.floor(cell / gw) + 0.5) / gh) * toH), column = Math.floor((((cell % gw) + 0.5) / gw) * toW);
+  const row = Math.floor(((Math.floor(cell / gw) + 0.5) / gh) * toH),
+    column = Math.floor((((cell % gw) + 0.5) / gw) * toW);
   return row * toW + column;
 }
 
@@ -101,7 +110,8 @@ export function matchingCell(cell, [gh, gw], [toH, toW]) {
  * @param {boolean} signed
  */
 export function mapRange(map, signed) {
-  const high = map.reduce((most, value) => Math.max(most, value), -Infinity), low = map.reduce((least, value) => Math.min(least, value), Infinity);
+  const high = map.reduce((most, value) => Math.max(most, value), -Infinity),
+    low = map.reduce((least, value) => Math.min(least, value), Infinity);
   const edge = Math.max(high, -low);
   return signed ? { low: -edge, high: edge, signed } : { low, high, signed };
 }

@@ -14,16 +14,16 @@ from torch import Tensor
 from explorer.analysis.explain.classes import chosen_classes, predicted_class
 from explorer.analysis.explain.explanation import Explanation
 from explorer.analysis.explain.gradients import Progress
-from explorer.analysis.explain.methods import METHODS, looks_at_a_class
+from explorer.analysis.explain.methods import METHODS
 from explorer.analysis.rollout import rollout_matrices, rollout_rows
-from explorer.session.explaining import SLOW, explained
+from explorer.session.explaining import explained
 from explorer.session.scenes import ModelChoice, Scene, scene_of, with_model
 from explorer.tabs.compare.view import CompareViewer, compare_value
 from explorer.ui.class_choice import instead, named_class
+from explorer.ui.events.progress import tell_progress
 from explorer.ui.manifest import manifest_of
 from explorer.ui.model_picker import ModelPicker, MoreModels
 from explorer.ui.picture import Picture
-from explorer.ui.progress import tell_progress
 from explorer.ui.tab import Tab
 from explorer.ui.viewer_store import STORE, remade
 from explorer.ui.words import TEXT, say, say_both, words
@@ -111,7 +111,7 @@ class Side:
     def of(cls, scene: Scene, name: str, named: str | None) -> Side:
         """What is possible of what was asked: a class that this model lacks is its own prediction, and a map that needs
         a head is rollout where there is none; `notice` says so."""
-        if not looks_at_a_class(name):
+        if not METHODS[name].needs_head:
             return cls(scene, name)
         if not scene.model.config.classes:
             return cls(scene, "rollout", notice=say_both("sides_no_head", method=say_both(f"method_{name}")))
@@ -224,7 +224,7 @@ def _compare(scene: Scene, request: gr.Request, kind: str, *controls) -> Iterato
                 gr.Button(visible=True),
             ]
 
-        values.append((yield from tell_progress(side.value, tell)) if side.map in SLOW else side.value())
+        values.append((yield from tell_progress(side.value, tell)) if METHODS[side.map].slow else side.value())
     made = compare_value(
         *values,
         tuple(side.name(kind, letter) for side, letter in _lettered(both_sides)),

@@ -28,7 +28,17 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   const part = findParts(root);
 
   // What the person chose; it outlives a change of value wherever it is still valid. Cells are A's.
-  const chosen = { layer: [null, null], panel: [null, null], cell: -1, prefix: 0, pinned: false, link: true, opacity: 0.85, fade: true, smooth: false };
+  const chosen = {
+    layer: [null, null],
+    panel: [null, null],
+    cell: -1,
+    prefix: 0,
+    pinned: false,
+    link: true,
+    opacity: 0.85,
+    fade: true,
+    smooth: false,
+  };
   let view = null; // {sides: [A, B], grid, ...} of the value now shown
   let sequence = 0;
   const figures = ["a", "b", "difference"].map(figure);
@@ -42,40 +52,68 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   /** One of the three maps: caption, stage, colour bar, and for A and B their own layer and head. */
   function figure(kind) {
     const node = createElement("figure", { "data-side": kind });
-    const caption = createElement("figcaption"), stage = createElement("div", { class: "vit-stage", tabindex: "0", role: "application" });
+    const caption = createElement("figcaption"),
+      stage = createElement("div", { class: "vit-stage", tabindex: "0", role: "application" });
     stage.setAttribute("aria-label", t("stage"));
     const picture = createElement("img", { class: "vit-picture", alt: "", hidden: "" });
     const canvas = createElement("canvas", { class: "vit-heat", width: "1", height: "1" });
     const mark = createElement("div", { class: "vit-cell vit-cell-query", hidden: "" });
     const message = createElement("div", { class: "vit-message" });
     stage.append(picture, canvas, mark, message);
-    const bar = createElement("canvas"), low = createElement("span", { class: "vit-number" }), high = createElement("span", { class: "vit-number" });
-    const legend = createElement("div", { class: "vit-legend" }, createElement("span", { class: "vit-bar" }, bar),
-      createElement("span", { class: "vit-slot vit-slot-left" }, low), createElement("span", { class: "vit-slot" }, high));
-    const layer = createElement("input", { type: "range", min: "0", step: "1" }), number = createElement("output", { class: "vit-number" });
+    const bar = createElement("canvas"),
+      low = createElement("span", { class: "vit-number" }),
+      high = createElement("span", { class: "vit-number" });
+    const legend = createElement(
+      "div",
+      { class: "vit-legend" },
+      createElement("span", { class: "vit-bar" }, bar),
+      createElement("span", { class: "vit-slot vit-slot-left" }, low),
+      createElement("span", { class: "vit-slot" }, high),
+    );
+    const layer = createElement("input", { type: "range", min: "0", step: "1" }),
+      number = createElement("output", { class: "vit-number" });
     const panel = createElement("select");
     layer.setAttribute("aria-label", `${kind.toUpperCase()}: ${t("layer")}`);
     panel.setAttribute("aria-label", `${kind.toUpperCase()}: ${t("head")}`);
     const own = createElement("div", { class: "vit-own" }, layer, number, panel);
     node.append(caption, stage, legend, own);
     own.hidden = kind === "difference";
-    return { kind, node, caption, stage, picture, message, map: new HeatMap(canvas), mark, bar, low, high, layer, number, panel, own };
+    return {
+      kind,
+      node,
+      caption,
+      stage,
+      picture,
+      message,
+      map: new HeatMap(canvas),
+      mark,
+      bar,
+      low,
+      high,
+      layer,
+      number,
+      panel,
+      own,
+    };
   }
 
-  // ---- a new value ---------------------------------------------------------------------------------------------------
+  // ---- a new value ------------------------------------------------------------------------------------------------
   function load() {
-    const value = props.value && props.value.a ? props.value : null, mine = ++sequence;
+    const value = props.value && props.value.a ? props.value : null,
+      mine = ++sequence;
     root.dataset.seq = mine;
     view?.sides.forEach((side) => side.data.stop());
     view = null;
     if (!value) return setState("empty");
     const sides = [value.a, value.b].map((one, index) => sideOf(one, index, mine));
-    const [a, b] = sides, grid = a.value.grid;
+    const [a, b] = sides,
+      grid = a.value.grid;
     view = { value, sides, grid, ready: false, sameGrid: grid.join() === b.value.grid.join() };
     view.asIs = value.same_unit && view.sameGrid;
     if (chosen.cell >= grid[0] * grid[1] || chosen.cell < 0) Object.assign(chosen, { cell: -1, pinned: false });
     if (chosen.prefix >= a.value.prefix.length) chosen.prefix = 0;
-    if (a.value.prefix.length === 0 && chosen.cell < 0) chosen.cell = Math.floor(grid[0] / 2) * grid[1] + Math.floor(grid[1] / 2);
+    if (a.value.prefix.length === 0 && chosen.cell < 0)
+      chosen.cell = Math.floor(grid[0] / 2) * grid[1] + Math.floor(grid[1] / 2);
     view.linkable = a.value.layers > 1 && b.value.layers > 1;
     if (chosen.link && view.linkable) chosen.layer[1] = sameDepth(0);
     setState("loading");
@@ -94,10 +132,23 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       const { state, message } = describeFailure(error, t);
       setState(state, message);
     };
-    side.data = new StackData(value, server, () => { if (mine === sequence) schedule(); }, failed);
+    side.data = new StackData(
+      value,
+      server,
+      () => {
+        if (mine === sequence) schedule();
+      },
+      failed,
+    );
     side.panels = panels;
     side.row = new Float32Array(side.tokens);
-    if (value.picture) loadPicture(value.picture, (picture) => { if (mine === sequence) { side.picture = picture; place(); } });
+    if (value.picture)
+      loadPicture(value.picture, (picture) => {
+        if (mine === sequence) {
+          side.picture = picture;
+          place();
+        }
+      });
     return side;
   }
 
@@ -105,15 +156,22 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   function build() {
     const { sides } = view;
     sides.forEach((side, index) => {
-      const one = figures[index], several = side.value.layers > 1 || side.panels.length > 1;
+      const one = figures[index],
+        several = side.value.layers > 1 || side.panels.length > 1;
       const what = localise(side.value.notice, lang) || (side.value.by_query ? "" : t("picture_map"));
-      one.caption.replaceChildren(`${"AB"[index]}: ${localise(side.value.name, lang)}`, createElement("small", {}, what));
+      one.caption.replaceChildren(
+        `${"AB"[index]}: ${localise(side.value.name, lang)}`,
+        createElement("small", {}, what),
+      );
       one.own.hidden = !several;
       one.layer.hidden = one.number.hidden = side.value.layers < 2;
       one.layer.max = side.value.layers - 1;
       one.panel.hidden = side.panels.length < 2;
-      one.panel.replaceChildren(...side.panels.map((panel) =>
-        createElement("option", { value: panel }, panel === MEAN ? t("mean") : t("head_of", { index: panel }))));
+      one.panel.replaceChildren(
+        ...side.panels.map((panel) =>
+          createElement("option", { value: panel }, panel === MEAN ? t("mean") : t("head_of", { index: panel })),
+        ),
+      );
     });
     figures[2].caption.textContent = t("difference");
     const [a, b] = sides;
@@ -126,14 +184,19 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       return button;
     });
     part.chips.replaceChildren(...view.chips);
-    setText(part.rule, view.asIs ? t("rule_same") : t("rule_shares", { resampled: view.sameGrid ? "" : t("resampled") }));
+    setText(
+      part.rule,
+      view.asIs ? t("rule_same") : t("rule_shares", { resampled: view.sameGrid ? "" : t("resampled") }),
+    );
     place();
   }
 
   /** Pictures under the maps; the difference lies over A's. */
   function place() {
     figures.forEach((one, index) => {
-      const side = view.sides[index % 2], { picture } = side, [gh, gw] = side.value.grid;
+      const side = view.sides[index % 2],
+        { picture } = side,
+        [gh, gw] = side.value.grid;
       placePicture(one.picture, one.stage, picture, gh, gw);
       one.map.canvas.style.opacity = picture ? chosen.opacity : 1;
     });
@@ -152,7 +215,7 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     setText(part.notice, covered ? "" : message || "");
   }
 
-  // ---- what people do ------------------------------------------------------------------------------------------------
+  // ---- what people do ---------------------------------------------------------------------------------------------
   function choose(changes, aloud = false) {
     Object.assign(chosen, changes);
     if (view) view.aloud = view.aloud || aloud;
@@ -171,7 +234,8 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   /** The other side's layer at the depth of side `index`'s. */
   function sameDepth(index) {
-    const here = view.sides[index].value.layers - 1, there = view.sides[1 - index].value.layers - 1;
+    const here = view.sides[index].value.layers - 1,
+      there = view.sides[1 - index].value.layers - 1;
     return Math.round((chosen.layer[index] / here) * there);
   }
 
@@ -192,25 +256,40 @@ export function mount({ element, root, props, server, watch, lang, t }) {
         if (cell >= 0) choose({ cell, pinned: !chosen.pinned || event.pointerType === "touch" }, true);
       });
       one.layer.addEventListener("input", () => setOwn(index, "layer", Number(one.layer.value)));
-      one.panel.addEventListener("change", () => setOwn(index, "panel", one.panel.value === MEAN ? MEAN : Number(one.panel.value)));
+      one.panel.addEventListener("change", () =>
+        setOwn(index, "panel", one.panel.value === MEAN ? MEAN : Number(one.panel.value)),
+      );
     });
     root.addEventListener("keydown", onKey);
     part.link.addEventListener("change", () => {
       chosen.link = part.link.checked;
       if (chosen.link && view) ["layer", "panel"].forEach((field) => setOwn(0, field, chosen[field][0]));
     });
-    part.opacity.addEventListener("input", () => { chosen.opacity = Number(part.opacity.value); if (view) place(); });
+    part.opacity.addEventListener("input", () => {
+      chosen.opacity = Number(part.opacity.value);
+      if (view) place();
+    });
     bindCheckboxes(part, ["fade", "smooth"], choose);
-    part.save.addEventListener("click", () => { if (view && view.ready) exportComparison({ view, figures, chosen, part, name, t, lang }); });
+    part.save.addEventListener("click", () => {
+      if (view && view.ready) exportComparison({ view, figures, chosen, part, name, t, lang });
+    });
   }
 
   function onKey(event) {
     if (!view || !view.ready || isForeignKey(event)) return;
-    const { key } = event, [gh, gw] = view.grid, [a] = view.sides;
+    const { key } = event,
+      [gh, gw] = view.grid,
+      [a] = view.sides;
     const step = event.target.matches(".vit-stage") ? arrowStep(key, Math.max(chosen.cell, 0), gh, gw) : null;
     if (step !== null) choose({ cell: chosen.cell < 0 ? 0 : step }, true);
-    else if (key === "[" || key === "]") setOwn(0, "layer", nearestIndex(chosen.layer[0] + (key === "]" ? 1 : -1), a.value.layers));
-    else if (key === "," || key === ".") setOwn(0, "panel", a.panels[nearestIndex(a.panels.indexOf(chosen.panel[0]) + (key === "." ? 1 : -1), a.panels.length)]);
+    else if (key === "[" || key === "]")
+      setOwn(0, "layer", nearestIndex(chosen.layer[0] + (key === "]" ? 1 : -1), a.value.layers));
+    else if (key === "," || key === ".")
+      setOwn(
+        0,
+        "panel",
+        a.panels[nearestIndex(a.panels.indexOf(chosen.panel[0]) + (key === "." ? 1 : -1), a.panels.length)],
+      );
     else if (key === "c" && a.value.prefix.length) choose({ cell: -1, prefix: 0, pinned: true }, true);
     else if (key === "Enter") choose({ pinned: !chosen.pinned }, true);
     else if (key === "Escape") choose({ pinned: false }, true);
@@ -225,7 +304,7 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     return Math.max(names.indexOf(view.sides[0].value.prefix[chosen.prefix]), 0);
   }
 
-  // ---- one drawing ---------------------------------------------------------------------------------------------------
+  // ---- one drawing ------------------------------------------------------------------------------------------------
   function want() {
     return view.sides.map((side) => side.data.want(chosen.layer[side.index], queryOf(side), "to"));
   }
@@ -244,16 +323,35 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     const scaled = view.asIs ? onGrid : onGrid.map(toShares);
     const difference = scaled[0].map((value, patch) => value - scaled[1][patch]);
     Object.assign(view, { maps, scaled, difference });
-    const units = [...view.sides.map((side) => (side.value.percent ? "percent" : "number")),
-      view.asIs && !view.sides[0].value.percent ? "number" : "percent"];
-    const ranges = [...maps.map((map, index) => mapRange(map, isSigned(view.sides[index]))), mapRange(difference, true)];
-    if (view.asIs && ranges[0].signed === ranges[1].signed) { // one scale for A and B where one is meaningful
-      for (const end of ["low", "high"]) ranges[0][end] = ranges[1][end] = (end === "low" ? Math.min : Math.max)(ranges[0][end], ranges[1][end]);
+    const units = [
+      ...view.sides.map((side) => (side.value.percent ? "percent" : "number")),
+      view.asIs && !view.sides[0].value.percent ? "number" : "percent",
+    ];
+    const ranges = [
+      ...maps.map((map, index) => mapRange(map, isSigned(view.sides[index]))),
+      mapRange(difference, true),
+    ];
+    if (view.asIs && ranges[0].signed === ranges[1].signed) {
+      // one scale for A and B where one is meaningful
+      for (const end of ["low", "high"])
+        ranges[0][end] = ranges[1][end] = (end === "low" ? Math.min : Math.max)(ranges[0][end], ranges[1][end]);
     }
     figures.forEach((one, index) => {
-      const side = view.sides[index % 2], [gh, gw] = index === 2 ? view.grid : side.value.grid, { low, high, signed } = ranges[index];
-      const colours = signed ? "diverging" : "viridis", faded = chosen.fade && side.picture;
-      one.map.draw(index === 2 ? difference : maps[index], 0, gh, gw, low, high, faded ? fadedTable(colours) : colourTable(colours), chosen.smooth);
+      const side = view.sides[index % 2],
+        [gh, gw] = index === 2 ? view.grid : side.value.grid,
+        { low, high, signed } = ranges[index];
+      const colours = signed ? "diverging" : "viridis",
+        faded = chosen.fade && side.picture;
+      one.map.draw(
+        index === 2 ? difference : maps[index],
+        0,
+        gh,
+        gw,
+        low,
+        high,
+        faded ? fadedTable(colours) : colourTable(colours),
+        chosen.smooth,
+      );
       showLegend(one, colourTable(colours), formatEnds(low, high, units[index]));
       placeCell(one.mark, chosen.cell < 0 ? -1 : matchingCell(chosen.cell, view.grid, [gh, gw]), gh, gw);
       if (index < 2) {
@@ -268,8 +366,11 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   /** The map over the patches that one side shows. */
   function patchesOf(side, block) {
-    const { row, value, index } = side, query = queryOf(side), panel = chosen.panel[index];
-    const out = new Float32Array(side.tokens), panels = panel === MEAN ? value.signed.keys() : [panel];
+    const { row, value, index } = side,
+      query = queryOf(side),
+      panel = chosen.panel[index];
+    const out = new Float32Array(side.tokens),
+      panels = panel === MEAN ? value.signed.keys() : [panel];
     let count = 0;
     for (const each of panels) {
       readRow(block, each, value.signed[each], query, "to", row);
@@ -280,29 +381,42 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   }
 
   function drawNumbers(units) {
-    const { maps, scaled, difference, grid } = view, [a, b] = scaled;
-    const most = strongestIndex(difference), cell = chosen.cell < 0 ? most : chosen.cell;
+    const { maps, scaled, difference, grid } = view,
+      [a, b] = scaled;
+    const most = strongestIndex(difference),
+      cell = chosen.cell < 0 ? most : chosen.cell;
     const there = matchingCell(cell, grid, view.sides[1].value.grid);
     const placed = (at) => placeOf(at, grid[1]);
-    const side = (index, at) => { // in the difference's unit, and as the map has it where that is another number
-      const value = formatNumber(scaled[index][cell], units[2]), raw = formatNumber(maps[index][at], units[index]);
+    const side = (index, at) => {
+      // in the difference's unit, and as the map has it where that is another number
+      const value = formatNumber(scaled[index][cell], units[2]),
+        raw = formatNumber(maps[index][at], units[index]);
       return value === raw ? value : t("with_raw", { value, raw });
     };
     const reading = t("reading", {
-      query: t("patch", placed(cell)), a: side(0, cell), b: side(1, there), difference: formatNumber(difference[cell], units[2]),
+      query: t("patch", placed(cell)),
+      a: side(0, cell),
+      b: side(1, there),
+      difference: formatNumber(difference[cell], units[2]),
     });
     setText(part.reading, reading);
     if (view.aloud) setText(part.spoken, reading);
     view.aloud = false;
     const said = (value) => (Number.isNaN(value) ? t("none") : value.toFixed(3));
     view.facts = {
-      pearson: said(pearson(a, b)), spearman: said(pearson(ranks(a), ranks(b))), overlap: formatNumber(overlap(a, b), "percent"),
+      pearson: said(pearson(a, b)),
+      spearman: said(pearson(ranks(a), ranks(b))),
+      overlap: formatNumber(overlap(a, b), "percent"),
       largest: t("at", { value: formatNumber(difference[most], units[2]), ...placed(most) }),
     };
     if (!part.facts.children.length) {
-      part.facts.replaceChildren(...Object.keys(view.facts).map((key) =>
-        createElement("div", { "data-fact": key }, createElement("dt", {}, t(key)), createElement("dd"))));
+      part.facts.replaceChildren(
+        ...Object.keys(view.facts).map((key) =>
+          createElement("div", { "data-fact": key }, createElement("dt", {}, t(key)), createElement("dd")),
+        ),
+      );
     }
-    for (const [key, text] of Object.entries(view.facts)) setText(part.facts.querySelector(`[data-fact=${key}] dd`), text);
+    for (const [key, text] of Object.entries(view.facts))
+      setText(part.facts.querySelector(`[data-fact=${key}] dd`), text);
   }
 }

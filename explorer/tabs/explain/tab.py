@@ -12,16 +12,18 @@ from gradio.components import Component
 
 from explorer.analysis.explain.classes import chosen_classes
 from explorer.analysis.explain.explanation import Explanation
-from explorer.analysis.explain.methods import METHODS, choices_of, looks_at_a_class
-from explorer.session.explaining import SLOW, explained, is_explained, passes
+from explorer.analysis.explain.methods import METHODS
+from explorer.session.explaining import explained, is_explained
 from explorer.session.scenes import ModelChoice, Scene, scene_of
 from explorer.tabs.explain import choices as explain_choices
+from explorer.tabs.explain.choices_box import build_box
 from explorer.tabs.explain.view import ExplainViewer, explain_value
 from explorer.ui.class_choice import instead, named_class
 from explorer.ui.errors import plain_errors, reason_of
+from explorer.ui.events.progress import follow_progress, only_changes
+from explorer.ui.events.request_order import asker
+from explorer.ui.events.stale_work import CURRENT_WORK, stop_handler
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import follow_progress, only_changes
-from explorer.ui.stale_work import LATEST, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.words import TEXT, say, say_both, words
 
@@ -44,6 +46,7 @@ def build(choice: Component, picture: Component) -> Tab:
             )
         viewer = ExplainViewer(elem_id="explain", choices_prefix="explain-of-")
         controls = explain_choices.build()
+        choices = build_box(controls)
         with gr.Row(elem_id="explain-slow"):
             small = {"size": "sm", "scale": 0}
             run = gr.Button(words("explain_run"), min_width=240, elem_id="explain-run", **small)
@@ -51,7 +54,7 @@ def build(choice: Component, picture: Component) -> Tab:
             status = gr.Markdown(elem_id="explain-status")
         with gr.Accordion(words("what"), open=False):
             gr.Markdown(words("about_explain"), elem_classes="about")
-    inputs = [target, against, *controls.values()]
+    inputs = [target, against, choices]
     keys = tuple(controls)
 
     seen = [choice, picture, *inputs]
@@ -59,12 +62,13 @@ def build(choice: Component, picture: Component) -> Tab:
 
     @plain_errors
     def compute(request: gr.Request, *seen):
-        steps = only_changes(_compute(keys, request, *seen))
-        if (yield from LATEST.answer(asker(request, "explain-slow"), seen, steps)) == "stopped":
+        *others, choices = seen
+        steps = only_changes(_compute(keys, request, *others, *choices))
+        if (yield from CURRENT_WORK.run(asker(request, "explain-slow"), seen, steps)) == "stopped":
             yield gr.skip(), say(request, "explain_stopped"), *_buttons(running=False)
 
     def changed(request: gr.Request, *seen) -> list | dict:
-        news = LATEST.sees(asker(request, "explain-slow"), seen)
+        news = CURRENT_WORK.show(asker(request, "explain-slow"), seen)
         return ["", *_buttons(running=False)] if news else gr.skip()
 
     run.click(
@@ -75,10 +79,16 @@ def build(choice: Component, picture: Component) -> Tab:
         show_progress="hidden",
         trigger_mode="multiple",
     )
-    stop.click(stopping("explain-slow"), None, None, **in_place)
+    stop.click(stop_handler("explain-slow"), None, None, **in_place)
     gr.on([each.change for each in seen], changed, seen, shown, **in_place)
-    functions = partial(_show, keys), partial(_arrays, keys)
-    return Tab("explain", item, (viewer,), *functions, inputs, classes=(target, against))
+
+    def show(scene: Scene, request: gr.Request, target: str | None, against: str | None, choices: list):
+        return _show(keys, scene, request, target, against, *choices)
+
+    def arrays(scene: Scene, state: dict, target: str | None, against: str | None, choices: list):
+        return _arrays(keys, scene, state, target, against, *choices)
+
+    return Tab("explain", item, (viewer,), show, arrays, inputs, classes=(target, against))
 
 
 @dataclass(frozen=True)
@@ -106,20 +116,27 @@ class Asked:
     def of_method(self, method: str) -> tuple[int | None, dict]:
         """(target, choices) for `explained`."""
         choices = self.choices.get(method, {})
-        if not looks_at_a_class(method):
+        if not METHODS[method].needs_head:
             return None, choices
         return self.target, choices | {"against": self.against}
 
     def is_there(self, method: str) -> bool:
         """Whether the method is quick, or its map made before."""
         target, choices = self.of_method(method)
-        return method not in SLOW or is_explained(self.scene, method, target, **choices)
+        return not METHODS[method].slow or is_explained(self.scene, method, target, **choices)
+
+    def missing(self) -> list[str]:
+        """The slow methods whose maps can be made and are not, those of the fewest passes first."""
+        able = [name for name, record in METHODS.items() if self.target is not None or not record.needs_head]
+        wanted = [name for name in able if not self.is_there(name)]
+        grid = self.scene.trace.grid
+        return sorted(wanted, key=lambda name: METHODS[name].count_passes(self.choices.get(name, {}), grid))
 
     def maps(self) -> tuple[dict[str, Explanation], dict[str, dict[str, str]]]:
         """(what is there, why a method is off)."""
         found, off = {}, {}
-        for method in METHODS:
-            if looks_at_a_class(method) and self.target is None:
+        for method, record in METHODS.items():
+            if record.needs_head and self.target is None:
                 off[method] = say_both("explain_off")
             elif self.is_there(method):
                 target, choices = self.of_method(method)
@@ -132,9 +149,11 @@ class Asked:
     def value(self, also_off: dict[str, dict[str, str]] | None = None) -> dict:
         """The viewer's. `also_off`: methods that failed."""
         maps, off = self.maps()
-        facts = {}
-        if made := maps.get("integrated-gradients"):
-            facts["integrated-gradients"] = say_both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
+        facts = {
+            method: say_both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
+            for method, made in maps.items()
+            if METHODS[method].adds_up
+        }
         value = explain_value(
             list(METHODS),
             maps,
@@ -156,7 +175,7 @@ class Asked:
             "target_label": None if self.target is None else labels[self.target],
             "against": self.against,
             "against_label": None if self.against is None else labels[self.against],
-            "methods": {method: choices_of(method) | self.of_method(method)[1] for method in maps},
+            "methods": {method: METHODS[method].defaults | self.of_method(method)[1] for method in maps},
             "signed": [method for method, made in maps.items() if made.signed],
             "grid": list(self.scene.trace.grid),
         }
@@ -183,8 +202,7 @@ def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_f
         raise ValueError(say(request, "need_picture"))
     scene = scene_of(choice, picture_file)
     asked, failed = Asked.of(scene, keys, *inputs), {}
-    wanted = [method for method in SLOW if asked.target is not None and not asked.is_there(method)]
-    for method in sorted(wanted, key=lambda name: passes(scene, name, asked.choices[name])):
+    for method in asked.missing():
         target, choices = asked.of_method(method)
         with closing(follow_progress(partial(explained, scene, method, target, **choices))) as following:
             try:

@@ -16,7 +16,12 @@ import { exportExplanation } from "./png.js";
 const low = (one) => (one.signed ? -one.limit : 0);
 
 /** Three digits that count, whatever the unit's size. */
-const amount = (value) => (value === 0 ? "0" : Math.abs(value) >= 0.001 && Math.abs(value) < 1000 ? value.toPrecision(3) : value.toExponential(2));
+const amount = (value) =>
+  value === 0
+    ? "0"
+    : Math.abs(value) >= 0.001 && Math.abs(value) < 1000
+      ? value.toPrecision(3)
+      : value.toExponential(2);
 
 /** @param {import("../../viewer/kit/scripts/mount.js").Context} context */
 export function mount({ root, props, watch, lang, t, constants }) {
@@ -25,23 +30,36 @@ export function mount({ root, props, watch, lang, t, constants }) {
 
   // What the person chose; it outlives a change of value wherever it is still valid.
   // A method of null is the one that the value proposes.
-  const chosen = { method: null, cell: -1, pinned: false, colours: "viridis", opacity: 0.85, fade: true, smooth: false };
+  const chosen = {
+    method: null,
+    cell: -1,
+    pinned: false,
+    colours: "viridis",
+    opacity: 0.85,
+    fade: true,
+    smooth: false,
+  };
   let view = null; // {value, gh, gw, picture, methods: [{name, map, limit, strongest, ...}]} of the value now shown
-  let sequence = 0, said = "";
+  let sequence = 0,
+    said = "";
   const heat = new HeatMap(part.heat);
-  const schedule = oncePerFrame(draw), others = createElement("style");
+  const schedule = oncePerFrame(draw),
+    others = createElement("style");
 
   root.append(others);
   connect();
   watch("value", load);
   load();
 
-  // ---- a new value ---------------------------------------------------------------------------------------------------
+  // ---- a new value ------------------------------------------------------------------------------------------------
   function load() {
-    const value = props.value && props.value.methods ? props.value : null, mine = ++sequence, before = view;
+    const value = props.value && props.value.methods ? props.value : null,
+      mine = ++sequence,
+      before = view;
     view = null;
     if (!value) return finish("empty");
-    const [gh, gw] = value.grid, same = before && before.gh === gh && before.gw === gw;
+    const [gh, gw] = value.grid,
+      same = before && before.gh === gh && before.gw === gw;
     view = { value, gh, gw, picture: null, methods: value.methods.map(decoded) };
     if (!same) Object.assign(chosen, { cell: -1, pinned: false });
     if (!view.methods.some((one) => one.name === chosen.method)) chosen.method = null;
@@ -49,7 +67,12 @@ export function mount({ root, props, watch, lang, t, constants }) {
     view.proposed = on.find((one) => one.name === "relevance") ?? on[0] ?? view.methods[0];
     build();
     place();
-    loadPicture(value.picture, (picture) => { if (mine === sequence) { view.picture = picture; place(); } });
+    loadPicture(value.picture, (picture) => {
+      if (mine === sequence) {
+        view.picture = picture;
+        place();
+      }
+    });
     finish("ready");
   }
 
@@ -64,7 +87,8 @@ export function mount({ root, props, watch, lang, t, constants }) {
 
   /** One method's numbers: its map, the end of its scale, and its strongest patch. */
   function decoded(method) {
-    const name = method.name, label = t(`name_${name}`);
+    const name = method.name,
+      label = t(`name_${name}`);
     if (!method.values) return { ...method, label, map: null };
     const map = new Float32Array(fromBase64(method.values));
     const strongest = map.reduce((best, value, at) => (Math.abs(value) > Math.abs(map[best]) ? at : best), 0);
@@ -81,13 +105,22 @@ export function mount({ root, props, watch, lang, t, constants }) {
     const focused = part.thumbs.contains(document.activeElement) ? document.activeElement.dataset.method : null;
     part.method.replaceChildren(...methods.map((one) => createElement("option", { value: one.name }, one.label)));
     view.thumbs = methods.map((one) => {
-      const canvas = createElement("canvas"), picture = createElement("img", { alt: "", hidden: "" });
+      const canvas = createElement("canvas"),
+        picture = createElement("img", { alt: "", hidden: "" });
       const small = createElement("div", { class: "vit-small" }, picture, canvas);
       canvas.style.aspectRatio = `${gw} / ${gh}`;
       const off = localise(one.off, lang);
       if (!one.map) small.append(createElement("span", {}, off ? t("off") : t("not_yet")));
-      const button = createElement("button", { type: "button", class: "vit-thumb", "data-method": one.name, title: off || one.label }, small,
-        createElement("span", { class: "vit-thumb-text" }, createElement("span", { class: "vit-thumb-name" }, one.label)));
+      const button = createElement(
+        "button",
+        { "type": "button", "class": "vit-thumb", "data-method": one.name, "title": off || one.label },
+        small,
+        createElement(
+          "span",
+          { class: "vit-thumb-text" },
+          createElement("span", { class: "vit-thumb-name" }, one.label),
+        ),
+      );
       button.addEventListener("click", () => choose({ method: one.name }, true));
       return { one, button, small, picture, canvas, map: new HeatMap(canvas) };
     });
@@ -102,7 +135,7 @@ export function mount({ root, props, watch, lang, t, constants }) {
     schedule();
   }
 
-  // ---- what people do ------------------------------------------------------------------------------------------------
+  // ---- what people do ---------------------------------------------------------------------------------------------
   function choose(changes, aloud = false) {
     Object.assign(chosen, changes);
     if (view) view.aloud = view.aloud || aloud;
@@ -111,8 +144,12 @@ export function mount({ root, props, watch, lang, t, constants }) {
 
   function connect() {
     const over = (event) => (view ? cellAt(event, part.stage, view.gh, view.gw) : -1);
-    part.stage.addEventListener("pointermove", (event) => { if (!chosen.pinned && over(event) >= 0) choose({ cell: over(event) }); });
-    part.stage.addEventListener("pointerleave", () => { if (!chosen.pinned) choose({ cell: -1 }); });
+    part.stage.addEventListener("pointermove", (event) => {
+      if (!chosen.pinned && over(event) >= 0) choose({ cell: over(event) });
+    });
+    part.stage.addEventListener("pointerleave", () => {
+      if (!chosen.pinned) choose({ cell: -1 });
+    });
     part.stage.addEventListener("click", (event) => {
       const cell = over(event);
       if (cell >= 0) choose({ cell, pinned: !chosen.pinned || cell !== chosen.cell }, true);
@@ -121,35 +158,44 @@ export function mount({ root, props, watch, lang, t, constants }) {
     part.colours.addEventListener("change", () => choose({ colours: part.colours.value }));
     part.opacity.addEventListener("input", () => choose({ opacity: Number(part.opacity.value) }));
     bindCheckboxes(part, ["fade", "smooth"], choose);
-    part.save.addEventListener("click", () => { if (shown()?.map) exportExplanation({ view, one: shown(), chosen, part, name: viewer, t, lang, colours: colourMap(shown()) }); });
+    part.save.addEventListener("click", () => {
+      if (shown()?.map)
+        exportExplanation({ view, one: shown(), chosen, part, name: viewer, t, lang, colours: colourMap(shown()) });
+    });
     root.addEventListener("keydown", onKey);
   }
 
   function onKey(event) {
     if (!view || isForeignKey(event)) return;
-    const { key } = event, { methods, gh, gw } = view, at = methods.indexOf(shown());
+    const { key } = event,
+      { methods, gh, gw } = view,
+      at = methods.indexOf(shown());
     const step = event.target === part.stage ? arrowStep(key, Math.max(chosen.cell, 0), gh, gw) : null;
     if (step !== null) choose({ cell: chosen.cell < 0 ? 0 : step, pinned: true }, true);
-    else if (key === "," || key === ".") choose({ method: methods[nearestIndex(at + (key === "." ? 1 : -1), methods.length)].name }, true);
+    else if (key === "," || key === ".")
+      choose({ method: methods[nearestIndex(at + (key === "." ? 1 : -1), methods.length)].name }, true);
     else if (key === "Escape") choose({ pinned: false, cell: -1 }, true);
     else return;
     event.preventDefault();
   }
 
-  // ---- one drawing ---------------------------------------------------------------------------------------------------
+  // ---- one drawing ------------------------------------------------------------------------------------------------
   const shown = () => view?.methods.find((one) => one.name === chosen.method) ?? view?.proposed;
   const colourMap = (one) => (one.signed ? "diverging" : chosen.colours);
 
   function draw() {
     if (!view) return;
-    const one = shown(), { gh, gw, picture } = view, off = localise(one.off, lang);
+    const one = shown(),
+      { gh, gw, picture } = view,
+      off = localise(one.off, lang);
     const table = (method) => (chosen.fade && picture ? fadedTable : colourTable)(colourMap(method));
     root.dataset.method = one.name;
     part.method.value = one.name;
     for (const thumb of view.thumbs) {
       thumb.button.setAttribute("aria-pressed", thumb.one === one);
       thumb.canvas.style.opacity = picture ? chosen.opacity : 1;
-      if (thumb.one.map) thumb.map.draw(thumb.one.map, 0, gh, gw, low(thumb.one), thumb.one.limit, table(thumb.one), chosen.smooth);
+      if (thumb.one.map)
+        thumb.map.draw(thumb.one.map, 0, gh, gw, low(thumb.one), thumb.one.limit, table(thumb.one), chosen.smooth);
     }
     part.heat.hidden = part.legend.hidden = !one.map;
     part.save.disabled = !one.map;
@@ -176,7 +222,9 @@ export function mount({ root, props, watch, lang, t, constants }) {
   }
 
   function drawCell(one) {
-    const { gh, gw } = view, cell = chosen.cell, at = cell >= 0 ? cell : one.strongest;
+    const { gh, gw } = view,
+      cell = chosen.cell,
+      at = cell >= 0 ? cell : one.strongest;
     placeCell(part.mark, cell, gh, gw);
     part.at.hidden = !one.map || one.limit === 0;
     root.toggleAttribute("data-pinned", chosen.pinned);

@@ -34,8 +34,10 @@ class ExplainViewer(Component):
 
     @classmethod
     def strings(cls) -> str:
-        own, methods = json.loads(super().strings()), method_words()
-        return json.dumps({language: own[language] | methods[language] for language in own}, ensure_ascii=False)
+        own = json.loads(super().strings())
+        for language, words in method_words().items():  # the choices have controls of the page
+            own[language] |= {key: text for key, text in words.items() if not key.startswith("choice_")}
+        return json.dumps(own, ensure_ascii=False)
 
 
 def explain_value(

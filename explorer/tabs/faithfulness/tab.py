@@ -37,9 +37,10 @@ from explorer.tabs.faithfulness.values import (
     table_value,
 )
 from explorer.ui.errors import plain_errors, reason_of
+from explorer.ui.events.progress import follow_progress, only_changes
+from explorer.ui.events.request_order import Asker, asker
+from explorer.ui.events.stale_work import CURRENT_WORK, stop_handler
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import follow_progress, only_changes
-from explorer.ui.stale_work import LATEST, Asker, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.words import language_of, say, say_both, words
 from explorer.viewer.plot.plot import PlotlyView
@@ -125,7 +126,7 @@ def _wire(
     in_place: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     measure.click(_measured, seen, [*shown, stop], **long)
     check.click(_checked, seen, [*shown, stop], **long)
-    stop.click(stopping(MEASURE, CHECK), None, None, **in_place)
+    stop.click(stop_handler(MEASURE, CHECK), None, None, **in_place)
     gr.on([picture.change, choice.change, *(each.change for each in inputs)], _changed, seen, None, **in_place)
     as_csv.click(_csv, seen, file, api_visibility="private", show_progress_on=file)
 
@@ -163,7 +164,7 @@ def _answered(
                 yield [*_shown(asked, told(asked.found)), gr.Button(visible=True)]
 
     try:
-        ended = "" if known else (yield from LATEST.answer(who, seen, only_changes(pages())))
+        ended = "" if known else (yield from CURRENT_WORK.run(who, seen, only_changes(pages())))
     finally:
         rest = [one for one in _UNDER_WAY.pop(page, []) if one is not mine]
         if rest:
@@ -175,7 +176,7 @@ def _answered(
 def _changed(request: gr.Request, *seen) -> None:
     """What is under way is of something else now."""
     for name in (MEASURE, CHECK):
-        LATEST.sees(asker(request, name), seen)
+        CURRENT_WORK.show(asker(request, name), seen)
 
 
 @plain_errors

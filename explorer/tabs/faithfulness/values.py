@@ -24,6 +24,7 @@ from explorer.ui.words import TEXT, say_both
 from explorer.viewer.plot.plot import plot_value
 from explorer.viewer.scores.scores import cell, scores_value
 from vit_model.errors import CodedError, quoted
+from vit_model.messages import message
 
 SEED = 0
 SHOWN_AT_FIRST = 5  # methods, the best; the others wait in the legend
@@ -223,7 +224,8 @@ def arrays_of(asked: Asked) -> tuple[dict, dict]:
     """Everything that was measured, and how."""
     found = asked.found
     if found.board is None or found.board.curves is None:
-        raise CodedError("nothing has been measured yet; press “Measure all methods” first", "truth_nothing")
+        text = "nothing has been measured yet; press “Measure all methods” first"
+        raise CodedError(message("truth_nothing", text))
     board, curves = found.board, found.board.curves
     arrays = {
         "methods": np.array(curves.names),

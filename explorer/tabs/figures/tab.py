@@ -17,7 +17,7 @@ from torch import Tensor
 
 from explorer.analysis.explain.explanation import Explanation
 from explorer.analysis.explain.gradients import Progress
-from explorer.analysis.explain.methods import choices_of
+from explorer.analysis.explain.methods import METHODS
 from explorer.analysis.filters import patch_filters
 from explorer.analysis.position import position_similarity
 from explorer.analysis.statistics import attention_distance
@@ -27,9 +27,9 @@ from explorer.session.cache import ByteCache
 from explorer.session.explaining import explained
 from explorer.session.scenes import Scene, with_picture
 from explorer.ui.errors import plain_errors
+from explorer.ui.events.progress import tell_progress
 from explorer.ui.examples import example_files
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import tell_progress
 from explorer.ui.tab import Tab
 from explorer.ui.visitors.local_request import is_local
 from explorer.ui.words import language_of, say, words
@@ -190,7 +190,7 @@ def _drawn(name: str, picture: Image.Image | None, manifest: dict) -> str | None
 def _choices(scene: Scene, seen: Sequence[Seen] = ()) -> dict:
     choices = {"grid": list(scene.trace.grid)}
     if seen:
-        choices |= {"pictures_sha256": [each.picture_hash for each in seen], "rollout": choices_of("rollout")}
+        choices |= {"pictures_sha256": [each.picture_hash for each in seen], "rollout": METHODS["rollout"].defaults}
     return choices
 
 

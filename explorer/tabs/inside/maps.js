@@ -14,8 +14,11 @@ export class Numbers {
     const [gh, gw] = value.grid;
     Object.assign(this, { value, states: value.layers, patches: gh * gw, prefix: value.prefix.length });
     this.tokens = this.prefix + this.patches;
-    const { states, tokens, patches } = this, all = states * tokens, sizes = [all, all - tokens, all, 3 * states * patches, 3 * states * patches];
-    const floats = sizes.reduce((sum, size) => sum + size, 0), expected = 4 * floats + 3 * all;
+    const { states, tokens, patches } = this,
+      all = states * tokens,
+      sizes = [all, all - tokens, all, 3 * states * patches, 3 * states * patches];
+    const floats = sizes.reduce((sum, size) => sum + size, 0),
+      expected = 4 * floats + 3 * all;
     if (buffer.byteLength !== expected) throw new Error(`expected ${expected} bytes, got ${buffer.byteLength}`);
     let at = 0;
     [this.norms, this.entropy, this.certainty, this.joint, this.own] = sizes.map((size) => {
@@ -35,29 +38,37 @@ export class Numbers {
     return start < this[name].length ? this[name].subarray(start, start + this.tokens) : null;
   }
 
-  /** class -> colour, the same in every state: first the classes that most patches are read as, then those of the table. */
+  /**
+   * class -> colour, the same in every state: first the classes that most patches are read as, then those of the
+   * table.
+   */
   paletteByFrequency() {
     const counts = new Map();
     for (let state = 0; state < this.states; state++) {
-      for (const index of this.of("classes", state).subarray(this.prefix)) counts.set(index, (counts.get(index) ?? 0) + 1);
+      for (const index of this.of("classes", state).subarray(this.prefix))
+        counts.set(index, (counts.get(index) ?? 0) + 1);
     }
     const frequent = [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]).map(([index]) => index);
     const ranked = [...new Set([...frequent, ...(this.value.lens?.top ?? []).flat().map(([index]) => index)])];
     return new Map(ranked.slice(0, PALETTE.length).map((index, rank) => [index, PALETTE[rank]]));
   }
 
-  colour(index) { return this.colourOf.get(index) ?? OTHER; }
+  colour(index) {
+    return this.colourOf.get(index) ?? OTHER;
+  }
 
   /** [[class, patches of this state], ...], the most frequent first. */
   present(state) {
     const counts = new Map();
-    for (const index of this.of("classes", state).subarray(this.prefix)) counts.set(index, (counts.get(index) ?? 0) + 1);
+    for (const index of this.of("classes", state).subarray(this.prefix))
+      counts.set(index, (counts.get(index) ?? 0) + 1);
     return [...counts].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   }
 
   /** Lowest and highest score along each component, over the states [from, to). */
   rangeOf(scores, from, to) {
-    const low = [Infinity, Infinity, Infinity], high = [-Infinity, -Infinity, -Infinity];
+    const low = [Infinity, Infinity, Infinity],
+      high = [-Infinity, -Infinity, -Infinity];
     for (let at = 3 * from * this.patches; at < 3 * to * this.patches; at++) {
       const c = at % 3;
       if (scores[at] < low[c]) low[c] = scores[at];
@@ -66,9 +77,13 @@ export class Numbers {
     return { low, high };
   }
 
-  /** Components as pixels: the first is red, the second green, the third blue, each from its lowest score to its highest. */
+  /**
+   * Components as pixels: the first is red, the second green, the third blue, each from its lowest score to its
+   * highest.
+   */
   componentPixels(state, joint, out) {
-    const scores = joint ? this.joint : this.own, { low, high } = joint ? this.jointRange : this.rangeOf(scores, state, state + 1);
+    const scores = joint ? this.joint : this.own,
+      { low, high } = joint ? this.jointRange : this.rangeOf(scores, state, state + 1);
     for (let n = 0, at = 3 * state * this.patches; n < this.patches; n++, at += 3) {
       let pixel = 255 << 24;
       for (let c = 0; c < 3; c++) {
@@ -82,9 +97,13 @@ export class Numbers {
 
   /** Predicted classes as pixels, the less certain the paler. */
   classPixels(state, out) {
-    const classes = this.of("classes", state), certainty = this.of("certainty", state);
+    const classes = this.of("classes", state),
+      certainty = this.of("certainty", state);
     for (let n = 0; n < this.patches; n++) {
-      out[n] = packed(this.colour(classes[this.prefix + n]), Math.round(255 * (0.2 + 0.8 * certainty[this.prefix + n])));
+      out[n] = packed(
+        this.colour(classes[this.prefix + n]),
+        Math.round(255 * (0.2 + 0.8 * certainty[this.prefix + n])),
+      );
     }
     return out;
   }
@@ -92,7 +111,8 @@ export class Numbers {
 
 /** Attention without the marked tokens, the rest made to sum to what all did. */
 export function withoutMarked(row, marked) {
-  let all = 0, left = 0;
+  let all = 0,
+    left = 0;
   for (let i = 0; i < row.length; i++) {
     all += row[i];
     if (!marked[i]) left += row[i];
@@ -102,7 +122,8 @@ export function withoutMarked(row, marked) {
 
 /** Lowest and highest patch of a row. */
 export function extentOf(row, prefix) {
-  let low = Infinity, high = -Infinity;
+  let low = Infinity,
+    high = -Infinity;
   for (let i = prefix; i < row.length; i++) {
     if (row[i] < low) low = row[i];
     if (row[i] > high) high = row[i];

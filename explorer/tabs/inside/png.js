@@ -6,10 +6,16 @@ import { MAPS } from "./maps.js";
 
 /** @param {object} shown `view`, `chosen`, `part`, `viewer`, `t`, `lang`, and names of states and classes */
 export function exportPng({ view, chosen, part, viewer, t, lang, stateName, labelOf }) {
-  const size = 840, gap = 24, small = 190, { gh, gw, value, prefix } = view;
+  const size = 840,
+    gap = 24,
+    small = 190,
+    { gh, gw, value, prefix } = view;
   const ratio = view.picture ? view.picture.naturalHeight / view.picture.naturalWidth : gh / gw;
-  const height = Math.round(size * ratio), side = 2 * (small + gap), thumb = Math.round((small * gh) / gw);
-  const sheet = createSheet(size + side + 2 * gap, Math.max(height, 4 * (thumb + 40)) + 250), { canvas, context } = sheet;
+  const height = Math.round(size * ratio),
+    side = 2 * (small + gap),
+    thumb = Math.round((small * gh) / gw);
+  const sheet = createSheet(size + side + 2 * gap, Math.max(height, 4 * (thumb + 40)) + 250),
+    { canvas, context } = sheet;
   context.translate(gap, gap);
   const write = (text, x, y, font = 16, most = size + side) => sheet.write(text, x, y, font, most);
   if (view.picture) context.drawImage(view.picture, 0, 0, size, height);
@@ -19,11 +25,14 @@ export function exportPng({ view, chosen, part, viewer, t, lang, stateName, labe
   context.globalAlpha = 1;
   context.drawImage(part.marks, 0, 0, size, height);
   if (chosen.query >= prefix) {
-    const index = chosen.query - prefix, width = size / gw, tall = height / gh;
+    const index = chosen.query - prefix,
+      width = size / gw,
+      tall = height / gh;
     frame(context, [(index % gw) * width, Math.floor(index / gw) * tall, width, tall]);
   }
   MAPS.filter((map) => view.thumbs[map]).forEach((map, index) => {
-    const x = size + gap + (index % 2) * (small + gap), y = Math.floor(index / 2) * (thumb + 40);
+    const x = size + gap + (index % 2) * (small + gap),
+      y = Math.floor(index / 2) * (thumb + 40);
     context.drawImage(view.thumbs[map].canvas, x, y, small, thumb);
     write(t(`map_${map}`), x, y + thumb + 20, 15, small);
   });
@@ -37,7 +46,8 @@ export function exportPng({ view, chosen, part, viewer, t, lang, stateName, labe
   } else {
     let x = 0;
     for (const item of part.classes.children) {
-      const swatch = item.querySelector("i").style.background, text = item.textContent;
+      const swatch = item.querySelector("i").style.background,
+        text = item.textContent;
       context.fillStyle = swatch;
       context.fillRect(x, y, 14, 14);
       write(text, x + 20, y + 13, 14);
@@ -54,7 +64,16 @@ export function exportPng({ view, chosen, part, viewer, t, lang, stateName, labe
   write(part.artefacts.textContent, 0, y + 162, 15);
   const { state, map, query, joint, without, smooth, opacity } = chosen;
   savePng(canvas, `inside-${map}-state${state}.png`, value.manifest, {
-    viewer, caption: localise(value.caption, lang), map, state, state_name: stateName(state), query, joint, without,
-    smooth, opacity, grid: value.grid,
+    viewer,
+    caption: localise(value.caption, lang),
+    map,
+    state,
+    state_name: stateName(state),
+    query,
+    joint,
+    without,
+    smooth,
+    opacity,
+    grid: value.grid,
   });
 }

@@ -12,15 +12,26 @@ export function buildTable({ view, part, choose, labelOf, stateName }) {
     button.addEventListener("click", () => choose({ state }, true));
     const row = createElement("tr", {}, createElement("th", { scope: "row" }, button));
     for (const [index, probability] of top) {
-      const swatch = createElement("i", { class: "swatch" }), label = labelOf(index);
+      const swatch = createElement("i", { class: "swatch" }),
+        label = labelOf(index);
       swatch.style.background = numbers.colourOf.has(index) ? `#${numbers.colour(index)}` : "transparent";
-      const cell = createElement("td", { title: `${label} · ${formatNumber(probability, "percent")}` },
-        createElement("span", {}, swatch, createElement("span", { class: "label" }, label),
-          createElement("span", { class: "vit-number" }, formatNumber(probability, "percent"))));
+      const cell = createElement(
+        "td",
+        { title: `${label} · ${formatNumber(probability, "percent")}` },
+        createElement(
+          "span",
+          {},
+          swatch,
+          createElement("span", { class: "label" }, label),
+          createElement("span", { class: "vit-number" }, formatNumber(probability, "percent")),
+        ),
+      );
       cell.style.setProperty("--share", `${(65 * probability).toFixed(1)}%`);
       row.append(cell);
     }
-    row.addEventListener("click", (event) => { if (!event.target.closest("button")) choose({ state }); });
+    row.addEventListener("click", (event) => {
+      if (!event.target.closest("button")) choose({ state });
+    });
     return row;
   });
   part.rows.replaceChildren(...rows);

@@ -17,7 +17,8 @@ import { extentOf, MAPS, Numbers, OTHER, withoutMarked } from "./maps.js";
 import { exportPng } from "./png.js";
 import { buildTable, markTableRow } from "./table.js";
 
-const ATTENTION = 0, SIMILARITY = 1; // panels of the stack
+const ATTENTION = 0,
+  SIMILARITY = 1; // panels of the stack
 const MARK = 16; // pixels of a cell on the canvas of marks
 
 const unitOf = (map) => (map === "attention" || map === "certainty" ? "percent" : "number");
@@ -34,8 +35,19 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   const viewer = viewerName(element, props);
 
   // What the person chose; it outlives a change of value wherever it is still valid.
-  const chosen = { state: null, query: null, map: "attention", joint: true, without: false, smooth: false, opacity: 0.85, pinned: false };
-  let view = null, sequence = 0, said = "";
+  const chosen = {
+    state: null,
+    query: null,
+    map: "attention",
+    joint: true,
+    without: false,
+    smooth: false,
+    opacity: 0.85,
+    pinned: false,
+  };
+  let view = null,
+    sequence = 0,
+    said = "";
   const heat = new HeatMap(part.heat);
   const schedule = oncePerFrame(draw);
 
@@ -44,9 +56,10 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   watch("value", load);
   load();
 
-  // ---- a new value ---------------------------------------------------------------------------------------------------
+  // ---- a new value ------------------------------------------------------------------------------------------------
   async function load() {
-    const value = props.value && props.value.token ? props.value : null, mine = ++sequence;
+    const value = props.value && props.value.token ? props.value : null,
+      mine = ++sequence;
     root.dataset.seq = mine;
     if (view) view.data.stop();
     if (!value) {
@@ -54,12 +67,19 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       return setState("empty");
     }
     setState("loading");
-    const [gh, gw] = value.grid, prefix = value.prefix.length, tokens = prefix + gh * gw;
+    const [gh, gw] = value.grid,
+      prefix = value.prefix.length,
+      tokens = prefix + gh * gw;
     const same = view && view.gh === gh && view.gw === gw && view.prefix === prefix;
     if (!isIndex(chosen.state, value.layers)) chosen.state = value.shown.layer;
     if (!same || !isIndex(chosen.query, tokens)) Object.assign(chosen, { query: value.shown.query, pinned: false });
     if (!value.lens && ["classes", "certainty"].includes(chosen.map)) chosen.map = "attention";
-    const data = new StackData(value, server, () => arrived(mine), (error, needed) => failed(mine, error, needed));
+    const data = new StackData(
+      value,
+      server,
+      () => arrived(mine),
+      (error, needed) => failed(mine, error, needed),
+    );
     view = { value, data, gh, gw, prefix, tokens, numbers: null, picture: null, ready: false };
     view.attention = new Float32Array(tokens);
     view.similarity = new Float32Array(tokens);
@@ -113,8 +133,17 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     setText(part["layer-label"], t("slider"));
     view.thumbs = {};
     const buttons = MAPS.filter((map) => value.lens || !["classes", "certainty"].includes(map)).map((map) => {
-      const canvas = createElement("canvas"), button = createElement("button", { type: "button", class: "vit-thumb", "data-map": map }, canvas,
-        createElement("span", { class: "vit-thumb-text" }, createElement("span", { class: "vit-thumb-name" }, t(`map_${map}`))));
+      const canvas = createElement("canvas"),
+        button = createElement(
+          "button",
+          { "type": "button", "class": "vit-thumb", "data-map": map },
+          canvas,
+          createElement(
+            "span",
+            { class: "vit-thumb-text" },
+            createElement("span", { class: "vit-thumb-name" }, t(`map_${map}`)),
+          ),
+        );
       canvas.style.aspectRatio = `${view.gw} / ${view.gh}`;
       button.title = t(`map_${map}`);
       button.addEventListener("click", () => choose({ map }, true));
@@ -143,7 +172,7 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     return t("patch", placeOf(token - view.prefix, view.gw));
   }
 
-  // ---- what people do ------------------------------------------------------------------------------------------------
+  // ---- what people do ---------------------------------------------------------------------------------------------
   function choose(changes, aloud = false) {
     Object.assign(chosen, changes);
     if (view) view.aloud = view.aloud || aloud;
@@ -158,7 +187,9 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       if (cell >= 0 && !chosen.pinned && cell + view.prefix !== chosen.query) choose({ query: cell + view.prefix });
     };
     stage.addEventListener("pointermove", explore);
-    stage.addEventListener("pointerdown", (event) => { if (event.pointerType !== "mouse") explore(event); });
+    stage.addEventListener("pointerdown", (event) => {
+      if (event.pointerType !== "mouse") explore(event);
+    });
     stage.addEventListener("click", (event) => {
       const cell = over(event);
       if (cell < 0 || event.pointerType === "touch") return;
@@ -174,7 +205,9 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     for (const button of root.querySelectorAll("[data-joint]")) {
       button.addEventListener("click", () => choose({ joint: button.dataset.joint === "true" }));
     }
-    part.save.addEventListener("click", () => { if (view && view.ready) exportPng({ view, chosen, part, viewer, t, lang, stateName, labelOf }); });
+    part.save.addEventListener("click", () => {
+      if (view && view.ready) exportPng({ view, chosen, part, viewer, t, lang, stateName, labelOf });
+    });
     listen(root, "vit:select", ({ detail }) => {
       if (!view || !detail || detail.viewer !== viewer) return;
       if (isIndex(detail.layer, view.value.layers)) choose({ state: detail.layer });
@@ -184,13 +217,18 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   function onKey(event) {
     if (!view || !view.ready || isForeignKey(event)) return;
-    const { prefix, gh, gw, value } = view, key = event.key, onStage = event.target === part.stage;
+    const { prefix, gh, gw, value } = view,
+      key = event.key,
+      onStage = event.target === part.stage;
     const step = onStage ? arrowStep(key, Math.max(chosen.query - prefix, 0), gh, gw) : null;
-    const maps = Object.keys(view.thumbs), at = maps.indexOf(chosen.map);
+    const maps = Object.keys(view.thumbs),
+      at = maps.indexOf(chosen.map);
     let changes = null;
     if (step !== null) changes = { query: chosen.query < prefix ? prefix : step + prefix };
-    else if (key === "[" || key === "]") changes = { state: nearestIndex(chosen.state + (key === "]" ? 1 : -1), value.layers) };
-    else if (key === "," || key === ".") changes = { map: maps[nearestIndex(at + (key === "." ? 1 : -1), maps.length)] };
+    else if (key === "[" || key === "]")
+      changes = { state: nearestIndex(chosen.state + (key === "]" ? 1 : -1), value.layers) };
+    else if (key === "," || key === ".")
+      changes = { map: maps[nearestIndex(at + (key === "." ? 1 : -1), maps.length)] };
     else if (key === "c" && prefix) changes = { query: 0, pinned: true };
     else if (key === "Escape") changes = { pinned: false };
     else if (key === "Enter" && onStage) changes = { pinned: !chosen.pinned };
@@ -199,10 +237,11 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     choose(changes, true);
   }
 
-  // ---- one drawing ---------------------------------------------------------------------------------------------------
+  // ---- one drawing ------------------------------------------------------------------------------------------------
   function draw() {
     if (!view || !view.ready || !view.numbers) return;
-    const { data, numbers } = view, { state, query } = chosen;
+    const { data, numbers } = view,
+      { state, query } = chosen;
     const block = data.want(state, query, "to");
     root.toggleAttribute("data-pending", !block);
     part.pending.hidden = Boolean(block);
@@ -227,13 +266,19 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   /** One map of the state in sight on a HeatMap; {low, high, table} of its scale, null for a map of colours. */
   function paint(map, target, smooth) {
-    const { numbers, gh, gw, prefix } = view, { state } = chosen, large = target === heat;
+    const { numbers, gh, gw, prefix } = view,
+      { state } = chosen,
+      large = target === heat;
     if (map === "colours" || map === "classes") {
-      const pixels = map === "colours" ? numbers.componentPixels(state, chosen.joint, view.pixels) : numbers.classPixels(state, view.pixels);
+      const pixels =
+        map === "colours"
+          ? numbers.componentPixels(state, chosen.joint, view.pixels)
+          : numbers.classPixels(state, view.pixels);
       target.drawPixels(pixels, gh, gw);
       return null;
     }
-    const row = rowOf(map), name = map === "norms" || map === "entropy" ? "magma" : "viridis";
+    const row = rowOf(map),
+      name = map === "norms" || map === "entropy" ? "magma" : "viridis";
     if (!row) {
       target.context.clearRect(0, 0, target.canvas.width, target.canvas.height);
       return { low: 0, high: 0, table: colourTable(name), unit: unitOf(map) };
@@ -246,7 +291,8 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   /** The numbers of a map of the state in sight, [N]; null where there are none. */
   function rowOf(map) {
-    const { numbers } = view, { state } = chosen;
+    const { numbers } = view,
+      { state } = chosen;
     if (map === "similarity") return view.similarity;
     if (map !== "attention") return numbers.of(map, state);
     if (state === last()) return null;
@@ -262,9 +308,12 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     const key = [sequence, chosen.state].join();
     if (chosen.map !== "classes" || view.classesDrawn === key) return;
     view.classesDrawn = key;
-    const { numbers } = view, present = numbers.present(chosen.state);
+    const { numbers } = view,
+      present = numbers.present(chosen.state);
     const shown = present.filter(([index]) => numbers.colourOf.has(index));
-    const items = shown.map(([index, count]) => legendItem(`#${numbers.colour(index)}`, `${labelOf(index)} (${count})`));
+    const items = shown.map(([index, count]) =>
+      legendItem(`#${numbers.colour(index)}`, `${labelOf(index)} (${count})`),
+    );
     const others = present.length - shown.length;
     if (others) items.push(legendItem(`#${OTHER}`, t("others", { others })));
     part.classes.replaceChildren(...items);
@@ -272,15 +321,21 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   /** Frames around patches with artefacts. */
   function drawMarks() {
-    const { gh, gw, prefix, marked } = view, canvas = part.marks, key = [sequence, chosen.state].join();
+    const { gh, gw, prefix, marked } = view,
+      canvas = part.marks,
+      key = [sequence, chosen.state].join();
     if (view.marksDrawn === key) return;
     view.marksDrawn = key;
     Object.assign(canvas, { width: view.count ? gw * MARK : 1, height: view.count ? gh * MARK : 1 });
     const context = canvas.getContext("2d");
     for (let n = 0; view.count && n < gh * gw; n++) {
       if (!marked[prefix + n]) continue;
-      const x = (n % gw) * MARK, y = Math.floor(n / gw) * MARK;
-      for (const [colour, line] of [["#000000", 4], ["#ff4fd8", 2]]) {
+      const x = (n % gw) * MARK,
+        y = Math.floor(n / gw) * MARK;
+      for (const [colour, line] of [
+        ["#000000", 4],
+        ["#ff4fd8", 2],
+      ]) {
         context.strokeStyle = colour;
         context.lineWidth = line;
         context.strokeRect(x + 2, y + 2, MARK - 4, MARK - 4);
@@ -303,47 +358,69 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     part["without-field"].hidden = chosen.map !== "attention" || !view.count;
     pressOption(root, "joint", chosen.joint);
     setText(part["map-name"], t(`map_${chosen.map}`));
-    const shares = view.value.explained[chosen.joint ? "joint" : "own"][chosen.state].map((share) => formatNumber(share, "percent"));
+    const shares = view.value.explained[chosen.joint ? "joint" : "own"][chosen.state].map((share) =>
+      formatNumber(share, "percent"),
+    );
     const noAttention = chosen.state === last() && (chosen.map === "attention" || chosen.map === "entropy");
     setText(part.how, noAttention ? t("how_no_attention") : t(`how_${chosen.map}`, { shares: shares.join(" + ") }));
     setText(part.artefacts, artefactSentence());
   }
 
   function artefactSentence() {
-    const { value, count } = view, { state, map } = chosen;
+    const { value, count } = view,
+      { state, map } = chosen;
     if (!["norms", "attention"].includes(map)) return "";
     if (!count) return map === "norms" ? t("artefacts_none") : "";
     const percent = (number) => formatNumber(number, "percent");
     if (state === last()) return t("artefacts_last", { count });
-    return t(value.prefix.length ? "artefacts" : "artefacts_mean", { count, share: percent(value.artefacts.shares[state]), fair: percent(value.artefacts.fair[state]) });
+    return t(value.prefix.length ? "artefacts" : "artefacts_mean", {
+      count,
+      share: percent(value.artefacts.shares[state]),
+      fair: percent(value.artefacts.fair[state]),
+    });
   }
 
   function drawFacts() {
-    const { numbers, value } = view, { state, query } = chosen, number = (name) => numbers.of(name, state)?.[query];
+    const { numbers, value } = view,
+      { state, query } = chosen,
+      number = (name) => numbers.of(name, state)?.[query];
     const facts = [["fact_token", `${tokenName(query)}${chosen.pinned ? ` · ${t("pinned")}` : ""}`]];
-    if (value.lens) facts.push(["fact_lens", `${labelOf(number("classes"))} · ${formatNumber(number("certainty"), "percent")}`]);
+    if (value.lens)
+      facts.push(["fact_lens", `${labelOf(number("classes"))} · ${formatNumber(number("certainty"), "percent")}`]);
     facts.push(["fact_norm", number("norms").toPrecision(4) + (view.marked[query] ? ` · ${t("artefact")}` : "")]);
     if (state !== last()) {
-      facts.push(["fact_entropy", t("nats", { value: number("entropy").toFixed(2), most: Math.log(view.tokens).toFixed(2) })]);
+      facts.push([
+        "fact_entropy",
+        t("nats", { value: number("entropy").toFixed(2), most: Math.log(view.tokens).toFixed(2) }),
+      ]);
       facts.push(["fact_itself", formatNumber(view.attention[query], "percent")]);
     }
     let nearest = query === view.prefix ? view.prefix + 1 : view.prefix;
-    for (let i = view.prefix; i < view.tokens; i++) if (i !== query && view.similarity[i] > view.similarity[nearest]) nearest = i;
-    if (nearest < view.tokens) facts.push(["fact_nearest", `${tokenName(nearest)} · ${formatNumber(view.similarity[nearest])}`]);
+    for (let i = view.prefix; i < view.tokens; i++)
+      if (i !== query && view.similarity[i] > view.similarity[nearest]) nearest = i;
+    if (nearest < view.tokens)
+      facts.push(["fact_nearest", `${tokenName(nearest)} · ${formatNumber(view.similarity[nearest])}`]);
     if (part.facts.childElementCount !== facts.length) {
-      part.facts.replaceChildren(...facts.map(() => createElement("div", {}, createElement("dt"), createElement("dd"))));
+      part.facts.replaceChildren(
+        ...facts.map(() => createElement("div", {}, createElement("dt"), createElement("dd"))),
+      );
     }
     facts.forEach(([key, text], i) => {
       setText(part.facts.children[i].firstChild, t(key));
       setText(part.facts.children[i].lastChild, text);
     });
-    if (view.aloud) setText(part.spoken, `${stateName(state)}. ${t(`map_${chosen.map}`)}. ${facts.map(([key, text]) => `${t(key)} ${text}`).join(". ")}`);
+    if (view.aloud)
+      setText(
+        part.spoken,
+        `${stateName(state)}. ${t(`map_${chosen.map}`)}. ${facts.map(([key, text]) => `${t(key)} ${text}`).join(". ")}`,
+      );
     view.aloud = false;
   }
 
   /** Tell the page what is selected, once a change. */
   function announce() {
-    const { state, query, map, joint, without } = chosen, now = [sequence, state, query, map, joint, without].join();
+    const { state, query, map, joint, without } = chosen,
+      now = [sequence, state, query, map, joint, without].join();
     if (now === said) return;
     said = now;
     dispatch("vit:state", { viewer, layer: state, query, map, joint, without });

@@ -24,6 +24,7 @@ from explorer.session.scenes import MAX_PATCHES, ModelChoice, Scene, on_best_dev
 from explorer.session.turns import TURNS
 from vit_model import VisionTransformer
 from vit_model.errors import CodedError
+from vit_model.messages import message
 from vit_model.positions import METHODS
 from vit_model.trace import Trace
 
@@ -257,4 +258,4 @@ def _whole_numbers(value: Any, most: int, least: int = 0) -> list[int]:
 
 
 def _unread() -> CodedError:
-    return CodedError("these changes could not be read; reload the page and make them again", "edits_unread")
+    return CodedError(message("edits_unread", "these changes could not be read; reload the page and make them again"))

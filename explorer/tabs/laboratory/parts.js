@@ -9,14 +9,19 @@ import { createSheet, savePng } from "../../viewer/kit/scripts/saving.js";
 
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const signed = (value, digits = 2) => {
-  const size = Math.abs(value).toFixed(digits), sign = Number(size) === 0 ? "" : value > 0 ? "+" : "−";
+  const size = Math.abs(value).toFixed(digits),
+    sign = Number(size) === 0 ? "" : value > 0 ? "+" : "−";
   return sign + size;
 };
 
 /** @param {import("../../viewer/kit/scripts/mount.js").Context} context */
 export function mount({ element, root, props, trigger, watch, t }) {
   const part = findParts(root);
-  let view = null, off = { heads: [], mlps: [], layers: [], edits: null }, cells = [], running = false, stopped = false;
+  let view = null,
+    off = { heads: [], mlps: [], layers: [], edits: null },
+    cells = [],
+    running = false,
+    stopped = false;
 
   fadeEnd(part.frame);
   part.run.addEventListener("click", () => {
@@ -67,14 +72,24 @@ export function mount({ element, root, props, trigger, watch, t }) {
   };
 
   function build() {
-    const { layers, heads } = view, columns = heads + 2;
+    const { layers, heads } = view,
+      columns = heads + 2;
     const names = [...Array(heads).keys()].map(String).concat(t("column_mlp"), t("column_layer"));
-    const head = createElement("tr", {}, createElement("th", {}, t("column_corner")), ...names.map((name) => createElement("th", { scope: "col" }, name)));
+    const head = createElement(
+      "tr",
+      {},
+      createElement("th", {}, t("column_corner")),
+      ...names.map((name) => createElement("th", { scope: "col" }, name)),
+    );
     cells = [];
     const rows = Array.from({ length: layers }, (_, layer) => {
       const row = createElement("tr", {}, createElement("th", { scope: "row" }, String(layer)));
       for (let column = 0; column < columns; column++) {
-        const button = createElement("button", { type: "button", tabindex: layer || column ? "-1" : "0", "data-cell": `${layer},${column}` });
+        const button = createElement("button", {
+          "type": "button",
+          "tabindex": layer || column ? "-1" : "0",
+          "data-cell": `${layer},${column}`,
+        });
         button.addEventListener("click", () => {
           dispatch("vit:lab", { from: "parts", toggle: [layer, column] });
           say(layer, column);
@@ -106,10 +121,15 @@ export function mount({ element, root, props, trigger, watch, t }) {
 
   /** What a part does, in words. */
   function say(layer, column) {
-    const loss = lossOf(layer, column), name = partName(layer, column), state = t(isOff(layer, column) ? "is_off" : "is_on");
+    const loss = lossOf(layer, column),
+      name = partName(layer, column),
+      state = t(isOff(layer, column) ? "is_off" : "is_on");
     if (loss === null) return setText(part.reading, `${name}: ${state}`);
     const points = signed(100 * view.ablation.probabilities[layer][column], 1);
-    setText(part.reading, `${name}: ${state}. ${t("loss", { label: view.ablation.label, logit: signed(loss), points })}`);
+    setText(
+      part.reading,
+      `${name}: ${state}. ${t("loss", { label: view.ablation.label, logit: signed(loss), points })}`,
+    );
   }
 
   /** Of which picture and model the table is; and what is out of date says so. */
@@ -120,17 +140,22 @@ export function mount({ element, root, props, trigger, watch, t }) {
 
   function draw() {
     if (!view) return;
-    const { ablation } = view, stale = Boolean(ablation) && !same(ablation.of, off.edits);
+    const { ablation } = view,
+      stale = Boolean(ablation) && !same(ablation.of, off.edits);
     dispatch("vit:lab", { from: "parts", ablated: Boolean(ablation) && !stale });
     root.toggleAttribute("data-stale", stale);
     part.about.hidden = !ablation;
     setText(part.about, ablation ? about(ablation, stale) : "");
     const known = cells.map(({ layer, column }) => lossOf(layer, column)).filter((value) => value !== null);
-    const edge = Math.max(...known.map(Math.abs), 1e-9), table = colourTable("diverging");
+    const edge = Math.max(...known.map(Math.abs), 1e-9),
+      table = colourTable("diverging");
     for (const { button, layer, column } of cells) {
       const loss = lossOf(layer, column);
       button.setAttribute("aria-pressed", isOff(layer, column));
-      button.setAttribute("aria-label", `${partName(layer, column)}, ${t(isOff(layer, column) ? "is_off" : "is_on")}${loss === null ? "" : `, ${signed(loss)}`}`);
+      button.setAttribute(
+        "aria-label",
+        `${partName(layer, column)}, ${t(isOff(layer, column) ? "is_off" : "is_on")}${loss === null ? "" : `, ${signed(loss)}`}`,
+      );
       button.toggleAttribute("data-measured", loss !== null);
       const pixel = loss === null ? null : table[Math.round(127.5 + (127.5 * loss) / edge)];
       button.style.backgroundColor = pixel === null ? "" : cssColour(pixel);
@@ -152,12 +177,18 @@ export function mount({ element, root, props, trigger, watch, t }) {
 
   /** The table as a picture. */
   function exportPng() {
-    const { layers, heads, ablation } = view, size = 54, left = 70, top = 90, columns = heads + 2;
+    const { layers, heads, ablation } = view,
+      size = 54,
+      left = 70,
+      top = 90,
+      columns = heads + 2;
     const { canvas, context, write } = createSheet(Math.max(left + columns * size + 30, 620), top + layers * size + 60);
     write(t("legend", { label: ablation.label }), 20, 32, 18, canvas.width - 40);
     write(part.about.textContent, 20, 56, 14, canvas.width - 40);
     context.textAlign = "center";
-    [...part.grid.querySelectorAll("thead th")].slice(1).forEach((name, column) => context.fillText(name.textContent, left + (column + 0.5) * size, top - 12, size));
+    [...part.grid.querySelectorAll("thead th")]
+      .slice(1)
+      .forEach((name, column) => context.fillText(name.textContent, left + (column + 0.5) * size, top - 12, size));
     for (const { button, layer, column } of cells) {
       context.fillStyle = button.style.backgroundColor || "#eee";
       context.fillRect(left + column * size, top + layer * size, size - 3, size - 3);
@@ -165,6 +196,12 @@ export function mount({ element, root, props, trigger, watch, t }) {
       context.fillText(button.textContent, left + (column + 0.5) * size, top + (layer + 0.55) * size, size);
       if (!column) write(String(layer), left - 22, top + (layer + 0.55) * size, 14);
     }
-    savePng(canvas, "ablation.png", view.manifest, { viewer: viewerName(element, props), about: part.about.textContent, layers, heads, ablation });
+    savePng(canvas, "ablation.png", view.manifest, {
+      viewer: viewerName(element, props),
+      about: part.about.textContent,
+      layers,
+      heads,
+      ablation,
+    });
   }
 }

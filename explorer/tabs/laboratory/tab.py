@@ -29,9 +29,10 @@ from explorer.tabs.laboratory.edits import (
 )
 from explorer.tabs.laboratory.view import LaboratoryBench, LaboratoryOutcome, LaboratoryParts, picture_file
 from explorer.ui.errors import plain_errors
+from explorer.ui.events.progress import follow_progress
+from explorer.ui.events.request_order import BEGUN, ORDER, asker
+from explorer.ui.events.stale_work import CURRENT_WORK, stop_handler
 from explorer.ui.manifest import manifest_of
-from explorer.ui.progress import follow_progress
-from explorer.ui.stale_work import BEGUN, LATEST, asker, stopping
 from explorer.ui.tab import Tab
 from explorer.ui.viewer_store import chosen_layer
 from explorer.ui.words import say, say_both, words
@@ -60,7 +61,7 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         told, wish = asked(event, scene)
         layers = layers_at_once(scene, wish, chosen_layer(event._data, scene.trace.layers))
         value = outcome_value(outcome_of(scene, wish, layers), wish, request) | {"of": told}
-        return value if LATEST.newest(asker(request, "edit"), begun) else gr.skip()
+        return value if ORDER.newest(asker(request, "edit"), begun) else gr.skip()
 
     @plain_errors
     def run(request: gr.Request, choice: ModelChoice, picture_file: str | None, event: gr.EventData) -> Iterator[Any]:
@@ -70,7 +71,7 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         told, wish = asked(event, scene)
         about = {"of": told, "changed": wish.changes}
         values = (parts_value(scene, step, about) if step else gr.skip() for step in _ablated(scene, wish))
-        yield from LATEST.answer(asker(request, "ablation"), None, values)
+        yield from CURRENT_WORK.run(asker(request, "ablation"), None, values)
 
     bench.edit(
         edit,
@@ -82,7 +83,7 @@ def build(choice: gr.State, picture: gr.components.Component) -> Tab:
         **EDIT,
     )
     parts.ablate(run, [choice, picture], parts, trigger_mode="multiple", show_progress="hidden", **ABLATE)
-    parts.stop(stopping("ablation"), None, None, queue=False, api_visibility="private")
+    parts.stop(stop_handler("ablation"), None, None, queue=False, api_visibility="private")
     return Tab("laboratory", item, (bench, outcome, parts), _show, _arrays)
 
 

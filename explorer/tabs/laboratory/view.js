@@ -1,4 +1,5 @@
-// The bench: patches are selected and changed, and everything that is changed is kept here, in the browser, step by step.
+// The bench: patches are selected and changed, and everything that is changed is kept here, in the browser, step by
+// step.
 // Python gets all of it with each "edit".
 import { cellAt, placeCell } from "../../viewer/kit/scripts/cells.js";
 import { arrowStep } from "../../viewer/kit/scripts/keyboard.js";
@@ -7,9 +8,20 @@ import { createElement, findParts, setText } from "../../viewer/kit/scripts/node
 import { showEmpty } from "../../viewer/kit/scripts/state.js";
 import { localise } from "../../viewer/kit/scripts/words.js";
 
-const NOTHING = { steps: [], positions: "kept", seed: 0, heads: [], mlps: [], layers: [], size: "", method: "own", target: "" };
+const NOTHING = {
+  steps: [],
+  positions: "kept",
+  seed: 0,
+  heads: [],
+  mlps: [],
+  layers: [],
+  size: "",
+  method: "own",
+  target: "",
+};
 const PAUSE = 250; // milliseconds after the last change before Python is asked
-const MOST_STEPS = 100, CELL = 16;
+const MOST_STEPS = 100,
+  CELL = 16;
 const copy = (edits) => JSON.parse(JSON.stringify(edits));
 const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -18,19 +30,30 @@ export function mount({ root, props, trigger, watch, lang, t }) {
   const part = findParts(root);
 
   let view = null; // the value, once there is one
-  let edits = copy(NOTHING), past = [], ablated = false; // what is changed, and all that was before
-  let stepsGrid = [1, 1]; // on which the steps' patches are counted: `grid`, but while Python carries them over to another
-  let before = null, seenAt = ""; // {size, grid, steps, carried}: the steps at the last size, and what came of them
+  let edits = copy(NOTHING),
+    past = [],
+    ablated = false; // what is changed, and all that was before
+  // On which the steps' patches are counted: `grid`, but while Python carries them over to another.
+  let stepsGrid = [1, 1];
+  let before = null,
+    seenAt = ""; // {size, grid, steps, carried}: the steps at the last size, and what came of them
   let layer = null; // whose attention is looked at, where it has been chosen
-  let grid = [1, 1], dropped = new Set(), selected = new Set(), cursor = 0; // of the picture as it is now
-  let tool = "select", drag = null, timer = 0;
+  let grid = [1, 1],
+    dropped = new Set(),
+    selected = new Set(),
+    cursor = 0; // of the picture as it is now
+  let tool = "select",
+    drag = null,
+    timer = 0;
   const schedule = oncePerFrame(draw);
 
   connect();
   watch("value", load);
   load();
 
-  /** A new picture or model. Switches stay where the model has them, changes to patches where they are in the picture. */
+  /**
+   * A new picture or model. Switches stay where the model has them, changes to patches where they are in the picture.
+   */
   function load() {
     const value = props.value?.seq ? props.value : null;
     root.dataset.seq = Number(root.dataset.seq) + 1;
@@ -53,7 +76,9 @@ export function mount({ root, props, trigger, watch, lang, t }) {
     if (!edits.steps.length) stepsGrid = grid;
     part.picture.src = value.picture.url;
     part.message.hidden = true;
-    part.method.replaceChildren(...value.methods.map(([name, caption]) => createElement("option", { value: name }, localise(caption, lang))));
+    part.method.replaceChildren(
+      ...value.methods.map(([name, caption]) => createElement("option", { value: name }, localise(caption, lang))),
+    );
     part["target-field"].hidden = !value.head;
     part.target.placeholder = t("target_predicted");
     part.size.placeholder = t("size_native");
@@ -74,12 +99,13 @@ export function mount({ root, props, trigger, watch, lang, t }) {
     schedule();
   }
 
-  // ---- changes -------------------------------------------------------------------------------------------------------
+  // ---- changes ----------------------------------------------------------------------------------------------------
   function change(changes) {
     if (!view || same({ ...edits, ...changes }, edits)) return;
     past.push({ edits: copy(edits), stepsGrid });
     const back = before && "size" in changes && !changes.steps && pixels(changes.size) === pixels(before.size);
-    if (back && same(edits.steps, before.carried)) { // and nothing is lost by it
+    if (back && same(edits.steps, before.carried)) {
+      // and nothing is lost by it
       changes = { ...changes, steps: before.steps };
       stepsGrid = before.grid;
     }
@@ -91,10 +117,16 @@ export function mount({ root, props, trigger, watch, lang, t }) {
 
   /** The controls as the edits say, and everyone told. */
   function settle() {
-    for (const name of ["positions", "size", "method", "target"]) if (part[name] !== document.activeElement) part[name].value = edits[name];
+    for (const name of ["positions", "size", "method", "target"])
+      if (part[name] !== document.activeElement) part[name].value = edits[name];
     part.undo.disabled = !past.length;
     part.reset.disabled = same(edits, NOTHING);
-    const counts = { steps: edits.steps.length, heads: edits.heads.length, mlps: edits.mlps.length, layers: edits.layers.length };
+    const counts = {
+      steps: edits.steps.length,
+      heads: edits.heads.length,
+      mlps: edits.mlps.length,
+      layers: edits.layers.length,
+    };
     setText(part.summary, t("summary", counts));
     const { heads, mlps, layers } = edits;
     dispatch("vit:lab", { from: "bench", heads, mlps, layers, edits: told() });
@@ -140,7 +172,9 @@ export function mount({ root, props, trigger, watch, lang, t }) {
 
   /** Move what is selected as far as the grid reaches; the selection goes along. */
   function move(down, across) {
-    const [gh, gw] = grid, rows = [...selected].map((cell) => Math.floor(cell / gw)), columns = [...selected].map((cell) => cell % gw);
+    const [gh, gw] = grid,
+      rows = [...selected].map((cell) => Math.floor(cell / gw)),
+      columns = [...selected].map((cell) => cell % gw);
     if (!selected.size) return step("move");
     down = Math.min(Math.max(down, -Math.min(...rows)), gh - 1 - Math.max(...rows));
     across = Math.min(Math.max(across, -Math.min(...columns)), gw - 1 - Math.max(...columns));
@@ -151,7 +185,9 @@ export function mount({ root, props, trigger, watch, lang, t }) {
   }
 
   function toggle(row, column) {
-    const { heads: H } = view, off = (list, item) => (list.some((one) => same(one, item)) ? list.filter((one) => !same(one, item)) : [...list, item]);
+    const { heads: H } = view,
+      off = (list, item) =>
+        list.some((one) => same(one, item)) ? list.filter((one) => !same(one, item)) : [...list, item];
     if (column < H) change({ heads: off(edits.heads, [row, column]) });
     else if (column === H) change({ mlps: off(edits.mlps, row) });
     else change({ layers: off(edits.layers, row) });
@@ -189,15 +225,26 @@ export function mount({ root, props, trigger, watch, lang, t }) {
       schedule();
     };
     stage.addEventListener("pointerup", end);
-    stage.addEventListener("pointercancel", () => { drag = null; schedule(); });
+    stage.addEventListener("pointercancel", () => {
+      drag = null;
+      schedule();
+    });
     stage.addEventListener("keydown", onKey);
     for (const button of root.querySelectorAll("[data-tool]")) {
-      button.addEventListener("click", () => { tool = button.dataset.tool; schedule(); });
+      button.addEventListener("click", () => {
+        tool = button.dataset.tool;
+        schedule();
+      });
     }
-    for (const button of root.querySelectorAll("[data-kind]")) button.addEventListener("click", () => step(button.dataset.kind));
-    for (const button of root.querySelectorAll("[data-by]")) button.addEventListener("click", () => move(...button.dataset.by.split(",").map(Number)));
+    for (const button of root.querySelectorAll("[data-kind]"))
+      button.addEventListener("click", () => step(button.dataset.kind));
+    for (const button of root.querySelectorAll("[data-by]"))
+      button.addEventListener("click", () => move(...button.dataset.by.split(",").map(Number)));
     const all = () => Array.from({ length: grid[0] * grid[1] }, (_, cell) => cell);
-    const select = (cells) => { selected = new Set(cells); schedule(); };
+    const select = (cells) => {
+      selected = new Set(cells);
+      schedule();
+    };
     part.all.addEventListener("click", () => select(all()));
     part.none.addEventListener("click", () => select([]));
     part.invert.addEventListener("click", () => select(all().filter((cell) => !selected.has(cell))));
@@ -243,14 +290,20 @@ export function mount({ root, props, trigger, watch, lang, t }) {
 
   function onKey(event) {
     if (!view || event.ctrlKey || event.metaKey) {
-      if (view && event.key === "z" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); undo(); }
+      if (view && event.key === "z" && (event.ctrlKey || event.metaKey)) {
+        event.preventDefault();
+        undo();
+      }
       return;
     }
     const to = arrowStep(event.key, cursor, ...grid);
     const kinds = { d: "drop", g: "grey", b: "blur", s: "shuffle" };
     if (to !== null && event.altKey) move(...offset({ from: cursor, to }));
     else if (to !== null) {
-      if (event.shiftKey) { selected.add(cursor); selected.add(to); }
+      if (event.shiftKey) {
+        selected.add(cursor);
+        selected.add(to);
+      }
       cursor = to;
     } else if (event.key === " ") {
       if (!selected.delete(cursor)) selected.add(cursor);
@@ -275,19 +328,28 @@ export function mount({ root, props, trigger, watch, lang, t }) {
     root.dataset.state = "ready";
     settle();
     if (!carried) return;
-    const { moves, unseen, steps } = carried, counts = { kept: steps.length, moves, unseen };
-    tell(["carried", ...(moves ? ["carried_moves"] : []), ...(unseen ? ["carried_unseen"] : [])].map((key) => t(key, counts)).join(" "));
+    const { moves, unseen, steps } = carried,
+      counts = { kept: steps.length, moves, unseen };
+    tell(
+      ["carried", ...(moves ? ["carried_moves"] : []), ...(unseen ? ["carried_unseen"] : [])]
+        .map((key) => t(key, counts))
+        .join(" "),
+    );
   }
 
-  // ---- one drawing ---------------------------------------------------------------------------------------------------
+  // ---- one drawing ------------------------------------------------------------------------------------------------
   function draw() {
     if (!view) return;
-    const [gh, gw] = grid, canvas = part.marks;
-    if (canvas.width !== gw * CELL || canvas.height !== gh * CELL) Object.assign(canvas, { width: gw * CELL, height: gh * CELL });
+    const [gh, gw] = grid,
+      canvas = part.marks;
+    if (canvas.width !== gw * CELL || canvas.height !== gh * CELL)
+      Object.assign(canvas, { width: gw * CELL, height: gh * CELL });
     const context = canvas.getContext("2d");
     context.clearRect(0, 0, canvas.width, canvas.height);
-    for (const cell of dropped) { // crossed out
-      const x = (cell % gw) * CELL, y = Math.floor(cell / gw) * CELL;
+    for (const cell of dropped) {
+      // crossed out
+      const x = (cell % gw) * CELL,
+        y = Math.floor(cell / gw) * CELL;
       context.fillStyle = "rgb(20 22 28 / 0.9)";
       context.fillRect(x, y, CELL, CELL);
       context.strokeStyle = "rgb(255 255 255 / 0.5)";
@@ -298,10 +360,14 @@ export function mount({ root, props, trigger, watch, lang, t }) {
     }
     const [down, across] = drag?.from === undefined ? [0, 0] : offset(drag);
     for (const cell of selected) {
-      const x = ((cell % gw) + across) * CELL, y = (Math.floor(cell / gw) + down) * CELL;
+      const x = ((cell % gw) + across) * CELL,
+        y = (Math.floor(cell / gw) + down) * CELL;
       context.fillStyle = "rgb(255 214 10 / 0.28)";
       context.fillRect(x, y, CELL, CELL);
-      for (const [colour, line] of [["#000", 3], ["#ffd60a", 1.5]]) {
+      for (const [colour, line] of [
+        ["#000", 3],
+        ["#ffd60a", 1.5],
+      ]) {
         context.strokeStyle = colour;
         context.lineWidth = line;
         context.strokeRect(x + 1.5, y + 1.5, CELL - 3, CELL - 3);
@@ -310,7 +376,8 @@ export function mount({ root, props, trigger, watch, lang, t }) {
     }
     placeCell(part.cursor, cursor, gh, gw);
     root.dataset.tool = tool;
-    for (const button of root.querySelectorAll("[data-tool]")) button.setAttribute("aria-pressed", button.dataset.tool === tool);
+    for (const button of root.querySelectorAll("[data-tool]"))
+      button.setAttribute("aria-pressed", button.dataset.tool === tool);
     const place = { row: Math.floor(cursor / gw), column: cursor % gw, index: cursor, count: selected.size };
     setText(part.reading, t(dropped.has(cursor) ? "reading_dropped" : "reading", place));
   }

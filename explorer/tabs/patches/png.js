@@ -5,9 +5,21 @@ import { frame } from "../../viewer/kit/scripts/saving.js";
 /** @param {object} shown the `root` of the component, its `scene`, and the `cell` in sight (below zero: none) */
 export function drawSheet({ root, scene, cell }) {
   const find = (selector) => root.querySelector(selector);
-  const { picture, box, grid: [gh, gw], image_size: [h, w], patch_size: [ph, pw] } = scene;
-  const style = getComputedStyle(root), side = 560, gap = 32, head = 44, foot = 40, beside = 380;
-  const width = 2 * side + beside + 4 * gap, stage = find(".stage canvas");
+  const {
+    picture,
+    box,
+    grid: [gh, gw],
+    image_size: [h, w],
+    patch_size: [ph, pw],
+  } = scene;
+  const style = getComputedStyle(root),
+    side = 560,
+    gap = 32,
+    head = 44,
+    foot = 40,
+    beside = 380;
+  const width = 2 * side + beside + 4 * gap,
+    stage = find(".stage canvas");
   const enlarged = Math.min((width - 2 * gap) / Math.max(stage.width, 1), 2); // a phone's is small
   const unfolded = Math.round(stage.height * enlarged);
   const canvas = createElement("canvas", { width, height: 3 * head + side + foot + unfolded + 2 * gap });
@@ -23,12 +35,22 @@ export function drawSheet({ root, scene, cell }) {
   /** Marks the patch in sight in a gh x gw grid over a rectangle. */
   const mark = (x, y, across, down) => {
     if (cell < 0) return;
-    const column = cell % gw, row = Math.floor(cell / gw);
-    frame(context, [x + (column * across) / gw, y + (row * down) / gh, across / gw, down / gh], [["#000", 6], ["#fff", 3]]);
+    const column = cell % gw,
+      row = Math.floor(cell / gw);
+    frame(
+      context,
+      [x + (column * across) / gw, y + (row * down) / gh, across / gw, down / gh],
+      [
+        ["#000", 6],
+        ["#fff", 3],
+      ],
+    );
   };
 
-  const [height, wide] = picture.size, [left, top, right, bottom] = box;
-  const x0 = Math.min(0, left), y0 = Math.min(0, top); // a crop may reach beyond the picture
+  const [height, wide] = picture.size,
+    [left, top, right, bottom] = box;
+  const x0 = Math.min(0, left),
+    y0 = Math.min(0, top); // a crop may reach beyond the picture
   const scale = side / Math.max(Math.max(wide, right) - x0, Math.max(height, bottom) - y0);
   const at = (x, y) => [gap + (x - x0) * scale, head + gap / 2 + (y - y0) * scale];
   write(find("[data-text=original]").textContent, gap, head / 2 + gap / 4, 24, side, 700);
@@ -42,7 +64,9 @@ export function drawSheet({ root, scene, cell }) {
   mark(...crop);
   write(find(".original-note").textContent, gap, head + gap + side, 18);
 
-  const seenAt = [2 * gap + side, head + gap / 2], fit = side / Math.max(h, w), seenSize = [w * fit, h * fit];
+  const seenAt = [2 * gap + side, head + gap / 2],
+    fit = side / Math.max(h, w),
+    seenSize = [w * fit, h * fit];
   write(find("[data-text=seen]").textContent, seenAt[0], head / 2 + gap / 4, 24, side, 700);
   context.imageSmoothingEnabled = Math.max(h, w) >= 400;
   context.drawImage(scene.image, ...seenAt, ...seenSize);
@@ -59,7 +83,8 @@ export function drawSheet({ root, scene, cell }) {
   const norms = find(".show-norms").checked ? ` · ${find(".scale-note").textContent}` : "";
   write(find(".seen-note").textContent + norms, seenAt[0], head + gap + side, 18);
 
-  const x = 3 * gap + 2 * side, large = 200 / Math.max(ph, pw);
+  const x = 3 * gap + 2 * side,
+    large = 200 / Math.max(ph, pw);
   write(find(".title").textContent, x, head / 2 + gap / 4, 24, beside, 700);
   let y = head + gap / 2;
   if (cell >= 0) {

@@ -35,7 +35,7 @@ export function mount({ element, root, props, watch, lang, t }) {
   let playing = 0; // the running animation, 0 for none
   const unfold = new Unfold(find(".stage"));
 
-  // ---- the token looked at -------------------------------------------------------------------------------------------
+  // ---- the token looked at ----------------------------------------------------------------------------------------
   const shown = () => (hovered >= 0 ? hovered : selected);
   const cellOf = (token) => token - scene.prefix.length;
   const time = () => Number(find(".slider").value);
@@ -53,7 +53,9 @@ export function mount({ element, root, props, watch, lang, t }) {
 
   const show = oncePerFrame(() => {
     if (!scene) return;
-    const token = shown(), cell = cellOf(token), [gh, gw] = scene.grid;
+    const token = shown(),
+      cell = cellOf(token),
+      [gh, gw] = scene.grid;
     for (const mark of root.querySelectorAll(".mark")) {
       mark.hidden = cell < 0;
       const { row, column } = placed(Math.max(cell, 0));
@@ -64,13 +66,16 @@ export function mount({ element, root, props, watch, lang, t }) {
   });
 
   function showDetail(token, cell) {
-    const isPatch = cell >= 0, [ph, pw] = scene.patch_size, kind = scene.prefix[token];
+    const isPatch = cell >= 0,
+      [ph, pw] = scene.patch_size,
+      kind = scene.prefix[token];
     setText(find(".title"), titleOf(token));
     find(".badge").hidden = isPatch;
     find(".learned").hidden = isPatch;
     find(".enlarged").hidden = !isPatch;
     if (isPatch) {
-      const canvas = find(".enlarged"), { row, column } = placed(cell);
+      const canvas = find(".enlarged"),
+        { row, column } = placed(cell);
       canvas.width = pw;
       canvas.height = ph;
       canvas.getContext("2d").drawImage(scene.image, column * pw, row * ph, pw, ph, 0, 0, pw, ph);
@@ -92,15 +97,24 @@ export function mount({ element, root, props, watch, lang, t }) {
   }
 
   function patchFacts(cell) {
-    const place = placed(cell), [gh, gw] = scene.grid, [ph, pw] = scene.patch_size, [left, top, right, bottom] = scene.box;
-    const norm = scene.norms[cell], below = scene.norms.filter((other) => other < norm).length / scene.norms.length;
+    const place = placed(cell),
+      [gh, gw] = scene.grid,
+      [ph, pw] = scene.patch_size,
+      [left, top, right, bottom] = scene.box;
+    const norm = scene.norms[cell],
+      below = scene.norms.filter((other) => other < norm).length / scene.norms.length;
     const edge = (start, end, part, parts) => Math.round(start + ((end - start) * part) / parts);
     return [
       ["place", t("placeValue", { ...place, gh, gw })],
-      ["box", t("boxValue", {
-        left: edge(left, right, place.column, gw), right: edge(left, right, place.column + 1, gw),
-        top: edge(top, bottom, place.row, gh), bottom: edge(top, bottom, place.row + 1, gh),
-      })],
+      [
+        "box",
+        t("boxValue", {
+          left: edge(left, right, place.column, gw),
+          right: edge(left, right, place.column + 1, gw),
+          top: edge(top, bottom, place.row, gh),
+          bottom: edge(top, bottom, place.row + 1, gh),
+        }),
+      ],
       ["numbers", t("numbersValue", { ph, pw, channels: scene.channels, flat: ph * pw * scene.channels })],
       ["norm", t("normValue", { norm: round(norm), share: percent(below) })],
     ];
@@ -110,9 +124,12 @@ export function mount({ element, root, props, watch, lang, t }) {
   function showVector(token) {
     find(".vector").hidden = !scene.rows;
     if (!scene.rows) return;
-    const width = scene.z0.shape[1], columns = Math.min(width, 48), lines = Math.ceil(width / columns);
+    const width = scene.z0.shape[1],
+      columns = Math.min(width, 48),
+      lines = Math.ceil(width / columns);
     const values = readRow(scene.rows, 0, true, token, "to", scene.vector);
-    let low = 0, high = 0;
+    let low = 0,
+      high = 0;
     for (let i = 0; i < width; i++) {
       low = Math.min(low, values[i]);
       high = Math.max(high, values[i]);
@@ -122,14 +139,17 @@ export function mount({ element, root, props, watch, lang, t }) {
     setText(find(".vector-note"), t("vector", { width, low: round(low), high: round(high) }));
   }
 
-  // ---- norms ---------------------------------------------------------------------------------------------------------
+  // ---- norms ------------------------------------------------------------------------------------------------------
   function binOf(norm) {
     const [low, high] = scene.extent;
     return high > low ? Math.min(BINS - 1, Math.floor(((norm - low) / (high - low)) * BINS)) : 0;
   }
 
   function showNorms() {
-    const [gh, gw] = scene.grid, [low, high] = scene.extent, on = find(".show-norms").checked, table = colourTable("magma");
+    const [gh, gw] = scene.grid,
+      [low, high] = scene.extent,
+      on = find(".show-norms").checked,
+      table = colourTable("magma");
     find(".heat").hidden = find(".scale").hidden = !on;
     new HeatMap(find(".heat")).draw(scene.norms, 0, gh, gw, low, high, table);
     drawBar(find(".ramp"), table);
@@ -137,14 +157,16 @@ export function mount({ element, root, props, watch, lang, t }) {
     const counts = new Array(BINS).fill(0);
     for (const norm of scene.norms) counts[binOf(norm)]++;
     const tallest = Math.max(...counts);
-    find(".histogram").replaceChildren(...counts.map((count) => {
-      const bar = createElement("i");
-      bar.style.height = `${count ? Math.max(4, (100 * count) / tallest) : 0}%`;
-      return bar;
-    }));
+    find(".histogram").replaceChildren(
+      ...counts.map((count) => {
+        const bar = createElement("i");
+        bar.style.height = `${count ? Math.max(4, (100 * count) / tallest) : 0}%`;
+        return bar;
+      }),
+    );
   }
 
-  // ---- choosing a token ----------------------------------------------------------------------------------------------
+  // ---- choosing a token -------------------------------------------------------------------------------------------
   function select(token) {
     selected = token;
     hovered = -1;
@@ -191,9 +213,10 @@ export function mount({ element, root, props, watch, lang, t }) {
     return token >= 0 && token < unfold.count ? token : selected;
   }
 
-  // ---- unfolding -----------------------------------------------------------------------------------------------------
+  // ---- unfolding --------------------------------------------------------------------------------------------------
   function setTime(value) {
-    const slider = find(".slider"), tokens = scene.prefix.length;
+    const slider = find(".slider"),
+      tokens = scene.prefix.length;
     slider.value = value;
     const phase = value < CUT ? "phaseCut" : value < LINED ? "phaseLine" : tokens ? "phaseTokens" : "phasePositions";
     const words = t(value >= 1 ? "phaseDone" : phase, { count: unfold.count, width: scene.width });
@@ -212,7 +235,8 @@ export function mount({ element, root, props, watch, lang, t }) {
   function play() {
     if (playing) return pause();
     if (still.matches) return setTime(time() < 1 ? 1 : 0); // no motion: from the one end to the other
-    const from = time() >= 1 ? 0 : time(), began = performance.now();
+    const from = time() >= 1 ? 0 : time(),
+      began = performance.now();
     find(".play").textContent = t("pause");
     root.classList.add("playing");
     const frame = (now) => {
@@ -225,11 +249,21 @@ export function mount({ element, root, props, watch, lang, t }) {
     playing = requestAnimationFrame(frame);
   }
 
-  // ---- the still parts -----------------------------------------------------------------------------------------------
+  // ---- the still parts --------------------------------------------------------------------------------------------
   function showViews() {
-    const { picture, box, image_size: [h, w], patch_size: [ph, pw], grid: [gh, gw] } = scene, [height, width] = picture.size;
-    const [left, top, right, bottom] = box, x0 = Math.min(0, left), y0 = Math.min(0, top);
-    const across = Math.max(width, right) - x0, down = Math.max(height, bottom) - y0; // a crop may reach beyond the picture
+    const {
+        picture,
+        box,
+        image_size: [h, w],
+        patch_size: [ph, pw],
+        grid: [gh, gw],
+      } = scene,
+      [height, width] = picture.size;
+    const [left, top, right, bottom] = box,
+      x0 = Math.min(0, left),
+      y0 = Math.min(0, top);
+    const across = Math.max(width, right) - x0,
+      down = Math.max(height, bottom) - y0; // a crop may reach beyond the picture
     const put = (node, x, y, x2, y2) => {
       node.style.left = `${(100 * (x - x0)) / across}%`;
       node.style.top = `${(100 * (y - y0)) / down}%`;
@@ -259,20 +293,31 @@ export function mount({ element, root, props, watch, lang, t }) {
   }
 
   function showSteps() {
-    find(".steps").replaceChildren(...scene.steps.map((step) => {
-      const note = step.pool ? t(`from_${step.pool}`) : t(`${step.step}Note`, step);
-      return createElement("li", {},
-        createElement("span", { class: "step-name" }, t(step.step, step)),
-        createElement("code", {}, `[${step.shape.join(", ")}]`),
-        createElement("span", { class: "step-note" }, note));
-    }));
+    find(".steps").replaceChildren(
+      ...scene.steps.map((step) => {
+        const note = step.pool ? t(`from_${step.pool}`) : t(`${step.step}Note`, step);
+        return createElement(
+          "li",
+          {},
+          createElement("span", { class: "step-name" }, t(step.step, step)),
+          createElement("code", {}, `[${step.shape.join(", ")}]`),
+          createElement("span", { class: "step-note" }, note),
+        );
+      }),
+    );
   }
 
   function showFilters() {
     const { filters, bank } = scene;
     find(".filters").hidden = !filters;
     if (!filters) return;
-    const [h, w] = filters.size, sums = filters.explained.map(((sum) => (share) => (sum += share))(0));
+    const [h, w] = filters.size,
+      sums = filters.explained.map(
+        (
+          (sum) => (share) =>
+            (sum += share)
+        )(0),
+      );
     const cut = (canvas, index) => {
       canvas.width = w;
       canvas.height = h;
@@ -282,20 +327,25 @@ export function mount({ element, root, props, watch, lang, t }) {
     const enlarge = (index) => {
       cut(find(".big"), index);
       find(".filter-name").textContent = t("filter", { number: index + 1 });
-      find(".filter-share").textContent = t("filterShare", { share: percent(filters.explained[index]), sum: percent(sums[index]) });
+      find(".filter-share").textContent = t("filterShare", {
+        share: percent(filters.explained[index]),
+        sum: percent(sums[index]),
+      });
       [...find(".tiles").children].forEach((tile, i) => tile.classList.toggle("here", i === index));
     };
     find(".filters-note").textContent = t("filtersNote", { count: sums.length, width: scene.width });
-    find(".tiles").replaceChildren(...sums.map((_, index) => {
-      const tile = createElement("button", { type: "button" }, cut(document.createElement("canvas"), index));
-      tile.setAttribute("aria-label", `${t("filter", { number: index + 1 })}: ${percent(filters.explained[index])}%`);
-      for (const type of ["pointerenter", "focus", "click"]) tile.addEventListener(type, () => enlarge(index));
-      return tile;
-    }));
+    find(".tiles").replaceChildren(
+      ...sums.map((_, index) => {
+        const tile = createElement("button", { type: "button" }, cut(document.createElement("canvas"), index));
+        tile.setAttribute("aria-label", `${t("filter", { number: index + 1 })}: ${percent(filters.explained[index])}%`);
+        for (const type of ["pointerenter", "focus", "click"]) tile.addEventListener(type, () => enlarge(index));
+        return tile;
+      }),
+    );
     enlarge(0);
   }
 
-  // ---- loading -------------------------------------------------------------------------------------------------------
+  // ---- loading ----------------------------------------------------------------------------------------------------
 
   function say(state, text = "") {
     root.dataset.state = state;
@@ -303,14 +353,17 @@ export function mount({ element, root, props, watch, lang, t }) {
   }
 
   async function load() {
-    const value = props.value, mine = ++ticket;
+    const value = props.value,
+      mine = ++ticket;
     if (!value?.seen) {
       say("empty", "");
       return showEmpty(find(".message"), t);
     }
     say("loading", scene ? "" : t("loading"));
     try {
-      const [image, bank] = await Promise.all([value.seen.url, value.filters?.file.url].map((url) => url && fetchImage(url)));
+      const [image, bank] = await Promise.all(
+        [value.seen.url, value.filters?.file.url].map((url) => url && fetchImage(url)),
+      );
       if (mine !== ticket) return;
       pause();
       const before = scene;
@@ -322,7 +375,12 @@ export function mount({ element, root, props, watch, lang, t }) {
         selected = value.prefix.length + Math.floor(gh / 2) * gw + Math.floor(gw / 2);
       }
       hovered = -1;
-      unfold.show({ image, grid: value.grid, patch: value.patch_size, prefix: value.prefix.map((kind) => SHORT[kind]) });
+      unfold.show({
+        image,
+        grid: value.grid,
+        patch: value.patch_size,
+        prefix: value.prefix.map((kind) => SHORT[kind]),
+      });
       showViews();
       showSteps();
       showNorms();
@@ -330,7 +388,8 @@ export function mount({ element, root, props, watch, lang, t }) {
       say("ready");
       setTime(time());
       root.dataset.seq = Number(root.dataset.seq) + 1;
-      const [tokens, width] = value.z0.shape, buffer = await fetchBytes(value.z0.file.url);
+      const [tokens, width] = value.z0.shape,
+        buffer = await fetchBytes(value.z0.file.url);
       if (mine !== ticket) return;
       const columns = Math.min(width, 48);
       Object.assign(scene, {
@@ -356,18 +415,35 @@ export function mount({ element, root, props, watch, lang, t }) {
   });
   find(".png").addEventListener("click", () => {
     if (!scene) return;
-    const { grid, image_size, patch_size, channels, width, box, picture } = scene, token = shown();
+    const { grid, image_size, patch_size, channels, width, box, picture } = scene,
+      token = shown();
     savePng(drawSheet({ root, scene, cell: cellOf(token) }), `patches-token${token}.png`, scene.manifest, {
-      viewer: viewerName(element, props), caption: localise(scene.caption, lang), token, patch: cellOf(token), // below zero: a special token
-      grid, image_size, patch_size, channels, width, crop_box: box, picture_size: picture.size,
+      viewer: viewerName(element, props),
+      caption: localise(scene.caption, lang),
+      token,
+      patch: cellOf(token), // below zero: a special token
+      grid,
+      image_size,
+      patch_size,
+      channels,
+      width,
+      crop_box: box,
+      picture_size: picture.size,
     });
   });
   find(".show-norms").addEventListener("change", () => scene && showNorms());
-  for (const [name, target] of [[".original", ".crop"], [".seen", ".seen"]]) {
-    follow(find(name), (event) => {
-      const cell = cellAt(event, find(target), ...scene.grid);
-      return cell < 0 ? -1 : cell + scene.prefix.length;
-    }, stepInGrid);
+  for (const [name, target] of [
+    [".original", ".crop"],
+    [".seen", ".seen"],
+  ]) {
+    follow(
+      find(name),
+      (event) => {
+        const cell = cellAt(event, find(target), ...scene.grid);
+        return cell < 0 ? -1 : cell + scene.prefix.length;
+      },
+      stepInGrid,
+    );
   }
   follow(find(".stage"), (event) => unfold.at(event, time()), stepInSequence);
   followLook(find(".stage"), (cause) => {

@@ -3,7 +3,8 @@
 /** @typedef {{unit: Float32Array, count: number, width: number}} Embeddings unit vectors [count, width] */
 
 /**
- * What pack_embeddings wrote: unit vectors [count, width] and their lengths. Throws where the bytes are too few or many.
+ * What pack_embeddings wrote: unit vectors [count, width] and their lengths. Throws where the bytes are too few or
+ * many.
  * @param {ArrayBuffer} buffer
  * @param {number} count
  * @param {number} width
@@ -11,8 +12,10 @@
 export function unpackEmbeddings(buffer, count, width) {
   const expected = 4 * count + 2 * count * width;
   if (buffer.byteLength !== expected) throw new Error(`${buffer.byteLength} != ${expected} B`);
-  const scales = new Float32Array(buffer, 0, count), codes = new Int16Array(buffer, 4 * count);
-  const unit = new Float32Array(count * width), norms = new Float32Array(count);
+  const scales = new Float32Array(buffer, 0, count),
+    codes = new Int16Array(buffer, 4 * count);
+  const unit = new Float32Array(count * width),
+    norms = new Float32Array(count);
   for (let n = 0, start = 0; n < count; n++, start += width) {
     let squares = 0;
     for (let d = 0; d < width; d++) squares += codes[start + d] ** 2;
@@ -32,7 +35,9 @@ export function unpackEmbeddings(buffer, count, width) {
 export function cosines({ unit, count, width }, query, out, offset = 0) {
   const row = unit.subarray(query * width, (query + 1) * width);
   for (let n = 0, start = 0; n < count; n++, start += width) {
-    let a = 0, b = 0, d = 0;
+    let a = 0,
+      b = 0,
+      d = 0;
     for (; d < width - 1; d += 2) {
       a += row[d] * unit[start + d];
       b += row[d + 1] * unit[start + d + 1];
@@ -47,7 +52,8 @@ export function cosines({ unit, count, width }, query, out, offset = 0) {
  * @returns {[number, number]}
  */
 export function extent(row) {
-  let low = Infinity, high = -Infinity;
+  let low = Infinity,
+    high = -Infinity;
   for (const value of row) {
     if (value < low) low = value;
     if (value > high) high = value;

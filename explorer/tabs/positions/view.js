@@ -18,7 +18,8 @@ const SLICE = 10; // milliseconds of drawing before the page gets its turn
 const LARGEST = 1400; // pixels of a mosaic's side; beyond, not every position gets a tile
 
 function put(marker, panel, cell, rows, columns, step = 1) {
-  const r = Math.floor(Math.floor(cell / panel.gw) / step), c = Math.floor((cell % panel.gw) / step);
+  const r = Math.floor(Math.floor(cell / panel.gw) / step),
+    c = Math.floor((cell % panel.gw) / step);
   marker.style.cssText = `left:${(100 * c) / columns}%;top:${(100 * r) / rows}%;width:${100 / columns}%;height:${100 / rows}%`;
 }
 
@@ -35,17 +36,19 @@ export function mount({ element, root, props, watch, lang, t }) {
   const choice = { kind: "cosine", scale: "fixed", colours: "viridis" };
   let panels = [];
   let shown = null; // the value that they are of
-  let at = { panel: 0, u: 0.5, v: 0.5 }; // the position looked at, as fractions of height and width: it holds on any grid
+  // The position looked at, as fractions of height and width: it holds on any grid.
+  let at = { panel: 0, u: 0.5, v: 0.5 };
   let pinned = false;
   let offered = null; // the kind of similarity that the last value asked for: it counts when it changes
   let ticket = 0; // of the newest load: an older one that finishes late is dropped
 
-  // ---- numbers -------------------------------------------------------------------------------------------------------
+  // ---- numbers ----------------------------------------------------------------------------------------------------
 
   /** A row of cosines as the chosen kind: itself, or times both lengths. */
   function asKind(panel, query, row) {
     if (choice.kind === "cosine") return row;
-    const { norms, count } = panel, own = norms[query];
+    const { norms, count } = panel,
+      own = norms[query];
     for (let n = 0; n < count; n++) panel.scaled[n] = row[n] * own * norms[n];
     return panel.scaled;
   }
@@ -60,13 +63,17 @@ export function mount({ element, root, props, watch, lang, t }) {
   const place = (panel, cell) => t("at", { row: Math.floor(cell / panel.gw), column: cell % panel.gw });
   const cellOf = (panel) => Math.floor(at.u * panel.gh) * panel.gw + Math.floor(at.v * panel.gw);
   const shownNumber = (value) =>
-    choice.kind === "cosine" || Math.abs(value) < 100 ? formatNumber(value).replace("-", "−") : value.toFixed(1).replace("-", "−");
+    choice.kind === "cosine" || Math.abs(value) < 100
+      ? formatNumber(value).replace("-", "−")
+      : value.toFixed(1).replace("-", "−");
 
-  // ---- one panel -----------------------------------------------------------------------------------------------------
+  // ---- one panel --------------------------------------------------------------------------------------------------
   function makePanel(grid, index) {
-    const [gh, gw] = grid.grid, count = gh * gw;
+    const [gh, gw] = grid.grid,
+      count = gh * gw;
     const step = Math.max(Math.ceil((gh * gh) / LARGEST), Math.ceil((gw * gw) / LARGEST));
-    const tr = Math.ceil(gh / step), tc = Math.ceil(gw / step);
+    const tr = Math.ceil(gh / step),
+      tc = Math.ceil(gw / step);
     const factor = Math.max(1, Math.min(6, Math.floor(1100 / Math.max(tr * gh, tc * gw))));
     const gap = Math.max(1, Math.round((factor * Math.min(gh, gw)) / 12));
     const name = localise(grid.name, lang);
@@ -97,12 +104,19 @@ export function mount({ element, root, props, watch, lang, t }) {
       return node("div", "fact", node("dt", "", t(key)), panel[`${key}Text`]);
     });
     const legend = node("div", "legend", panel.low, panel.ramp, panel.high, panel.legendNote);
-    panel.node = node("article", "panel",
+    panel.node = node(
+      "article",
+      "panel",
       node("h4", "", t("heading", { name, rows: gh, columns: gw })),
       panel.frame,
-      node("div", "beside", panel.map, legend, node("dl", "facts", ...facts)));
+      node("div", "beside", panel.map, legend, node("dl", "facts", ...facts)),
+    );
     if (step > 1) panel.node.firstChild.append(node("span", "sampled", t("sampled", { step })));
-    Object.assign(panel, { row: new Float32Array(count), scaled: new Float32Array(count), known: new Uint8Array(tr * tc) });
+    Object.assign(panel, {
+      row: new Float32Array(count),
+      scaled: new Float32Array(count),
+      known: new Uint8Array(tr * tc),
+    });
     panel.cosines = new Float32Array(tr * tc * count);
     follow(panel);
     return panel;
@@ -110,14 +124,17 @@ export function mount({ element, root, props, watch, lang, t }) {
 
   function drawTile(panel, index) {
     const { gh, gw, tc, factor, gap, count } = panel;
-    const r = Math.floor(index / tc), c = index % tc, query = tileQuery(panel, r, c);
+    const r = Math.floor(index / tc),
+      c = index % tc,
+      query = tileQuery(panel, r, c);
     if (!panel.known[index]) {
       cosines(panel, query, panel.cosines, index * count);
       panel.known[index] = 1;
     }
     const row = asKind(panel, query, panel.cosines.subarray(index * count, (index + 1) * count));
     panel.tile.draw(row, 0, gh, gw, ...limits(row), colourTable(choice.colours));
-    const x = c * (gw * factor + gap), y = r * (gh * factor + gap);
+    const x = c * (gw * factor + gap),
+      y = r * (gh * factor + gap);
     panel.context.imageSmoothingEnabled = false;
     panel.context.drawImage(panel.tile.canvas, x, y, gw * factor, gh * factor);
   }
@@ -138,17 +155,20 @@ export function mount({ element, root, props, watch, lang, t }) {
     slice();
   }
 
-  // ---- what is looked at ---------------------------------------------------------------------------------------------
+  // ---- what is looked at ------------------------------------------------------------------------------------------
 
   const show = oncePerFrame(() => panels.forEach(showPanel));
 
   function showPanel(panel) {
-    const cell = cellOf(panel), { gh, gw } = panel;
+    const cell = cellOf(panel),
+      { gh, gw } = panel;
     if (panel.cell !== cell) {
       cosines(panel, cell, panel.row);
       panel.cell = cell;
     }
-    const row = asKind(panel, cell, panel.row), [low, high] = limits(row), [least, most] = extent(row);
+    const row = asKind(panel, cell, panel.row),
+      [low, high] = limits(row),
+      [least, most] = extent(row);
     panel.large.draw(row, 0, gh, gw, low, high, colourTable(choice.colours));
     put(panel.here, panel, cell, panel.tr, panel.tc, panel.step);
     put(panel.query, panel, cell, gh, gw);
@@ -166,12 +186,21 @@ export function mount({ element, root, props, watch, lang, t }) {
     setText(panel.extentText, t("between", { low: shownNumber(least), high: shownNumber(most) }));
     setText(panel.low, shownNumber(low));
     setText(panel.high, shownNumber(high));
-    const note = choice.scale === "permap" ? "legendMap" : choice.kind === "dot" && panels.length > 1 ? "legendShared" : "legendFixed";
+    const note =
+      choice.scale === "permap"
+        ? "legendMap"
+        : choice.kind === "dot" && panels.length > 1
+          ? "legendShared"
+          : "legendFixed";
     setText(panel.legendNote, t(note));
   }
 
   function look(panel, cell) {
-    at = { panel: panel.index, u: (Math.floor(cell / panel.gw) + 0.5) / panel.gh, v: ((cell % panel.gw) + 0.5) / panel.gw };
+    at = {
+      panel: panel.index,
+      u: (Math.floor(cell / panel.gw) + 0.5) / panel.gh,
+      v: ((cell % panel.gw) + 0.5) / panel.gw,
+    };
     show();
   }
 
@@ -217,7 +246,7 @@ export function mount({ element, root, props, watch, lang, t }) {
     });
   }
 
-  // ---- choices -------------------------------------------------------------------------------------------------------
+  // ---- choices ----------------------------------------------------------------------------------------------------
   function choose(key, option) {
     choice[key] = option;
     for (const input of find(`.${key}s`)?.querySelectorAll("input") ?? []) input.checked = input.value === option;
@@ -230,10 +259,18 @@ export function mount({ element, root, props, watch, lang, t }) {
 
   /** Mosaics, the maps beside them and the scale, as one picture. */
   function saved() {
-    const style = getComputedStyle(root), side = 900, margin = 40, head = 70, foot = 130;
-    const wide = panels.map(() => [side, Math.round(side * 0.62)]), gapped = wide.map(([a, b]) => a + b + 3 * margin);
+    const style = getComputedStyle(root),
+      side = 900,
+      margin = 40,
+      head = 70,
+      foot = 130;
+    const wide = panels.map(() => [side, Math.round(side * 0.62)]),
+      gapped = wide.map(([a, b]) => a + b + 3 * margin);
     const tall = panels.map((panel) => Math.round((side * panel.mosaic.height) / panel.mosaic.width));
-    const canvas = createElement("canvas", { width: gapped.reduce((a, b) => a + b, 0), height: Math.max(...tall) + head + foot });
+    const canvas = createElement("canvas", {
+      width: gapped.reduce((a, b) => a + b, 0),
+      height: Math.max(...tall) + head + foot,
+    });
     const context = canvas.getContext("2d");
     context.fillStyle = style.getPropertyValue("--background-fill-primary").trim() || "#fff";
     context.fillRect(0, 0, canvas.width, canvas.height);
@@ -247,7 +284,9 @@ export function mount({ element, root, props, watch, lang, t }) {
     write(20, localise(shown.caption, lang), margin, canvas.height - 36);
     let x = margin;
     panels.forEach((panel, i) => {
-      const [mosaicWidth, mapWidth] = wide[i], mapHeight = Math.round((mapWidth * panel.gh) / panel.gw), left = x + side + margin;
+      const [mosaicWidth, mapWidth] = wide[i],
+        mapHeight = Math.round((mapWidth * panel.gh) / panel.gw),
+        left = x + side + margin;
       write(28, panel.node.querySelector("h4").firstChild.data, x, head / 2);
       write(22, place(panel, panel.cell), left, head / 2);
       context.imageSmoothingEnabled = panel.mosaic.width > mosaicWidth;
@@ -263,14 +302,15 @@ export function mount({ element, root, props, watch, lang, t }) {
     return canvas;
   }
 
-  // ---- loading -------------------------------------------------------------------------------------------------------
+  // ---- loading ----------------------------------------------------------------------------------------------------
   function say(state, text = "") {
     root.dataset.state = state;
     find(".message").textContent = text;
   }
 
   async function load() {
-    const value = props.value, mine = ++ticket;
+    const value = props.value,
+      mine = ++ticket;
     if (!value?.grids?.length) {
       say("empty", "");
       return showEmpty(find(".message"), t);
@@ -278,10 +318,12 @@ export function mount({ element, root, props, watch, lang, t }) {
     say("loading", panels.length ? "" : t("loading"));
     drawing++; // stops the mosaics of the value before
     try {
-      const loaded = await Promise.all(value.grids.map(async (grid) => {
-        const buffer = await (await fetchFile(grid.file.url)).arrayBuffer();
-        return unpackEmbeddings(buffer, grid.grid[0] * grid.grid[1], grid.width);
-      }));
+      const loaded = await Promise.all(
+        value.grids.map(async (grid) => {
+          const buffer = await (await fetchFile(grid.file.url)).arrayBuffer();
+          return unpackEmbeddings(buffer, grid.grid[0] * grid.grid[1], grid.width);
+        }),
+      );
       if (mine !== ticket) return;
       panels = value.grids.map((grid, index) => Object.assign(makePanel(grid, index), loaded[index]));
       shown = value;
@@ -305,10 +347,17 @@ export function mount({ element, root, props, watch, lang, t }) {
     find(".colours").append(createElement("option", { value: name }, t(name)));
   }
   find(".colours").addEventListener("change", (event) => choose("colours", event.target.value));
-  find(".png").addEventListener("click", () => panels.length && savePng(saved(), "position-similarity.png", shown.manifest, {
-    viewer: viewerName(element, props), caption: localise(shown.caption, lang), ...choice,
-    panels: panels.map((panel) => ({ name: panel.name, grid: panel.grid, position: cellOf(panel) })),
-  }));
+  find(".png").addEventListener(
+    "click",
+    () =>
+      panels.length &&
+      savePng(saved(), "position-similarity.png", shown.manifest, {
+        viewer: viewerName(element, props),
+        caption: localise(shown.caption, lang),
+        ...choice,
+        panels: panels.map((panel) => ({ name: panel.name, grid: panel.grid, position: cellOf(panel) })),
+      }),
+  );
   watch("value", load);
   load();
 }

@@ -12,7 +12,7 @@ from torch import Tensor
 from explorer.analysis.explain.classes import predicted_class
 from explorer.analysis.explain.gradient_rollout import gradient_rollout_matrices, gradient_rollout_rows
 from explorer.analysis.explain.gradients import Gradients
-from explorer.analysis.rollout import rollout_matrices, rollout_rows
+from explorer.analysis.rollout import HEAD_FUSION, rollout_matrices, rollout_rows
 from explorer.session.scenes import Scene, gradients_of
 from explorer.ui.manifest import manifest_of
 from explorer.ui.tab import Tab
@@ -23,7 +23,7 @@ from explorer.viewer.matrix.viewer import WHOLE_LAYER_TOKENS, AttentionViewer, t
 
 GRADIENT = "gradient"
 COMPAT = "vit-explain-"  # before a head fusion: as that tool computes it
-FORMULAS = ("mean", "max", "min", GRADIENT, *(COMPAT + fusion for fusion in ("mean", "max", "min")))
+FORMULAS = (*HEAD_FUSION.options, GRADIENT, *(COMPAT + fusion for fusion in HEAD_FUSION.options))
 
 
 def build() -> Tab:

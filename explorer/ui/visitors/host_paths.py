@@ -8,14 +8,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from vit_model.messages import changed
+from vit_model.messages import rewrite
 
 _OURS = Path(__file__).resolve().parents[3]
 _SETTINGS = ("VIT_EXPLORER_CACHE", "VIT_EXPLORER_RUNS", "GRADIO_TEMP_DIR", "HF_HOME")
 # A path from the root, not the end of an address or of a fraction; its last part is a group. A folder's name cannot
 # hold what ends it, nor the slash, so that there is one way to read each and time is linear
 _PART = r"""[^\s/\\'"`,;:()<>|]"""
-_PATH = re.compile(rf"""(?<![^\s'"`(=\[,])(?:/|[A-Za-z]:[/\\])(?:{_PART}+[/\\])+({_PART}*)""")
+_PATH = re.compile(rf"""(?<![^\s'"`(=\[,：（，；。“])(?:/|[A-Za-z]:[/\\])(?:{_PART}+[/\\])+({_PART}*)""")
 
 
 def without_folders(text: str) -> str:
@@ -28,7 +28,7 @@ def without_folders(text: str) -> str:
             text = text.replace(folder, "")
         return _PATH.sub(lambda found: found[1] or "...", text)
 
-    return changed(text, shortened)
+    return rewrite(text, shortened)
 
 
 def _known() -> list[str]:

@@ -18,6 +18,7 @@ from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder
 
 from vit_model.errors import CodedError
+from vit_model.messages import message
 
 MOST_LETTERS = 4096  # of a path
 
@@ -57,9 +58,11 @@ def visitor_path(path: Any) -> Path:
             if inside != path and os.path.realpath(path) == os.path.join(real_folder, inside):
                 return Path(path)
     raise VisitorFileError(
-        "expected a file that was uploaded to this page; upload it here, or send it with handle_file('photo.jpg') "
-        "(addresses on the web and paths of this host are not opened)",
-        "not_uploaded",
+        message(
+            "not_uploaded",
+            "expected a file that was uploaded to this page; upload it here, or send it with handle_file('photo.jpg') "
+            "(addresses on the web and paths of this host are not opened)",
+        )
     )
 
 

@@ -1,4 +1,4 @@
-"""One layer of a stack as few bytes: what the browser's viewer decodes (base.js, `readBlock` and `readRow`)."""
+"""One layer of a stack as few bytes: what the browser's viewer decodes (scripts/blocks.js)."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ request, and what has no address here cannot be asked for.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from functools import cache
@@ -19,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 FOLDER = "vit-explorer"
-_HOME = Path(__file__).parents[2]
+_HOME = Path(__file__).resolve().parents[2]
 _HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 _TEXTS: dict[str, bytes] = {}
 
@@ -29,7 +30,8 @@ _IMPORT = re.compile(r"""^(?:import|export)\b[^"';]*?["'](\.{1,2}/[^"']+)["']"""
 def script_address(script: Path) -> str:
     """The address of a script of `explorer` below the app's root; ValueError for any other file."""
     scripts, version = _scripts()
-    name = script.relative_to(_HOME).as_posix() if script.is_relative_to(_HOME) else ""
+    here = script.resolve()  # a checkout may be reached by way of a link
+    name = here.relative_to(_HOME).as_posix() if here.is_relative_to(_HOME) else ""
     if name not in scripts:
         raise ValueError(f"{script.name} is no script of the explorer: a .js file in one of its folders")
     return f"{FOLDER}/{version}/{name}"
@@ -45,7 +47,7 @@ def text_address(name: str, text: str) -> str:
 
 def imported_scripts(script: Path) -> list[Path]:
     """A script and all that it imports, also by way of others, each once."""
-    found, waiting = [], [script]
+    found, waiting = [], [script.resolve()]
     while waiting:
         here = waiting.pop(0)
         if here not in found:
@@ -55,10 +57,34 @@ def imported_scripts(script: Path) -> list[Path]:
     return found
 
 
-def preload_links(scripts: Iterable[Path]) -> str:
-    """HTML that has the browser fetch scripts and their imports at once, before it meets the first of them."""
-    all_scripts = dict.fromkeys(each for script in scripts for each in imported_scripts(script))
-    return "".join(f'<link rel="modulepreload" href="{escape(script_address(each))}">' for each in all_scripts)
+PRELOAD = """<script>
+((addresses) => new PerformanceObserver((_, observer) => { // else the first paint would wait for them
+  observer.disconnect();
+  for (const href of addresses) {
+    document.head.append(Object.assign(document.createElement("link"), { rel: "modulepreload", href }));
+  }
+}).observe({ type: "paint", buffered: true }))(%s);
+</script>
+"""
+
+
+def preload_html(first: Iterable[str], then: Iterable[str]) -> str:
+    """HTML that has the browser fetch modules and all that they import before it meets them: the `first` at once, and
+    `then` others as soon as it has painted something."""
+    at_once = _with_imports(first)
+    links = "".join(f'<link rel="modulepreload" href="{escape(address)}">' for address in at_once)
+    found = [address for address in _with_imports(then) if address not in at_once]
+    return links + PRELOAD % json.dumps(found).replace("<", "\\u003c")
+
+
+def _with_imports(addresses: Iterable[str]) -> list[str]:
+    _, version = _scripts()
+    found: dict[str, None] = {}
+    for address in addresses:
+        script = _HOME / address.removeprefix(f"{FOLDER}/{version}/")
+        imported = imported_scripts(script) if script.is_file() else []
+        found |= dict.fromkeys([address, *map(script_address, imported)])
+    return list(found)
 
 
 @cache

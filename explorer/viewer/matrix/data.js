@@ -50,7 +50,9 @@ export class StackData {
   }
 
   /** Every layer is here. */
-  get complete() { return this.whole && this.blocks.size === this.value.layers; }
+  get complete() {
+    return this.whole && this.blocks.size === this.value.layers;
+  }
 
   /**
    * The block that holds this row, or undefined: then it is on its way.

@@ -25,12 +25,24 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   // What the person chose; it outlives a change of value wherever it is still valid.
   const chosen = {
-    layer: null, panel: null, query: null, // null: what the value proposes
-    direction: "to", scale: "map", colours: "viridis", opacity: 0.85, fade: true, smooth: false, all: false,
-    pinned: false, hovered: -1,
+    layer: null,
+    panel: null,
+    query: null, // null: what the value proposes
+    direction: "to",
+    scale: "map",
+    colours: "viridis",
+    opacity: 0.85,
+    fade: true,
+    smooth: false,
+    all: false,
+    pinned: false,
+    hovered: -1,
   };
   let view = null; // {value, data, gh, gw, prefix, tokens, rows, thumbs, chips, ...} of the value now shown
-  let sequence = 0, said = "", gridDrawn = "", resting = 0;
+  let sequence = 0,
+    said = "",
+    gridDrawn = "",
+    resting = 0;
   const heat = new HeatMap(part.heat);
   const schedule = oncePerFrame(draw);
 
@@ -38,9 +50,10 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   watch("value", load);
   load();
 
-  // ---- a new value ---------------------------------------------------------------------------------------------------
+  // ---- a new value ------------------------------------------------------------------------------------------------
   async function load() {
-    const value = props.value && props.value.token ? props.value : null, mine = ++sequence;
+    const value = props.value && props.value.token ? props.value : null,
+      mine = ++sequence;
     root.dataset.seq = mine;
     if (view) view.data.stop();
     if (!value) {
@@ -49,7 +62,9 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       return;
     }
     setState("loading");
-    const [gh, gw] = value.grid, prefix = value.prefix.length, tokens = prefix + gh * gw;
+    const [gh, gw] = value.grid,
+      prefix = value.prefix.length,
+      tokens = prefix + gh * gw;
     const validPanel = (panel) => isIndex(panel, value.signed.length) || (panel === MEAN && value.mean);
     const sameTokens = view && view.gh === gh && view.gw === gw && view.prefix === prefix;
     if (!isIndex(chosen.layer, value.layers)) chosen.layer = value.shown.layer;
@@ -59,7 +74,12 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     if (!value.direction) chosen.direction = "to";
     chosen.hovered = -1;
 
-    const data = new StackData(value, server, () => arrived(mine), (error, needed) => failed(mine, error, needed));
+    const data = new StackData(
+      value,
+      server,
+      () => arrived(mine),
+      (error, needed) => failed(mine, error, needed),
+    );
     view = { value, data, gh, gw, prefix, tokens, picture: null, ready: false, panels: value.signed.length };
     view.unit = value.percent ? "percent" : "number";
     view.rows = Array.from({ length: view.panels }, () => new Float32Array(tokens));
@@ -92,7 +112,8 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   function failed(mine, error, needed) {
     if (mine !== sequence) return;
-    if (!needed && !(error instanceof Expired)) return; // nobody looks at it yet: it is asked for again when somebody does
+    // Nobody looks at it yet: it is asked for again when somebody does.
+    if (!needed && !(error instanceof Expired)) return;
     const { state, message } = describeFailure(error, t, { expired: view.ready ? "partly_expired" : "expired" });
     setState(state, message);
     schedule();
@@ -114,18 +135,35 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     part["grid-field"].hidden = !view.data.prefetchesAll || value.layers < 2;
     part["scale-field"].hidden = value.signed.length < 2;
     part["colours-field"].hidden = value.signed.every(Boolean);
-    const helps = { keys_move: true, keys_layer: value.layers > 1, keys_panel: value.signed.length > 1, keys_class: prefix, keys_pin: true };
-    setText(part.keys, Object.keys(helps).filter((key) => helps[key]).map((key) => t(key)).join(" · "));
+    const helps = {
+      keys_move: true,
+      keys_layer: value.layers > 1,
+      keys_panel: value.signed.length > 1,
+      keys_class: prefix,
+      keys_pin: true,
+    };
+    setText(
+      part.keys,
+      Object.keys(helps)
+        .filter((key) => helps[key])
+        .map((key) => t(key))
+        .join(" · "),
+    );
 
     const panels = [...value.signed.keys(), ...(value.mean ? [MEAN] : [])];
     part.thumbs.hidden = panels.length < 2;
     part.thumbs.setAttribute("aria-label", t("panels"));
     part.thumbs.style.setProperty("--thumb", panels.length <= 9 ? "110px" : "88px");
     view.thumbs = panels.map((panel) => {
-      const canvas = createElement("canvas"), top = createElement("span", { class: "vit-number" });
+      const canvas = createElement("canvas"),
+        top = createElement("span", { class: "vit-number" });
       const caption = createElement("span", { class: "vit-thumb-name" }, panelName(panel));
-      const button = createElement("button", { type: "button", class: "vit-thumb", title: longPanelName(panel) }, canvas,
-        createElement("span", { class: "vit-thumb-text" }, caption, createElement("span", { class: "vit-slot" }, top)));
+      const button = createElement(
+        "button",
+        { type: "button", class: "vit-thumb", title: longPanelName(panel) },
+        canvas,
+        createElement("span", { class: "vit-thumb-text" }, caption, createElement("span", { class: "vit-slot" }, top)),
+      );
       button.setAttribute("aria-label", longPanelName(panel));
       canvas.style.aspectRatio = `${view.gw} / ${view.gh}`;
       button.addEventListener("click", () => choose({ panel }));
@@ -134,9 +172,15 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     part.thumbs.replaceChildren(...view.thumbs.map((thumb) => thumb.button));
 
     view.chips = value.prefix.map((special, token) => {
-      const swatch = createElement("i"), number = createElement("span", { class: "vit-number" });
-      const button = createElement("button", { type: "button", class: "vit-chip" }, swatch, special,
-        createElement("span", { class: "vit-slot" }, number));
+      const swatch = createElement("i"),
+        number = createElement("span", { class: "vit-number" });
+      const button = createElement(
+        "button",
+        { type: "button", class: "vit-chip" },
+        swatch,
+        special,
+        createElement("span", { class: "vit-slot" }, number),
+      );
       button.addEventListener("click", () => choose({ query: token, pinned: true }, true));
       return { button, swatch, number };
     });
@@ -161,7 +205,7 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     return t(long ? "patch" : "short_patch", placeOf(token - view.prefix, view.gw));
   }
 
-  // ---- what people do ------------------------------------------------------------------------------------------------
+  // ---- what people do ---------------------------------------------------------------------------------------------
   /** Change the selection; `aloud` also for those who listen. */
   function choose(changes, aloud = false) {
     Object.assign(chosen, changes);
@@ -181,7 +225,9 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       draw(true); // moves come once a frame: drawn at once, they are painted with that frame and not the next
     };
     stage.addEventListener("pointermove", explore);
-    stage.addEventListener("pointerdown", (event) => { if (event.pointerType !== "mouse") explore(event); });
+    stage.addEventListener("pointerdown", (event) => {
+      if (event.pointerType !== "mouse") explore(event);
+    });
     stage.addEventListener("pointerleave", () => choose({ hovered: -1 }));
     stage.addEventListener("click", (event) => {
       const cell = over(event);
@@ -208,11 +254,15 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       const map = mapAt(event);
       if (map) part["all-canvas"].title = `${label("layer")} ${map.layer}, ${longPanelName(map.panel)}`;
     });
-    part.save.addEventListener("click", () => { if (view && view.ready) exportPng({ view, chosen, part, name, t, lang, label, panelName, longPanelName, tokenName, colourMap }); });
+    part.save.addEventListener("click", () => {
+      if (view && view.ready)
+        exportPng({ view, chosen, part, name, t, lang, label, panelName, longPanelName, tokenName, colourMap });
+    });
     listen(root, "vit:select", ({ detail }) => {
       if (!view || !detail || detail.viewer !== name) return;
       if (isIndex(detail.layer, view.value.layers)) choose({ layer: detail.layer });
-      if (isIndex(detail.panel, view.panels) || (detail.panel === MEAN && view.value.mean)) choose({ panel: detail.panel });
+      if (isIndex(detail.panel, view.panels) || (detail.panel === MEAN && view.value.mean))
+        choose({ panel: detail.panel });
       if (isIndex(detail.query, view.tokens)) choose({ query: detail.query });
       if (view.value.direction && ["to", "by"].includes(detail.direction)) choose({ direction: detail.direction });
     });
@@ -220,13 +270,18 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   function onKey(event) {
     if (!view || !view.ready || isForeignKey(event)) return;
-    const { value, prefix, gh, gw } = view, key = event.key, onStage = event.target === part.stage;
-    const panels = view.thumbs.map((thumb) => thumb.panel), at = panels.indexOf(chosen.panel);
+    const { value, prefix, gh, gw } = view,
+      key = event.key,
+      onStage = event.target === part.stage;
+    const panels = view.thumbs.map((thumb) => thumb.panel),
+      at = panels.indexOf(chosen.panel);
     const step = onStage ? arrowStep(key, Math.max(chosen.query - prefix, 0), gh, gw) : null;
     let changes = null;
     if (step !== null) changes = { query: chosen.query < prefix ? prefix : step + prefix, hovered: -1 };
-    else if (key === "[" || key === "]") changes = { layer: nearestIndex(chosen.layer + (key === "]" ? 1 : -1), value.layers) };
-    else if (key === "," || key === ".") changes = { panel: panels[nearestIndex(at + (key === "." ? 1 : -1), panels.length)] };
+    else if (key === "[" || key === "]")
+      changes = { layer: nearestIndex(chosen.layer + (key === "]" ? 1 : -1), value.layers) };
+    else if (key === "," || key === ".")
+      changes = { panel: panels[nearestIndex(at + (key === "." ? 1 : -1), panels.length)] };
     else if (key === "c" && prefix) changes = { query: 0, pinned: true };
     else if (key === "Escape") changes = { pinned: false };
     else if (key === "Enter" && onStage) changes = { pinned: !chosen.pinned };
@@ -235,12 +290,15 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     choose(changes, true);
   }
 
-  // ---- one drawing ---------------------------------------------------------------------------------------------------
-  /** `moving`: by a pointer that may go on: words and numbers follow when it rests. Nobody reads them on the way, and they
-   *  take as long as the maps. */
+  // ---- one drawing ------------------------------------------------------------------------------------------------
+  /**
+   * `moving`: by a pointer that may go on: words and numbers follow when it rests. Nobody reads them on the way, and
+   * they take as long as the maps.
+   */
   function draw(moving = false) {
     if (!view || !view.ready) return;
-    const { value, data, gh, gw, prefix } = view, { layer, panel, query, direction } = chosen;
+    const { value, data, gh, gw, prefix } = view,
+      { layer, panel, query, direction } = chosen;
     const block = data.want(layer, query, direction);
     clearTimeout(resting);
     drawSelection();
@@ -257,14 +315,18 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       readRow(block, index, value.signed[index], query, direction, view.rows[index]);
     }
     if (value.mean) average();
-    const ranges = new Map(view.thumbs.map((thumb) => [thumb.panel, extent(rowOf(thumb.panel), isSigned(thumb.panel))]));
+    const ranges = new Map(
+      view.thumbs.map((thumb) => [thumb.panel, extent(rowOf(thumb.panel), isSigned(thumb.panel))]),
+    );
     const shared = chosen.scale === "shared" ? sharedRanges(ranges) : null;
     const rangeOf = (which) => (shared ? shared[isSigned(which)] : ranges.get(which));
     for (const thumb of view.thumbs) {
       const { low, high } = rangeOf(thumb.panel);
       thumb.map.draw(rowOf(thumb.panel), prefix, gh, gw, low, high, tableOf(thumb.panel));
     }
-    const { low, high } = rangeOf(panel), table = tableOf(panel), row = rowOf(panel);
+    const { low, high } = rangeOf(panel),
+      table = tableOf(panel),
+      row = rowOf(panel);
     const faded = chosen.fade && view.picture;
     heat.draw(row, prefix, gh, gw, low, high, faded ? fadedTable(colourMap(panel)) : table, chosen.smooth);
     view.drawn = { low, high, table, row, ranges };
@@ -287,7 +349,8 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   }
 
   function average() {
-    const unsigned = view.rows.filter((_, panel) => !view.value.signed[panel]), out = view.average;
+    const unsigned = view.rows.filter((_, panel) => !view.value.signed[panel]),
+      out = view.average;
     for (let i = 0; i < out.length; i++) {
       let sum = 0;
       for (const row of unsigned) sum += row[i];
@@ -295,14 +358,23 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     }
   }
 
-  /** Lowest and highest patch of a map (special tokens have numbers of their own), symmetric about zero where signed. */
+  /**
+   * Lowest and highest patch of a map (special tokens have numbers of their own), symmetric about zero where signed.
+   */
   function extent(row, signed) {
-    let lowest = Infinity, highest = -Infinity, strongest = view.prefix, most = -Infinity;
+    let lowest = Infinity,
+      highest = -Infinity,
+      strongest = view.prefix,
+      most = -Infinity;
     for (let token = view.prefix; token < row.length; token++) {
-      const entry = row[token], size = signed && view.value.percent ? Math.abs(entry) : entry;
+      const entry = row[token],
+        size = signed && view.value.percent ? Math.abs(entry) : entry;
       if (entry < lowest) lowest = entry;
       if (entry > highest) highest = entry;
-      if (size > most) { most = size; strongest = token; }
+      if (size > most) {
+        most = size;
+        strongest = token;
+      }
     }
     const edge = Math.max(highest, -lowest);
     return { low: signed ? -edge : lowest, high: signed ? edge : highest, top: row[strongest], strongest };
@@ -324,7 +396,15 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     const { gh, gw, prefix, value } = view;
     placeCell(part.query, chosen.query - prefix, gh, gw);
     placeCell(part.hover, chosen.pinned && chosen.hovered !== chosen.query ? chosen.hovered - prefix : -1, gh, gw);
-    const choice = [sequence, chosen.layer, chosen.panel, chosen.direction, chosen.scale, chosen.pinned, Math.min(chosen.query, prefix)].join();
+    const choice = [
+      sequence,
+      chosen.layer,
+      chosen.panel,
+      chosen.direction,
+      chosen.scale,
+      chosen.pinned,
+      Math.min(chosen.query, prefix),
+    ].join();
     if (choice === view.choice) return; // a hover moves a marker and nothing else
     view.choice = choice;
     root.toggleAttribute("data-pinned", chosen.pinned);
@@ -336,28 +416,40 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   }
 
   function drawLegend() {
-    const { low, high, table, row } = view.drawn, at = row[chosen.hovered >= 0 ? chosen.hovered : chosen.query];
+    const { low, high, table, row } = view.drawn,
+      at = row[chosen.hovered >= 0 ? chosen.hovered : chosen.query];
     showLegend(part, table, formatEnds(low, high, view.unit));
     part.mark.style.transform = `translateX(${100 * legendShare(at, low, high, table)}%)`;
     setText(part["scale-note"], t(`note_${isSigned(chosen.panel) ? "signed_" : ""}${chosen.scale}`));
   }
 
   function drawReading() {
-    const { row, ranges } = view.drawn, { strongest } = ranges.get(chosen.panel), value = formatNumber(row[strongest], view.unit);
+    const { row, ranges } = view.drawn,
+      { strongest } = ranges.get(chosen.panel),
+      value = formatNumber(row[strongest], view.unit);
     const kind = !view.value.percent ? "number" : isSigned(chosen.panel) ? "signed" : chosen.direction;
-    const reading = t(`reading_${kind}`, { query: tokenName(chosen.query), strongest: tokenName(strongest, false), value });
+    const reading = t(`reading_${kind}`, {
+      query: tokenName(chosen.query),
+      strongest: tokenName(strongest, false),
+      value,
+    });
     setText(part.reading, reading[0].toUpperCase() + reading.slice(1));
     const other = chosen.pinned && chosen.hovered >= 0 && chosen.hovered !== chosen.query;
-    setText(part.detail, other
-      ? t("pinned_at", { token: tokenName(chosen.hovered), value: formatNumber(row[chosen.hovered], view.unit) })
-      : t(chosen.pinned ? "pinned" : "itself", { value: formatNumber(row[chosen.query], view.unit) }));
-    if (view.aloud) setText(part.spoken, `${label("layer")} ${chosen.layer}, ${longPanelName(chosen.panel)}. ${reading}`);
+    setText(
+      part.detail,
+      other
+        ? t("pinned_at", { token: tokenName(chosen.hovered), value: formatNumber(row[chosen.hovered], view.unit) })
+        : t(chosen.pinned ? "pinned" : "itself", { value: formatNumber(row[chosen.query], view.unit) }),
+    );
+    if (view.aloud)
+      setText(part.spoken, `${label("layer")} ${chosen.layer}, ${longPanelName(chosen.panel)}. ${reading}`);
     view.aloud = false;
   }
 
   /** Every panel of every layer for this query, as one small bitmap. */
   function drawAllLayers() {
-    const { value, data, gh, gw, prefix, panels, tokens } = view, { layers } = value;
+    const { value, data, gh, gw, prefix, panels, tokens } = view,
+      { layers } = value;
     const loaded = { loaded: data.blocks.size, layers };
     setText(part["all-label"], data.complete ? t("all") : t("all_loading", loaded));
     part.all.disabled = !data.complete;
@@ -368,8 +460,11 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     const key = [sequence, chosen.query, chosen.direction, chosen.scale, chosen.colours].join();
     if (key === gridDrawn) return;
     gridDrawn = key;
-    part["all-mark"].parentElement.style.maxWidth = `${Math.min(900, 120 * panels)}px`; // a few heads need not fill the page
-    const canvas = part["all-canvas"], width = panels * (gw + 1), row = new Float32Array(tokens);
+    // A few heads need not fill the page.
+    part["all-mark"].parentElement.style.maxWidth = `${Math.min(900, 120 * panels)}px`;
+    const canvas = part["all-canvas"],
+      width = panels * (gw + 1),
+      row = new Float32Array(tokens);
     const everything = [];
     for (let layer = 0; layer < layers; layer++) {
       for (let panel = 0; panel < panels; panel++) {
@@ -384,26 +479,34 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       canvas.height = layers * (gh + 1);
       canvas.style.aspectRatio = `${width} / ${canvas.height}`;
     }
-    const context = canvas.getContext("2d"), image = context.createImageData(width, canvas.height);
+    const context = canvas.getContext("2d"),
+      image = context.createImageData(width, canvas.height);
     const pixels = new Uint32Array(image.data.buffer);
     for (const { layer, panel, values, low, high } of everything) {
-      const signed = value.signed[panel], table = tableOf(panel);
+      const signed = value.signed[panel],
+        table = tableOf(panel);
       const ends = chosen.scale === "shared" ? [signed ? -most[signed] : 0, most[signed]] : [low, high];
-      const [bottom, top] = colourEnds(...ends, table), gain = top > bottom ? 255 / (top - bottom) : 0;
+      const [bottom, top] = colourEnds(...ends, table),
+        gain = top > bottom ? 255 / (top - bottom) : 0;
       for (let y = 0, from = 0; y < gh; y++) {
         const start = (layer * (gh + 1) + y) * width + panel * (gw + 1);
-        for (let x = 0; x < gw; x++) pixels[start + x] = table[Math.min(Math.max(((values[from++] - bottom) * gain + 0.5) | 0, 0), 255)];
+        for (let x = 0; x < gw; x++)
+          pixels[start + x] = table[Math.min(Math.max(((values[from++] - bottom) * gain + 0.5) | 0, 0), 255)];
       }
     }
     context.putImageData(image, 0, 0);
     const [low, high] = formatEnds(0, most.false, view.unit);
     const scale = chosen.scale === "shared" ? t("all_shared", { low, high }) : t("all_map");
-    setText(part["all-caption"], t("all_caption", { layer: label("layer"), layers: layers - 1, panel: label("panel"), panels: panels - 1, scale }));
+    setText(
+      part["all-caption"],
+      t("all_caption", { layer: label("layer"), layers: layers - 1, panel: label("panel"), panels: panels - 1, scale }),
+    );
   }
 
   /** Tell other components what is selected, once a change. */
   function announce() {
-    const { layer, panel, query, direction } = chosen, now = [sequence, layer, panel, query, direction].join();
+    const { layer, panel, query, direction } = chosen,
+      now = [sequence, layer, panel, query, direction].join();
     if (now === said) return;
     said = now;
     dispatch("vit:state", { viewer: name, layer, panel, query, direction });

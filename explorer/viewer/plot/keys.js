@@ -39,8 +39,10 @@ export function steppedPoint(key, points, at) {
   const right = key === "ArrowRight";
   const beyond = points.filter((point) => (right ? point.x > here.x : point.x < here.x));
   if (!beyond.length) return at;
-  const x = beyond[right ? 0 : beyond.length - 1].x, column = beyond.filter((point) => point.x === x); // the next one, and in it
-  const nearest = column.reduce((a, b) => (Math.abs(b.y - here.y) < Math.abs(a.y - here.y) ? b : a)); // the nearest height
+  const x = beyond[right ? 0 : beyond.length - 1].x,
+    column = beyond.filter((point) => point.x === x); // the next one, and in it
+  // The nearest height.
+  const nearest = column.reduce((a, b) => (Math.abs(b.y - here.y) < Math.abs(a.y - here.y) ? b : a));
   return points.indexOf(nearest);
 }
 
@@ -75,7 +77,9 @@ export class PointWalk {
     this.point = null;
   }
 
-  get points() { return walkablePoints(this.plot._fullData ?? []); }
+  get points() {
+    return walkablePoints(this.plot._fullData ?? []);
+  }
 
   /** @param {KeyboardEvent} event */
   onKey(event) {

@@ -1,4 +1,5 @@
-// One Plotly figure: drawn when it comes into sight, in the page's colours, linked to a viewer, walked with the keyboard.
+// One Plotly figure: drawn when it comes into sight, in the page's colours, linked to a viewer, walked with the
+// keyboard.
 import { followLook, listen } from "../kit/scripts/lifetime.js";
 import { createElement, viewerName } from "../kit/scripts/nodes.js";
 import { offerPng } from "../kit/scripts/saving.js";
@@ -21,14 +22,19 @@ function library(url) {
 }
 
 /** A title of a Plotly layout as plain words. */
-const plain = (given) => String((typeof given === "string" ? given : given?.text) ?? "").replace(/<[^>]*>/g, " ").trim();
+const plain = (given) =>
+  String((typeof given === "string" ? given : given?.text) ?? "")
+    .replace(/<[^>]*>/g, " ")
+    .trim();
 
 /** @param {import("../kit/scripts/mount.js").Context} context */
 export function mount({ element, root, props, watch, words, lang, t }) {
   const plot = root.querySelector(".vit-plot-canvas");
   const note = root.querySelector(".vit-plot-note");
   const spoken = root.querySelector(".vit-plot-spoken");
-  const MODEBAR = Object.fromEntries(["zoom", "pan", "in", "out", "auto", "reset"].map((key) => [words.en[key], t(key)]));
+  const MODEBAR = Object.fromEntries(
+    ["zoom", "pan", "in", "out", "auto", "reset"].map((key) => [words.en[key], t(key)]),
+  );
 
   let shown = null; // the value on the screen: {figure, link, caption, manifest}
   let current = null; // what the linked viewer last said it shows
@@ -47,30 +53,59 @@ export function mount({ element, root, props, watch, words, lang, t }) {
 
   /** A Plotly template in the page's own colours; whatever the figure says itself stands before it. */
   function template() {
-    const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(name).trim();
-    const ink = colour("--body-text-color"), line = colour("--border-color-primary"), paper = colour("--background-fill-primary");
-    const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true, title: { standoff: 10, font: { size: 13 } } };
+    const style = getComputedStyle(root),
+      colour = (name) => style.getPropertyValue(name).trim();
+    const ink = colour("--body-text-color"),
+      line = colour("--border-color-primary"),
+      paper = colour("--background-fill-primary");
+    const axis = {
+      gridcolor: line,
+      linecolor: line,
+      zerolinecolor: line,
+      automargin: true,
+      title: { standoff: 10, font: { size: 13 } },
+    };
     return {
       layout: {
         paper_bgcolor: paper,
         plot_bgcolor: paper,
         font: { family: style.fontFamily, size: 12.5, color: ink },
-        title: { font: { size: 16, weight: 700 }, x: 0, xref: "container", xanchor: "left", y: 0.98, yanchor: "top", pad: { l: 4 } },
+        title: {
+          font: { size: 16, weight: 700 },
+          x: 0,
+          xref: "container",
+          xanchor: "left",
+          y: 0.98,
+          yanchor: "top",
+          pad: { l: 4 },
+        },
         margin: { l: 52, r: 14, t: 46, b: 46 },
         colorway: ["#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#eeca3b", "#9d755d"],
         xaxis: axis,
         yaxis: axis,
         coloraxis: { colorbar: { outlinewidth: 0 } },
-        hoverlabel: { bgcolor: colour("--background-fill-secondary"), bordercolor: line, font: { family: style.fontFamily, color: ink } },
-        modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("--body-text-color-subdued"), activecolor: colour("--color-accent") },
+        hoverlabel: {
+          bgcolor: colour("--background-fill-secondary"),
+          bordercolor: line,
+          font: { family: style.fontFamily, color: ink },
+        },
+        modebar: {
+          bgcolor: "rgba(0,0,0,0)",
+          color: colour("--body-text-color-subdued"),
+          activecolor: colour("--color-accent"),
+        },
       },
     };
   }
 
-  /** Where the linked viewer's current choice lies, as {trace, x, y}, or null. Heat maps hold customdata as rows of cells. */
+  /**
+   * Where the linked viewer's current choice lies, as {trace, x, y}, or null. Heat maps hold customdata as rows of
+   * cells.
+   */
   function chosenPoint() {
     if (!shown.link || !current) return null;
-    const matches = (data) => data != null && shown.link.fields.every((field, i) => [].concat(data)[i] === current[field]);
+    const matches = (data) =>
+      data != null && shown.link.fields.every((field, i) => [].concat(data)[i] === current[field]);
     for (const trace of shown.figure.data) {
       const { customdata } = trace;
       if (!Array.isArray(customdata) || trace.visible === false) continue;
@@ -89,9 +124,12 @@ export function mount({ element, root, props, watch, words, lang, t }) {
 
   /** A trace that rings the chosen point; without points where nothing is chosen. */
   function ring() {
-    const point = chosenPoint(), color = getComputedStyle(root).getPropertyValue("--body-text-color").trim();
+    const point = chosenPoint(),
+      color = getComputedStyle(root).getPropertyValue("--body-text-color").trim();
     const marker = { symbol: "circle-open", size: 16, color, line: { width: 2 } };
-    const at = point ? { x: [point.x], y: [point.y], xaxis: point.trace.xaxis, yaxis: point.trace.yaxis } : { x: [], y: [] };
+    const at = point
+      ? { x: [point.x], y: [point.y], xaxis: point.trace.xaxis, yaxis: point.trace.yaxis }
+      : { x: [], y: [] };
     return { type: "scatter", mode: "markers", marker, hoverinfo: "skip", showlegend: false, cliponaxis: false, ...at };
   }
 
@@ -101,8 +139,10 @@ export function mount({ element, root, props, watch, words, lang, t }) {
   function draw() {
     const { figure, link } = shown;
     const layout = { height: props.height, uirevision: "kept", ...figure.layout, template: template(), autosize: true };
-    const saving = { name: "save", title: t("save"), icon: window.Plotly.Icons.camera, click: save }; // says what it shows
-    config ??= { // made once: plotly.js starts over, and forgets the zoom, where it differs from the last
+    // Says what it shows.
+    const saving = { name: "save", title: t("save"), icon: window.Plotly.Icons.camera, click: save };
+    config ??= {
+      // made once: plotly.js starts over, and forgets the zoom, where it differs from the last
       displaylogo: false,
       showSendToCloud: false,
       ...(matchMedia("(hover: none)").matches // where the toolbar never goes, it would lie on the title
@@ -115,12 +155,26 @@ export function mount({ element, root, props, watch, words, lang, t }) {
   }
 
   async function save() {
-    const { width, height } = plot._fullLayout, { data, layout } = shown.figure;
-    const png = await (await fetch(await window.Plotly.toImage(plot, { format: "png", scale: 2, width, height }))).blob();
-    offerPng(png, `${title().replace(/[^\p{L}\p{N}]+/gu, "-").toLowerCase()}.png`, shown.manifest, {
-      viewer: viewerName(element, props), title: title(), caption: localise(shown.caption, lang),
-      x: plain(layout.xaxis?.title), y: plain(layout.yaxis?.title), traces: data.map((trace) => trace.name ?? ""),
-    });
+    const { width, height } = plot._fullLayout,
+      { data, layout } = shown.figure;
+    const png = await (
+      await fetch(await window.Plotly.toImage(plot, { format: "png", scale: 2, width, height }))
+    ).blob();
+    offerPng(
+      png,
+      `${title()
+        .replace(/[^\p{L}\p{N}]+/gu, "-")
+        .toLowerCase()}.png`,
+      shown.manifest,
+      {
+        viewer: viewerName(element, props),
+        title: title(),
+        caption: localise(shown.caption, lang),
+        x: plain(layout.xaxis?.title),
+        y: plain(layout.yaxis?.title),
+        traces: data.map((trace) => trace.name ?? ""),
+      },
+    );
   }
 
   function clicked({ points }) {
@@ -132,7 +186,8 @@ export function mount({ element, root, props, watch, words, lang, t }) {
   }
 
   async function load() {
-    const value = props.value, mine = ++ticket;
+    const value = props.value,
+      mine = ++ticket;
     note.hidden = true;
     if (!value?.figure) {
       root.dataset.state = "empty";
@@ -176,18 +231,25 @@ export function mount({ element, root, props, watch, words, lang, t }) {
     if (changed && drawn()) draw();
   });
 
-  const sight = new IntersectionObserver((entries) => {
-    inSight = entries.at(-1).isIntersecting;
-    if (inSight && root.dataset.state === "loading") load();
-  }, { rootMargin: "100px" });
-  followLook(root, (cause) => {
-    if (!drawn()) return;
-    if (cause === "theme") draw();
-    else if (plot.clientWidth) window.Plotly.Plots.resize(plot);
-  }, () => {
-    sight.disconnect();
-    if (shown) window.Plotly.purge(plot); // or the figure's memory stays with the page
-  });
+  const sight = new IntersectionObserver(
+    (entries) => {
+      inSight = entries.at(-1).isIntersecting;
+      if (inSight && root.dataset.state === "loading") load();
+    },
+    { rootMargin: "100px" },
+  );
+  followLook(
+    root,
+    (cause) => {
+      if (!drawn()) return;
+      if (cause === "theme") draw();
+      else if (plot.clientWidth) window.Plotly.Plots.resize(plot);
+    },
+    () => {
+      sight.disconnect();
+      if (shown) window.Plotly.purge(plot); // or the figure's memory stays with the page
+    },
+  );
   sight.observe(root);
   root.addEventListener("keydown", (event) => drawn() && walk.onKey(event));
   root.addEventListener("blur", () => walk.point && walk.leave());

@@ -7,10 +7,16 @@ export function mount({ root, props, watch }) {
     const value = props.value;
     if (!value) return;
     const items = value.top.map(([label, probability]) => {
-      const percent = (100 * probability).toFixed(1), bar = createElement("span", { class: "bar" });
+      const percent = (100 * probability).toFixed(1),
+        bar = createElement("span", { class: "bar" });
       bar.style.width = `${percent}%`;
-      return createElement("li", { title: label }, createElement("span", { class: "label" }, label),
-        createElement("span", { class: "percent" }, `${percent} %`), bar);
+      return createElement(
+        "li",
+        { title: label },
+        createElement("span", { class: "label" }, label),
+        createElement("span", { class: "percent" }, `${percent} %`),
+        bar,
+      );
     });
     root.querySelector(".predictions").replaceChildren(...items);
     root.querySelector(".card").textContent = value.card;

@@ -38,14 +38,25 @@ export function mount({ element, root, props, watch, lang, t }) {
     const empty = !value?.rows?.length;
     setText(find(".note"), say(value?.note));
     if (!empty) {
-      const { head, rows, turned } = value, title = say(value.title);
+      const { head, rows, turned } = value,
+        title = say(value.title);
       setText(find("h4"), title);
       find(".frame").setAttribute("aria-label", t("scroll", { title }));
       find("table").classList.toggle("turned", turned);
-      const heads = [value.corner, ...head].map((text) => createElement("th", { scope: "col" }, createElement("span", {}, say(text))));
+      const heads = [value.corner, ...head].map((text) =>
+        createElement("th", { scope: "col" }, createElement("span", {}, say(text))),
+      );
       find("thead tr").replaceChildren(...heads);
-      find("tbody").replaceChildren(...rows.map((row) =>
-        createElement("tr", row.quiet ? { class: "quiet" } : {}, createElement("th", { scope: "row" }, say(row.head)), ...row.cells.map(filled))));
+      find("tbody").replaceChildren(
+        ...rows.map((row) =>
+          createElement(
+            "tr",
+            row.quiet ? { class: "quiet" } : {},
+            createElement("th", { scope: "row" }, say(row.head)),
+            ...row.cells.map(filled),
+          ),
+        ),
+      );
     }
     root.dataset.state = empty ? "empty" : value.progress?.running ? "running" : "ready";
     root.dataset.seq = Number(root.dataset.seq) + 1;
@@ -54,8 +65,13 @@ export function mount({ element, root, props, watch, lang, t }) {
   find(".png").addEventListener("click", () => {
     const { name, title, caption, corner, head, rows, progress, manifest } = props.value;
     savePng(drawTable(root, say(title), caption), `${name}.png`, manifest, {
-      viewer: viewerName(element, props), title: say(title), caption, corner: say(corner), columns: head.map(say),
-      rows: rows.map((row) => ({ head: say(row.head), cells: row.cells.map(({ text }) => say(text)) })), progress: say(progress?.text),
+      viewer: viewerName(element, props),
+      title: say(title),
+      caption,
+      corner: say(corner),
+      columns: head.map(say),
+      rows: rows.map((row) => ({ head: say(row.head), cells: row.cells.map(({ text }) => say(text)) })),
+      progress: say(progress?.text),
     });
   });
   watch("value", show);

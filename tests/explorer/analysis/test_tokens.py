@@ -16,7 +16,6 @@ from explorer.analysis.tokens import (
     token_entropy,
     token_norms,
     token_similarity,
-    without_marked,
 )
 
 
@@ -118,7 +117,7 @@ def test_ordinary_norms_of_a_large_picture_are_never_marked(trace, spread):
     assert not artefacts(replace(trace, residual=tuple(lengths), prefix=1, grid=(37, 37))).any()
 
 
-def test_share_of_attention_and_what_is_left_without(trace):
+def test_share_of_attention(trace):
     marked = torch.zeros(4, trace.tokens, dtype=torch.bool)
     marked[1, [4, 9]] = True
     found = artefact_share(trace, marked)
@@ -126,11 +125,6 @@ def test_share_of_attention_and_what_is_left_without(trace):
     torch.testing.assert_close(found.rows[1], row)
     torch.testing.assert_close(found.shares, torch.stack([torch.tensor(0.0), row[4] + row[9], torch.tensor(0.0)]))
     torch.testing.assert_close(found.fair, torch.tensor([0, 2 / trace.tokens, 0]))
-    left = without_marked(row, marked[1])
-    assert left[4] == left[9] == 0
-    torch.testing.assert_close(left.sum(), torch.tensor(1.0))
-    torch.testing.assert_close(left[5] / left[6], row[5] / row[6])
-    assert not without_marked(row, torch.ones(trace.tokens, dtype=torch.bool)).any()
 
 
 def test_without_a_class_token_the_mean_patch_asks(tiny_model):

@@ -11,7 +11,6 @@ from PIL import Image
 from explorer import Explanation
 from explorer.figures import figures
 from explorer.viewer.plot.plot import plot_value
-from vit_model.preprocess import CropBox
 
 LOW, HIGH = [0x44, 0x01, 0x54], [0xFD, 0xE7, 0x25]  # viridis' ends
 
@@ -65,46 +64,6 @@ def test_smooth_overlay_keeps_the_peak_in_its_patch():
     assert 30 <= row < 60
     assert column >= 60
     assert len(np.unique(found)) > 20
-
-
-@pytest.mark.parametrize("signed", [False, True])
-def test_exported_picture_holds_the_overlay_a_title_and_a_bar(signed):
-    picture = Image.new("RGB", (200, 120), (90, 120, 90))
-    explanation = Explanation("rollout", torch.rand(3, 5) * 0.01, target=4, signed=signed)
-    shown = figures.overlay(picture, explanation)
-    sheet = np.asarray(figures.exported(picture, explanation))
-    gap, top = 6, 24
-    assert sheet.shape[1] == 212
-    assert np.array_equal(sheet[top : top + 120, gap : gap + 200], np.asarray(shown))
-    assert (sheet[:top] != 255).any(), "no title was drawn"
-    bar = sheet[top + 120 + gap + 6, gap : gap + 200]
-    table = figures.colour_table("diverging" if signed else "viridis")
-    np.testing.assert_allclose(bar[[0, -1]], table[[0, -1]], atol=6)
-    labels = sheet[top + 120 + gap + 12 :]
-    third = sheet.shape[1] // 3
-    drawn = [(labels[:, third * part : third * (part + 1)] != 255).any() for part in range(3)]
-    assert drawn == [True, signed, True], "the bar names both ends, and 0 in the middle of a signed scale"
-
-
-def test_a_limit_is_what_the_bar_names():
-    picture, explanation = Image.new("RGB", (200, 120)), Explanation("rollout", torch.rand(3, 5))
-    by_itself, shared = (figures.exported(picture, explanation, limit=limit) for limit in (None, 7.0))
-    assert (
-        by_itself.crop((0, 160, 212, by_itself.height)).tobytes() != shared.crop((0, 160, 212, shared.height)).tobytes()
-    )
-
-
-def test_crop_box_darkens_what_the_model_does_not_see():
-    found = np.asarray(figures.crop_box_drawn(Image.new("RGB", (300, 200), (200, 200, 200)), CropBox(50, 0, 250, 200)))
-    assert (found[:, :50] < 100).all()
-    assert (found[:, 250:] < 100).all()
-    assert (found[10:190, 60:240] == 200).all()
-    assert found[100, 50].tolist() == [0xFF, 0xD2, 0x3F]
-
-
-def test_crop_box_may_reach_over_the_edge():
-    found = figures.crop_box_drawn(Image.new("RGB", (30, 20)), CropBox(0, -5, 30, 25))
-    assert found.size == (30, 20)
 
 
 def test_filter_tile_draws_zero_as_grey_and_each_filter_on_its_own_scale():

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from explorer.page.head import SCRIPT, EarlyHead
+from explorer.page.head import PRELOAD, SCRIPT, EarlyHead
 
 PAGE = b"<html><head><title>x</title></head></html>"
 
@@ -41,7 +41,7 @@ def answer(status=200, body=PAGE, method="GET", chunks=1, **headers):
 @pytest.mark.parametrize("chunks", [1, 7])
 def test_the_page_gets_our_script_before_all_others(chunks):
     status, headers, body = answer(chunks=chunks)
-    assert status == 200 and body == PAGE.replace(b"<head>", b"<head>" + SCRIPT)
+    assert status == 200 and body == PAGE.replace(b"<head>", b"<head>" + SCRIPT + PRELOAD)
     assert headers["content-length"] == str(len(body))
 
 

@@ -13,12 +13,13 @@ import pytest
 import app
 from explorer.page.page import build_page
 from explorer.tabs.train import tab as train
-from explorer.tabs.train.history.panel import plain_reason
+from explorer.tabs.train.history.panel import plain_reason, row_of
 from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.watch.view import TrainLiveView
 from explorer.ui.translation import translate_both
 from tests.explorer.tabs.train.run_folders import write_run
 from training.runs.runs import Runs
+from vit_model.messages import message
 
 ROOT = Path(app.__file__).parent
 
@@ -97,3 +98,16 @@ def test_a_failed_run_names_no_folder_of_the_host_to_visitors(failed):
     assert "a.jpg" in told["reason"]["en"] and "x.py" in told["log"]
     reason = plain_reason(run, run.status().reason)
     assert without_folders_of_the_host(reason) and "log.txt" in reason
+
+
+def test_a_coded_reason_is_shown_in_chinese_without_folders_too(failed):
+    runs, run = failed
+    folder = message("disk_free", "{folder} has {free} free", folder="/srv/secret/disk", free="1.0 GB")
+    run.end("failed", message("disk_full", "the disk is full: {found}; make room and try again", found=folder))
+    access = RunAccess(runs, loopback=False)
+    view = TrainLiveView(find=access.find, told=translate_both)
+    told = view.tail({"run": run.id, "ticket": access.ticket(run), "offset": 0, "log_offset": 0})
+    row = row_of(run)
+    assert without_folders_of_the_host(json.dumps([told, row])), (told, row)
+    assert told["reason"] == row["reason"]
+    assert told["reason"]["zh"] == "磁盘已满：disk 剩余 1.0 GB；请腾出空间后重试"

@@ -13,7 +13,10 @@ from PIL import Image
 
 from explorer.analysis.explain.gradient_rollout import gradient_rollout_matrices
 from explorer.analysis.explain.gradients import class_gradients
-from explorer.page import page
+from explorer.page.events import fill
+from explorer.page.events.fill import fill_tab
+from explorer.page.events.scene_bar import bar_and_card
+from explorer.page.page import build_page
 from explorer.session.scenes import ModelChoice, gradients_of, scene_at_size, scene_of
 from explorer.tabs.attention import tab as attention
 from explorer.tabs.compare import tab as compare
@@ -22,7 +25,8 @@ from explorer.tabs.patches import tab as patches
 from explorer.tabs.positions import tab as positions
 from explorer.tabs.rollout import tab as rollout
 from explorer.tabs.rollout.tab import GRADIENT, variants
-from explorer.ui.sent_values import SentValues
+from explorer.ui.events.sent_values import SentValues
+from explorer.ui.events.stale_work import CURRENT_WORK
 from explorer.ui.viewer_store import STORE
 from vit_model import VisionTransformer, ViTConfig, save_model
 
@@ -58,21 +62,18 @@ class Visitor:
         self.choice, self.picture, self.request = ModelChoice(), picture, None
         self.controls = {name: list(values) for name, values in CONTROLS.items()}
         with gr.Blocks():
-            self.tabs = [module.build() for module in MODULES.values()]
-        self.shown = [None] * len(self.tabs)
+            self.tabs = {name: module.build() for name, module in MODULES.items()}
+        self.sent = {}
 
     def open(self, name):
         """What the server sends for this tab; None where it leaves the tab as it is."""
-        controls = [value for tab in self.tabs for value in self.controls[tab.name]]
-        sent = page._fill(self.tabs, self.request, name, self.choice, self.picture, [*self.shown, *controls])
-        self.bar = sent[:2]
-        states, values = sent[2 : 2 + len(self.tabs)], iter(sent[2 + len(self.tabs) :])
-        self.shown = [old if new == gr.skip() else new for old, new in zip(self.shown, states, strict=True)]
-        of = {tab.name: [next(values) for _ in (*tab.outputs, *tab.classes)] for tab in self.tabs}
-        assert all(value == gr.skip() for other, values in of.items() if other != name for value in values)
-        outputs = next(len(tab.outputs) for tab in self.tabs if tab.name == name)
-        of[name], self.classes = of[name][:outputs], of[name][outputs:]
-        return None if of[name][0] == gr.skip() else of[name]
+        tab = self.tabs[name]
+        own = self.controls[name]
+        sent, *values = fill_tab(tab, self.request, self.choice, self.picture, self.sent.get(name), *own)
+        if sent != gr.skip():
+            self.sent[name] = sent
+        values, self.classes = values[: len(tab.outputs)], values[len(tab.outputs) :]
+        return None if values[0] == gr.skip() else values
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_another_picture_model_size_or_language_is_shown_and_so_is_the_way_back(
     assert visitor.open("attention")[0]["grid"] == [8, 8]
     visitor.choice = ModelChoice()
     assert visitor.open("attention")
-    monkeypatch.setattr(page, "language_of", lambda request: "zh")
+    monkeypatch.setattr(fill, "language_of", lambda request: "zh")
     assert visitor.open("attention")
     assert visitor.open("attention") is None
 
@@ -125,7 +126,7 @@ class Held:
 
 def test_an_earlier_choice_that_takes_longer_is_not_shown_after_a_later_one(visitor, monkeypatch):
     slow = ModelChoice(size=(64, 64))
-    monkeypatch.setattr(page, "scene_of", held := Held(scene_of, lambda choice, picture: choice == slow))
+    monkeypatch.setattr(fill, "scene_of", held := Held(scene_of, lambda choice, picture: choice == slow))
     with ThreadPoolExecutor() as threads:
         visitor.choice = slow
         first = threads.submit(visitor.open, "attention")
@@ -134,14 +135,25 @@ def test_an_earlier_choice_that_takes_longer_is_not_shown_after_a_later_one(visi
         assert visitor.open("attention")[0]["grid"] == [12, 12]
         held.go.set()
         assert first.result(30) is None
-        assert visitor.bar == [gr.skip(), gr.skip()]
+
+
+def test_an_earlier_choice_that_takes_longer_is_not_in_the_bar_after_a_later_one(picture, monkeypatch):
+    slow = ModelChoice(size=(64, 64))
+    monkeypatch.setattr(fill, "scene_of", held := Held(scene_of, lambda choice, picture: choice == slow))
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(bar_and_card, None, slow, picture)
+        assert held.there.wait(30)
+        bar, card = bar_and_card(None, ModelChoice(), picture)
+        assert "12x12 grid" in card["card"]
+        assert bar["top"]
+        held.go.set()
+        assert first.result(30) == [gr.skip(), gr.skip()]
 
 
 def test_a_choice_that_is_taken_back_while_it_is_on_its_way_is_not_shown(visitor, monkeypatch):
     assert visitor.open("rollout")
-    tab = next(tab for tab in visitor.tabs if tab.name == "rollout")
-    held = Held(tab.show, lambda scene, request, *controls: controls[0] == "max")
-    visitor.tabs[visitor.tabs.index(tab)] = replace(tab, show=held)
+    held = Held(visitor.tabs["rollout"].show, lambda scene, request, *controls: controls[0] == "max")
+    visitor.tabs["rollout"] = replace(visitor.tabs["rollout"], show=held)
     with ThreadPoolExecutor() as threads:
         visitor.controls["rollout"][0] = "max"
         first = threads.submit(visitor.open, "rollout")
@@ -154,10 +166,10 @@ def test_a_choice_that_is_taken_back_while_it_is_on_its_way_is_not_shown(visitor
 
 def test_a_choice_that_is_taken_back_when_the_other_has_gone_out_is_shown_again(visitor):
     assert visitor.open("rollout")
-    before = visitor.shown
+    before = dict(visitor.sent)
     visitor.controls["rollout"][0] = "max"
     assert visitor.open("rollout")
-    visitor.shown = before  # the event that follows began before Gradio had written it down
+    visitor.sent = before  # the event that follows began before Gradio had written it down
     visitor.controls["rollout"][0] = "mean"
     assert visitor.open("rollout")
 
@@ -165,7 +177,7 @@ def test_a_choice_that_is_taken_back_when_the_other_has_gone_out_is_shown_again(
 def test_a_choice_that_is_refused_leaves_what_is_in_sight_and_its_work(visitor):
     assert visitor.open("rollout")
     seen = (visitor.choice, visitor.picture, *visitor.controls["rollout"])
-    work = page.LATEST.answer((None, "rollout"), seen, iter_of(3))
+    work = CURRENT_WORK.run((None, "rollout"), seen, iter_of(3))
     assert next(work) == 0
     visitor.controls["rollout"][3] = 2.0
     with pytest.raises(ValueError, match="discard_ratio"):
@@ -201,16 +213,16 @@ def test_a_source_that_left_the_store_is_put_there_again(visitor, monkeypatch, n
 
 def test_a_restarted_server_shows_what_an_open_page_asks_for(visitor):
     visitor.open("patches")
-    visitor.shown = [None] * 4  # a session that this process does not know
+    visitor.sent = {}  # a session that this process does not know
     assert visitor.open("patches")
 
 
 def test_classes_to_choose_from_are_listed_once_for_a_model(visitor, tmp_path):
     """A hundred changes of a checkpoint with 21,000 classes would send a hundred megabytes."""
     with gr.Blocks():
-        visitor.tabs = [explain.build(gr.State(), gr.Image()), compare.build(True, None)]
-    visitor.controls = {tab.name: [getattr(control, "value", None) for control in tab.inputs] for tab in visitor.tabs}
-    visitor.shown = [None, None]
+        tabs = [explain.build(gr.State(), gr.Image()), compare.build(True, None)]
+    visitor.tabs = {tab.name: tab for tab in tabs}
+    visitor.controls = {tab.name: [control.value for control in tab.inputs] for tab in tabs}
 
     def listed(name):
         visitor.open(name)
@@ -306,14 +318,11 @@ def test_in_the_browser_a_tab_opened_again_keeps_its_value(open_page, served, fo
     assert len(forwards) == ran
 
 
-def test_a_control_fills_its_own_tab_though_the_server_still_takes_another_for_opened(picture):
-    """The tab's own event comes first, but what it sets is read before it has: both wait in the queue."""
-    demo = page.build_page()
+def test_a_control_fills_its_own_tab_and_no_other(picture):
+    demo = build_page()
     (control,) = (block for block in demo.blocks.values() if block.elem_id == "discard-scope")
     (change,) = (event for event in demo.fns.values() if (control._id, "change") in event.targets)
-    values = [getattr(block, "value", None) for block in change.inputs]
-    values[:3] = "attention", ModelChoice(), picture
+    values = [ModelChoice(), picture, None, *CONTROLS["rollout"]]
     filled = dict(zip(change.outputs, change.fn(None, *values), strict=True))
-    sent = {block.elem_id for block, value in filled.items() if value != gr.skip()}
-    assert "rollout" in sent
-    assert not {"attention", "save"} & sent, "which tab is open is not for a control to say"
+    assert [block.elem_id for block in filled] == [None, "rollout"], "its state, and its viewer"
+    assert gr.skip() not in filled.values()

@@ -23,6 +23,7 @@ from explorer.tabs.rollout import tab as rollout
 from explorer.ui.examples import example_files
 from tests.other_device import other_device
 
+pytestmark = pytest.mark.other_device
 TABS = {
     module.__name__.split(".")[-2]: module
     for module in (patches, attention, rollout, positions, explain, inside, laboratory, compare, figures)

@@ -111,9 +111,7 @@ def test_a_program_that_calls_wrongly_is_answered_in_words(page, client, way):
     for function in named(page):
         answers = []
         for kind, data in wrong(len(function.inputs), kinds=FEW):
-            begun = time.monotonic()
             answers.append((kind, ask(client, f"/gradio_api/{way}/{function.api_name}", {"data": data})))
-            assert time.monotonic() - begun < SECONDS
         assert faults(answers) == [], function.api_name
         assert sum(answer.refused for _, answer in answers) > len(answers) // 2
 
@@ -264,6 +262,6 @@ def test_folders_of_the_host_are_left_out(text, left):
 
 def test_leaving_folders_out_takes_time_linear_in_the_text():
     for text in ("/a" * 50_000, "/" * 100_000, " /a/" * 30_000, "x" * 100_000, "\\a" * 50_000):
-        begun = time.monotonic()
+        begun = time.thread_time()  # its own, whatever else this machine does; a quadratic one takes hours
         without_folders(text)
-        assert time.monotonic() - begun < 20
+        assert time.thread_time() - begun < 20

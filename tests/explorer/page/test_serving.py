@@ -26,7 +26,7 @@ PARTS = ("app.py", "explorer", "training", "vit_model")
 
 def environment(cache: Path, **more: str) -> dict[str, str]:
     """A plain user's environment with one writable folder."""
-    names = ("PATH", "SYSTEMROOT", "VIRTUAL_ENV", "GRADIO_SERVER_PORT")
+    names = ("PATH", "SYSTEMROOT", "VIRTUAL_ENV", "GRADIO_SERVER_PORT", "VIT_EXPLORER_DEVICE")
     kept = {name: os.environ[name] for name in names if name in os.environ}
     return kept | {"HOME": str(cache), "VIT_EXPLORER_CACHE": str(cache), "PYTHONDONTWRITEBYTECODE": "1"} | more
 
@@ -220,7 +220,7 @@ from explorer.analysis.ablation import ablate
 from explorer.analysis.faithfulness.leaderboard import leaderboard
 from explorer.tabs.laboratory import edits as laboratory_edits
 from explorer.tabs.faithfulness import tab as truth
-from explorer.ui.progress import StoppedError
+from explorer.ui.events.progress import StoppedError
 from explorer.tabs.faithfulness.values import SEED, Asked
 
 del spaces.CALLS[:]

@@ -120,7 +120,7 @@ def test_a_visitor_who_opened_every_tab_twice_keeps_little(page):
     fills = [
         (index, [part.value if not isinstance(part, gr.Image) else picture_of(demo) for part in fn.inputs])
         for index, fn in demo.fns.items()
-        if fn.name == "fill_one" and any(event == "select" for _, event in fn.targets)
+        if fn.name == "fill" and any(event == "select" for _, event in fn.targets)
     ]
     assert len(fills) == 10
     session = uuid.uuid4().hex
@@ -184,7 +184,8 @@ def holder_of(demo: gr.Blocks, capacity: int) -> BoundedSessions:
 
 def test_a_visitor_whose_session_is_gone_gets_what_a_fresh_page_gets(page):
     demo, url = page
-    index = next(i for i, fn in demo.fns.items() if fn.name == "fill" and any(e == "load" for _, e in fn.targets))
+    (opened,) = (block._id for block in demo.blocks.values() if block.elem_id == "tab-attention")
+    index = next(i for i, fn in demo.fns.items() if fn.name == "fill" and (opened, "select") in fn.targets)
     data = [
         None if isinstance(part, gr.State) else picture_of(demo) if isinstance(part, gr.Image) else part.value
         for part in demo.fns[index].inputs

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Formatter
 
 ROOT = Path(__file__).parents[3]
 PARTS = ("vit_model", "training", "explorer")
 ANCESTORS = ("Coded",)
-GAP = re.compile(r"\{(\w+)\}")
 
 
 @dataclass
 class Site:
-    """One place that makes a message with `code`. `template`: its English with gaps, None where an f-string made it;
-    `details`: names of its values, with "*" among them where they are passed as a dict."""
+    """One place that makes a message with `code`. `template`: its English with gaps; `details`: names of its values,
+    with "*" among them where they are passed as a dict."""
 
     code: str
-    template: str | None
+    template: str
     details: set[str]
     place: str
 
     @property
     def gaps(self) -> set[str]:
-        return set(GAP.findall(self.template or ""))
+        return {name for _, name, _, _ in Formatter().parse(self.template) if name}
 
 
 @dataclass
@@ -44,7 +43,7 @@ class Source:
         return [text for line, name, text in self.constants if line <= node.lineno and name == node.id][-1]
 
 
-def sources(root: Path = ROOT) -> list[Source]:
+def read_sources(root: Path = ROOT) -> list[Source]:
     found = []
     for path in (path for part in PARTS for path in sorted((root / part).rglob("*.py"))):
         source = Source(path.relative_to(root).as_posix(), ast.parse(path.read_text("utf-8")))
@@ -61,53 +60,45 @@ def sources(root: Path = ROOT) -> list[Source]:
     return found
 
 
-def called(node: ast.expr) -> str:
+def callee(node: ast.expr) -> str:
     """The last part of the name of what is called, "" for anything else."""
     if not isinstance(node, ast.Call):
         return ""
     return getattr(node.func, "attr", "") or getattr(node.func, "id", "")
 
 
-def sites(read: list[Source], errors: set[str]) -> Iterator[Site]:
-    """Every `message("code", "template", ...)` and every `AnError(text, "code", ...)`."""
+def find_sites(read: list[Source]) -> Iterator[Site]:
+    """Every `message("code", "template", ...)`."""
     for source in read:
         for node in ast.walk(source.tree):
-            name = called(node)
-            if not isinstance(node, ast.Call) or not (name == "message" or name in errors):
-                continue
-            place = f"{source.place}:{node.lineno}"
-            details = {keyword.arg or "*" for keyword in node.keywords}
-            if name == "message":
-                yield Site(source.text_of(node.args[0]), source.text_of(node.args[1]), details, place)
-            elif len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
-                yield Site(node.args[1].value, None, details, place)
+            if isinstance(node, ast.Call) and callee(node) == "message":
+                code, template = (source.text_of(argument) for argument in node.args)
+                details = {keyword.arg or "*" for keyword in node.keywords}
+                yield Site(code, template, details, f"{source.place}:{node.lineno}")
 
 
-def uncoded(read: list[Source]) -> Iterator[tuple[str, str]]:
-    """(file, the call) of every error whose class has a code and which gets none: neither as its second argument, nor
-    by a `Message` from a call, from a property, or from a variable of the same function."""
-    errors, making = error_classes(read), makers(read)
+def find_uncoded(read: list[Source]) -> Iterator[tuple[str, str]]:
+    """(file, the call) of every error whose class has a code and which gets none: no `Message` from a call, from a
+    property, or from a variable of the same function."""
+    errors, making = error_classes(read), message_makers(read)
     for source in read:
         seen: set[int] = set()
         scopes = [node for node in ast.walk(source.tree) if isinstance(node, ast.FunctionDef)]  # outer ones come first
         for scope in [*scopes, source.tree]:
             named = _made(scope, making)
             for node in ast.walk(scope):
-                if not isinstance(node, ast.Call) or called(node) not in errors or id(node) in seen:
+                if not isinstance(node, ast.Call) or callee(node) not in errors or id(node) in seen:
                     continue
                 seen.add(id(node))
-                second = node.args[1] if len(node.args) > 1 else None
-                if isinstance(second, ast.Constant) and isinstance(second.value, str):
-                    continue
                 if not any(_makes(argument, making, named) for argument in node.args):
                     yield source.place, ast.unparse(node)
 
 
-def plain_value_errors(read: list[Source]) -> Iterator[tuple[str, str]]:
+def find_value_errors(read: list[Source]) -> Iterator[tuple[str, str]]:
     """(file, the call) of every `raise ValueError(...)`."""
     for source in read:
         for node in ast.walk(source.tree):
-            if isinstance(node, ast.Raise) and node.exc is not None and called(node.exc) == "ValueError":
+            if isinstance(node, ast.Raise) and node.exc is not None and callee(node.exc) == "ValueError":
                 yield source.place, ast.unparse(node.exc)
 
 
@@ -127,7 +118,7 @@ def _made(scope: ast.AST, making: set[str]) -> set[str]:
 def _makes(node: ast.expr, making: set[str], named: set[str]) -> bool:
     if isinstance(node, ast.IfExp):
         return _makes(node.body, making, named) and _makes(node.orelse, making, named)
-    name = called(node) or getattr(node, "attr", "")
+    name = callee(node) or getattr(node, "attr", "")
     return name in making or (isinstance(node, ast.Name) and node.id in named)
 
 
@@ -144,7 +135,7 @@ def error_classes(read: list[Source]) -> set[str]:
     return known - set(ANCESTORS)
 
 
-def makers(read: list[Source]) -> set[str]:
+def message_makers(read: list[Source]) -> set[str]:
     """Names of functions and properties that return a `Message` or an error with a code, by their annotations."""
     errors = error_classes(read)
     return {
@@ -152,4 +143,4 @@ def makers(read: list[Source]) -> set[str]:
         for source in read
         for node in ast.walk(source.tree)
         if isinstance(node, ast.FunctionDef) and ast.unparse(node.returns or ast.Constant("")) in {"Message", *errors}
-    } | {"Message"}
+    } | {"Message", "message"}

@@ -24,14 +24,14 @@ from vit_model.messages import (
     MOST_DETAILS,
     MOST_LETTERS,
     Message,
-    changed,
+    add_codes,
     from_json,
     message,
     message_of,
-    text_in,
-    texts_in,
+    read_message,
+    read_messages,
+    rewrite,
     to_json,
-    with_codes,
 )
 
 CONFIG = RunConfig(steps=1)
@@ -169,9 +169,9 @@ def test_stop_and_progress_keep_their_codes(tmp_path):
 )
 def test_codes_that_somebody_changed_leave_the_english(coded):
     record = {"reason": "there is no run", "reason_coded": coded}
-    assert text_in(record, "reason") == "there is no run"
-    assert translate(text_in(record, "reason"), "zh") == "there is no run"
-    assert texts_in({"notes": ["a", "b"], "notes_coded": [coded]}, "notes") == ["a", "b"]
+    assert read_message(record, "reason") == "there is no run"
+    assert translate(read_message(record, "reason"), "zh") == "there is no run"
+    assert read_messages({"notes": ["a", "b"], "notes_coded": [coded]}, "notes") == ["a", "b"]
 
 
 def test_hostile_details_stay_text():
@@ -193,7 +193,7 @@ def test_what_goes_to_disk_is_bounded():
 
 def test_a_list_keeps_the_codes_of_those_that_have_one(tmp_path):
     note = message("reading_archive", "reading the archive")
-    write_json(tmp_path / "data.json", with_codes({"notes": ["plain", note], "classes": ["a"], "count": 2}))
+    write_json(tmp_path / "data.json", add_codes({"notes": ["plain", note], "classes": ["a"], "count": 2}))
     kept = read_json(tmp_path / "data.json")
     assert kept["notes"] == ["plain", "reading the archive"] and set(kept) == {
         "notes",
@@ -201,7 +201,7 @@ def test_a_list_keeps_the_codes_of_those_that_have_one(tmp_path):
         "classes",
         "count",
     }
-    assert [translate(text, "zh") for text in texts_in(kept, "notes")] == ["plain", "正在读取压缩包"]
+    assert [translate(text, "zh") for text in read_messages(kept, "notes")] == ["plain", "正在读取压缩包"]
 
 
 # -- what visitors may read
@@ -216,11 +216,12 @@ def test_details_hold_no_folder_of_this_host_for_visitors(tmp_path):
     assert folder in translate(reason, "zh") and "/srv" not in json.dumps([both, to_json(shown)], ensure_ascii=False)
     assert both["zh"].endswith("data 剩余 1.0 GB")
     assert without_folders("plain /srv/people/x") == "plain x"
+    assert without_folders("磁盘已满：/srv/people/x 剩余（/srv/people/y）") == "磁盘已满：x 剩余（y）"
 
 
 def test_a_change_reaches_every_detail():
     reason = message(
         "picture_named", "{name}: {reason}", name="a", reason=message("no_file", "no file at all {x}", x="a")
     )
-    loud = changed(reason, str.upper)
+    loud = rewrite(reason, str.upper)
     assert loud == "A: NO FILE AT ALL A" and loud.details["name"] == "A" and loud.details["reason"].details["x"] == "A"

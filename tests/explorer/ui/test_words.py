@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import explorer
+from explorer.analysis.explain import methods
 from explorer.analysis.explain.methods import METHODS
 from explorer.page.head import SCRIPT
 from explorer.ui import words as text
@@ -42,7 +43,7 @@ def test_chinese_is_chinese():
         "method_legrad",
         "method_grad-cam",
         "method_smoothgrad",
-        "explain_unit_logit",
+        "choice_unit_logit",
         "slices_ended",
     }  # a name, a unit, and values alone
     for key, words in text.TEXT["zh"].items():
@@ -104,3 +105,9 @@ def test_a_method_without_words_goes_by_its_name(monkeypatch):
         assert words["name_head-spread"] == "Head spread"
         assert words["about_head-spread"] == words["link_head-spread"] == ""
         assert words["about_rollout"]
+
+
+def test_every_method_and_every_choice_on_the_page_has_words_in_both_languages():
+    texts = json.loads(Path(methods.__file__).with_name("methods.words.json").read_text("utf-8"))
+    for language, words in method_words().items():
+        assert set(words) == set(texts[language])  # none goes by its name, and none is of a method that is gone

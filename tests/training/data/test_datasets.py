@@ -12,6 +12,7 @@ from tests.training.data.data_files import animals, picture, split_animals, writ
 from training.data import survey
 from training.data.datasets import DataError, cache_folder, open_dataset
 from training.data.picture_set import JoinedStore, PixelStore
+from vit_model.messages import Message
 from vit_model.picture import PictureError
 
 
@@ -86,6 +87,22 @@ def test_pictures_are_decoded_for_this_once(tmp_path, opened, monkeypatch):
     assert again.unreadable == first.unreadable == ("cat/bad.png",)
     assert again.fingerprint == first.fingerprint
     assert reports == []
+    assert first.reasons[0].code == again.reasons[0].code == "not_a_picture"
+    assert again.reasons == first.reasons and again.reasons[0].details == first.reasons[0].details
+
+
+def test_a_survey_of_an_older_version_is_read(tmp_path, opened, monkeypatch):
+    """It held no codes: its reasons stay English, and nothing is decoded again."""
+    folder = write_folder(tmp_path / "pets", animals(3) | {"cat/bad.png": b"x"})
+    first = opened(folder)
+    (kept,) = (tmp_path / "cache" / ".surveys").glob("*.npz")
+    with np.load(kept) as arrays:
+        older = {name: arrays[name] for name in ("sizes", "digests", "faults")}
+    np.savez_compressed(kept, **older)
+    monkeypatch.setattr(survey, "survey", None)
+    again = opened(folder)
+    assert (again.unreadable, again.reasons, again.fingerprint) == (first.unreadable, first.reasons, first.fingerprint)
+    assert not isinstance(again.reasons[0], Message)
 
 
 def test_a_picture_that_changes_is_looked_at_again(tmp_path, opened):

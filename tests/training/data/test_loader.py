@@ -169,6 +169,7 @@ def test_a_picture_that_has_gone_from_the_processes():
         list(prepared(numbers(gone=(7,)), workers=1).ahead(PLAN))
     assert str(caught.value).startswith(GONE)
     assert "Traceback" not in str(caught.value)
+    assert caught.value.code == "data_changed_since" and caught.value.details["reason"].code == "picture_named"
 
 
 def test_pictures_of_several_sizes():

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,6 @@ torch.set_num_threads(1)
 from training.config import RunConfig  # noqa: E402
 from training.hosted import slices  # noqa: E402
 from training.loop.loop import train  # noqa: E402
-from training.publish.curves import all_events  # noqa: E402
-from training.runs.metrics import fold  # noqa: E402
 from training.runs.runs import Run, RunError  # noqa: E402
 
 FORK = multiprocessing.get_context("fork")
@@ -124,7 +123,7 @@ def write_pictures(folder: Path) -> Path:
 def curve(run):
     return [
         [event.split, event.step, {name: value for name, value in event.values.items() if name not in TIMED}]
-        for event in fold(all_events(run))
+        for event in run.curve()
     ]
 
 
@@ -145,8 +144,45 @@ def main(folder: Path) -> dict:
     found: dict = {}
     config = CONFIG.having(data=str(write_pictures(folder / "pictures")))
     whole = Run.create(folder / "whole", config)
-    for _ in train(whole, config.having(workers=0, compile=False)):
-        pass
+    with no_backward_here():
+        found |= in_slices(folder, config, whole)
+    plain = Run.create(folder / "plain", config)
+    found["plain"] = [m["phase"] for m in visit(plain, lambda function, seconds: function)][-1], curve(plain)
+    return found
+
+
+@contextmanager
+def no_backward_here():
+    """This process runs no backward pass: on a machine with CUDA, those that it forks then could not run any."""
+    backward, here = torch.autograd.backward, os.getpid()
+
+    def elsewhere(*arguments, **words):
+        assert os.getpid() != here, "a process that has run a backward pass forks none that can, where there is CUDA"
+        return backward(*arguments, **words)
+
+    torch.autograd.backward = elsewhere
+    try:
+        yield
+    finally:
+        torch.autograd.backward = backward
+
+
+def train_apart(run, config):
+    """Train in a process of its own."""
+
+    def work():
+        for _ in train(run, config):
+            pass
+
+    process = FORK.Process(target=work)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def in_slices(folder: Path, config: RunConfig, whole: Run) -> dict:
+    found: dict = {}
+    train_apart(whole, config.having(workers=0, compile=False))
     found["whole"] = curve(whole)
 
     run = Run.create(folder / "sliced", config)
@@ -207,8 +243,6 @@ def main(folder: Path) -> dict:
     run = Run.create(folder / "sweep", config.having(steps=4, eval_every=2), sweep=(1e-3, 1e-2))
     told = visit(run, ZeroGpu(steps=3))
     found["sweep"] = {"end": told[-1], "told": run.read("sweep.json"), "last": run.last.step}
-    plain = Run.create(folder / "plain", config)
-    found["plain"] = [m["phase"] for m in visit(plain, lambda function, seconds: function)][-1], curve(plain)
     return found
 
 

@@ -137,6 +137,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path, more):
     assert parts == whole  # every loss, norm, rate and accuracy, to the last bit
 
 
+@pytest.mark.other_device
 @pytest.mark.parametrize(
     "more", [{}, EVERYTHING, {"optimizer": "muon", "accumulation": 2, "stages": ((16, 0.5),), "resolution": 32}]
 )

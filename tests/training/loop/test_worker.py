@@ -65,6 +65,7 @@ def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_room(run, monkeyp
     assert work(run) == 1
     ended = run.read("ended.json")  # its state is "running" still, as this process lives
     assert ended["state"] == "failed" and "the disk is full; make room and resume" in ended["reason"]
+    assert ended["reason_coded"]["code"] == "run_disk_full_at"
     assert list(checkpoint.complete(run.path / "checkpoints")) == [2]
     assert work(run) == 0
     assert run.read("ended.json")["state"] == "finished"
@@ -78,6 +79,7 @@ def test_data_that_have_vanished_are_said(run, tmp_path):
     assert work(run) == 1
     ended = run.read("ended.json")
     assert ended["state"] == "failed" and "no data set" in ended["reason"] and str(tmp_path / "data") in ended["reason"]
+    assert ended["reason_coded"]["code"] == "data_unknown"
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,6 @@ def test_architectures_of_timm_are_understood_or_refused():
     from vit_model.checkpoints import formats
     from vit_model.checkpoints.architecture import architecture
     from vit_model.checkpoints.conversion import Converted
-    from vit_model.checkpoints.declared import declare
     from vit_model.errors import CheckpointError
 
     understood, refused = 0, 0
@@ -200,7 +199,7 @@ def test_architectures_of_timm_are_understood_or_refused():
         silu = isinstance(getattr(getattr(block, "mlp", None), "act", None), torch.nn.SiLU)
         ordinary = type(block) is timm.models.vision_transformer.Block and (gelu or silu)
         try:
-            declared = declare(formats.TIMM, config)
+            declared = formats.TIMM.declare(config, formats.TIMM.norm_eps)
             for key, value in plain.items():
                 target = formats.TIMM.target(key)
                 if target is None:

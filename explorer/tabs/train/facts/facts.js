@@ -22,8 +22,21 @@ export function mount({ root, props, watch, lang, t }) {
       return head;
     });
     const rows = value.rows.map(([first, ...others]) =>
-      createElement("tr", {}, createElement("th", { scope: "row" }, say(first)), ...others.map((text) => createElement("td", {}, say(text)))));
-    const parts = [createElement("table", {}, createElement("thead", {}, createElement("tr", {}, ...heads)), createElement("tbody", {}, ...rows))];
+      createElement(
+        "tr",
+        {},
+        createElement("th", { scope: "row" }, say(first)),
+        ...others.map((text) => createElement("td", {}, say(text))),
+      ),
+    );
+    const parts = [
+      createElement(
+        "table",
+        {},
+        createElement("thead", {}, createElement("tr", {}, ...heads)),
+        createElement("tbody", {}, ...rows),
+      ),
+    ];
     if (value.note) parts.unshift(createElement("p", {}, say(value.note)));
     if (value.title) parts.unshift(createElement("h4", {}, say(value.title)));
     root.replaceChildren(...parts);

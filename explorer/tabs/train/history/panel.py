@@ -12,11 +12,11 @@ import gradio as gr
 from gradio.events import Dependency
 
 from explorer.tabs.train.facts.facts import FactTable
+from explorer.tabs.train.field_words import label_key
 from explorer.tabs.train.history.table import RunTable
 from explorer.tabs.train.runs import slices as train_slices
 from explorer.tabs.train.runs.access import RunAccess
-from explorer.tabs.train.runs.checkpoints import run_of, shown_source
-from explorer.tabs.train.runs.evaluation import test_accuracy
+from explorer.tabs.train.runs.checkpoints import run_of
 from explorer.tabs.train.runs.numbers import curve_numbers, curves_manifest
 from explorer.tabs.train.runs.overlay import (
     AXES,
@@ -30,14 +30,17 @@ from explorer.tabs.train.runs.overlay import (
     shown_value,
 )
 from explorer.ui.errors import plain_errors
+from explorer.ui.events.request_order import BEGUN, ORDER, asker
 from explorer.ui.manifest import saved_npz
-from explorer.ui.stale_work import BEGUN, LATEST, asker
 from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import TEXT, say_both, words
 from explorer.viewer.kit.files import written_once
 from explorer.viewer.plot.plot import PlotlyView, plot_value
+from training.command import public_name
+from training.runs.results import read_accuracy
 from training.runs.runs import Run
+from vit_model.messages import rewrite
 
 MOST_ROWS = 200
 # All queued: an event that is not changes a State without its `change`.
@@ -74,7 +77,7 @@ def build(access: RunAccess, selected: gr.State) -> Dependency:
     def opened(request: gr.Request, event: gr.EventData):
         begun = next(BEGUN)
         run = run_of(_told(event, "run"), access, request)
-        return run.id if LATEST.newest(asker(request, "opened"), begun) else gr.skip()
+        return run.id if ORDER.newest(asker(request, "opened"), begun) else gr.skip()
 
     @plain_errors
     def rename(request: gr.Request, selected: str | None, event: gr.EventData):
@@ -103,7 +106,7 @@ def build(access: RunAccess, selected: gr.State) -> Dependency:
         begun, chosen = next(BEGUN), _told(event, "runs")
         ids = [run_id for run_id in chosen if isinstance(run_id, str)][:MOST_RUNS] if isinstance(chosen, list) else []
         drawn = drawn_from(_runs(access, request, ids), axis)
-        return (ids, drawn) if LATEST.newest(asker(request, "compared"), begun) else gr.skip()
+        return (ids, drawn) if ORDER.newest(asker(request, "compared"), begun) else gr.skip()
 
     @plain_errors
     def turn(request: gr.Request, ids: list[str], axis: str):
@@ -149,7 +152,7 @@ def table_value(access: RunAccess, request: gr.Request, opened: str | None) -> d
 def row_of(run: Run) -> dict[str, Any]:
     """One line of the table. A run whose files somebody has damaged is shown as such; nothing else suffers."""
     status = run.status()
-    progress = run.progress
+    progress, reason = run.progress, rewrite(status.reason, lambda text: _without_folders_of(run, text))
     row = {
         "id": run.id,
         "name": run.name,
@@ -157,11 +160,11 @@ def row_of(run: Run) -> dict[str, Any]:
         "data": "–",
         "model": "–",
         "state": status.state,
-        "reason": {code: plain_reason(run, text) for code, text in translate_both(status.reason).items()},
+        "reason": {language: plain_reason(run, text) for language, text in translate_both(reason).items()},
         "step": progress.get("step"),
         "steps": progress.get("steps"),
         "best": run.best_accuracy,
-        "test": test_accuracy(run.path),
+        "test": read_accuracy(run.path, "test"),
         "started": run.created,
         "seconds": progress.get("seconds"),
         "resumable": status.state in ("stopped", "failed"),
@@ -171,14 +174,17 @@ def row_of(run: Run) -> dict[str, Any]:
     except ValueError:
         live = status.state in ("running", "stopping")
         return row | {"state": status.state if live else "damaged", "resumable": False}
-    return row | {"recipe": config.recipe, "data": shown_source(config.data), "model": shown_source(config.model)}
+    return row | {"recipe": config.recipe, "data": public_name(config.data), "model": public_name(config.model)}
 
 
 def plain_reason(run: Run, reason: str) -> str:
     """Why a run failed or stopped, in a line, without the folders of this computer."""
-    lines = [line for line in reason.replace(str(run.path), run.id).splitlines() if line.strip()]
-    told = " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines)
-    return without_folders(told.replace(str(Path.home()), "~"))[:300]
+    lines = [line for line in reason.splitlines() if line.strip()]
+    return _without_folders_of(run, " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines))[:300]
+
+
+def _without_folders_of(run: Run, text: str) -> str:
+    return without_folders(text.replace(str(run.path), run.id).replace(str(Path.home()), "~"))
 
 
 def drawn_from(runs: list[Run], axis: str) -> str:
@@ -205,19 +211,19 @@ def _differences(runs: list[Run]) -> dict[str, Any]:
             config = run.config.to_dict()
         except ValueError:
             config = {}
-        configs.append(config | {name: shown_source(config[name]) for name in ("data", "model") if name in config})
+        configs.append(config | {name: public_name(config[name]) for name in ("data", "model") if name in config})
     reached = {
         "differ_state": [say_both(f"state_{run.state}") for run in runs],
         "differ_step": [shown_value(run.progress.get("step")) for run in runs],
         "differ_seconds": [shown_value(run.progress.get("seconds")) for run in runs],
         "differ_loss": [shown_value(_lowest_loss(run)) for run in runs],
         "differ_best": [_percent(run.best_accuracy) for run in runs],
-        "differ_test": [_percent(test_accuracy(run.path)) for run in runs],
+        "differ_test": [_percent(read_accuracy(run.path, "test")) for run in runs],
     }
     rows = [[say_both(name), *values] for name, values in reached.items()]
     fields = differing(configs)
     for name, values in fields.items():
-        key = next((key for key in (f"field_{name}", f"differ_{name}") if key in TEXT["en"]), None)
+        key = label_key(name) or (f"differ_{name}" if f"differ_{name}" in TEXT["en"] else None)
         rows.append([say_both(key) if key else name, *map(shown_value, values)])
     return {
         "title": say_both("differ_title"),

@@ -49,22 +49,30 @@ export function mount({ element, root, props, trigger, watch, lang, t }) {
     const reason = createElement("span", { class: "reason" });
     const state = createElement("span", { class: "state" });
     const rename = button("rename", "rename", () => startRenaming(entry));
-    const resume = button("resume", "resume", ({ detail }) => detail < 2 && trigger("resume", { run: id })); // once of a double click
+    // Once of a double click.
+    const resume = button("resume", "resume", ({ detail }) => detail < 2 && trigger("resume", { run: id }));
     const remove = button("remove", "remove", () => confirmRemoval(entry));
     const parts = { tick, open, reason, state, rename, resume, remove };
     parts.naming = createElement("div", { class: "naming" }, open, reason);
     const cells = [cell("tick", "", tick), cell("name-cell", "", parts.naming), cell("state-cell", "", state)];
-    for (const key of ["recipe", "data", "model", "started", "seconds"]) parts[key] = createElement("span", { class: key });
+    for (const key of ["recipe", "data", "model", "started", "seconds"])
+      parts[key] = createElement("span", { class: key });
     for (const key of ["step", "best", "test"]) parts[key] = cell("number", key);
     const setup = cell("setup", "setup", parts.recipe, parts.data, parts.model);
     cells.push(setup, parts.step, parts.best, parts.test, cell("when", "started", parts.started, parts.seconds));
     entry.parts = parts;
-    entry.node = createElement("tr", { role: "row", "data-run": id }, ...cells, cell("actions", "", rename, resume, remove));
+    entry.node = createElement(
+      "tr",
+      { "role": "row", "data-run": id },
+      ...cells,
+      cell("actions", "", rename, resume, remove),
+    );
     return entry;
   }
 
   function fill(entry, row) {
-    const { parts } = entry, name = row.name;
+    const { parts } = entry,
+      name = row.name;
     entry.row = row;
     setText(parts.open, name);
     parts.open.setAttribute("aria-label", t("open", { name }));
@@ -115,7 +123,7 @@ export function mount({ element, root, props, trigger, watch, lang, t }) {
     if (entry.renaming) return;
     entry.renaming = true;
     const { name } = entry.row;
-    const input = createElement("input", { type: "text", maxlength: "120", "aria-label": t("newName", { name }) });
+    const input = createElement("input", { "type": "text", "maxlength": "120", "aria-label": t("newName", { name }) });
     input.value = name;
     const end = (save) => {
       entry.renaming = false;
@@ -123,7 +131,13 @@ export function mount({ element, root, props, trigger, watch, lang, t }) {
       entry.parts.rename.focus();
       if (save && input.value.trim() && input.value !== name) trigger("rename", { run: entry.id, name: input.value });
     };
-    const form = createElement("div", { class: "renaming" }, input, button("save", "save", () => end(true)), button("cancel", "cancel", () => end(false)));
+    const form = createElement(
+      "div",
+      { class: "renaming" },
+      input,
+      button("save", "save", () => end(true)),
+      button("cancel", "cancel", () => end(false)),
+    );
     form.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && event.target === input && !event.isComposing) end(true);
       else if (event.key === "Escape") end(false);
@@ -153,7 +167,8 @@ export function mount({ element, root, props, trigger, watch, lang, t }) {
   function show() {
     const value = props.value;
     if (!value) return;
-    const body = find("tbody"), known = new Set(value.rows.map((row) => row.id));
+    const body = find("tbody"),
+      known = new Set(value.rows.map((row) => row.id));
     for (const [id, entry] of rows) {
       if (known.has(id)) continue;
       entry.node.remove();
@@ -166,7 +181,8 @@ export function mount({ element, root, props, trigger, watch, lang, t }) {
         rows.set(row.id, entry);
       }
       fill(entry, row);
-      if (body.children[at] !== entry.node) body.insertBefore(entry.node, body.children[at] ?? null); // what is in place keeps its focus
+      // What is in place keeps its focus.
+      if (body.children[at] !== entry.node) body.insertBefore(entry.node, body.children[at] ?? null);
     });
     const gone = [...ticked].filter((id) => !known.has(id));
     if (gone.length) {
@@ -180,12 +196,13 @@ export function mount({ element, root, props, trigger, watch, lang, t }) {
     root.dataset.seq = Number(root.dataset.seq) + 1;
   }
 
-  // ---- unobtrusive refreshing: only while in sight, and the server answers only where something has changed ------------
+  // ---- unobtrusive refreshing: only while in sight, and the server answers only where something has changed -------
   let last = 0;
   const timer = setInterval(() => {
     if (!element.isConnected) return clearInterval(timer);
     const pause = [...rows.values()].some(({ row }) => LIVE.has(row.state)) ? 3000 : 8000;
-    if (document.visibilityState !== "visible" || !root.offsetParent || dialog.open || Date.now() - last < pause) return;
+    if (document.visibilityState !== "visible" || !root.offsetParent || dialog.open || Date.now() - last < pause)
+      return;
     refresh();
   }, 500);
   function refresh() {

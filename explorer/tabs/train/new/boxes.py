@@ -7,13 +7,15 @@ from typing import Any
 import gradio as gr
 import torch
 
+from explorer.tabs.train.field_words import help_key, label_key
 from explorer.tabs.train.new.command.view import TrainCommandView
 from explorer.tabs.train.new.form import Form
 from explorer.tabs.train.new.sources import ARCHIVES, NAMED_SETS, NEW, RESNET
-from explorer.tabs.train.new.values import GROUPS, LENGTHS, MAIN, choices_of, is_switch, recipe_values
+from explorer.tabs.train.new.values import GROUPS, MAIN, recipe_values
 from explorer.tabs.train.runs.access import RunAccess
 from explorer.ui.visitors.uploads import WEIGHTS
-from explorer.ui.words import TEXT, words
+from explorer.ui.words import words
+from training.config import LENGTHS, choices_of, is_switch
 from training.recipes import RECIPES, recipe_named
 from vit_model import SIZES
 from vit_model.checkpoints.known import BUNDLED, KNOWN
@@ -110,8 +112,8 @@ def build_form(access: RunAccess) -> Form:
 
 
 def _box(name: str, value: str | bool) -> Any:
-    label = words(f"field_{name}")
-    info = words(f"field_{name}_info") if f"field_{name}_info" in TEXT["en"] else None
+    label, key = words(label_key(name)), help_key(name)
+    info = words(key) if key else None
     if name == "device":
         return gr.Dropdown(_devices(), value=value, label=label, info=info, min_width=140, elem_id=f"field-{name}")
     if is_switch(name):

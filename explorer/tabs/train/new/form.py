@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 from gradio.events import Dependency
 
+from explorer.tabs.train.field_words import label_key
 from explorer.tabs.train.new.command.command import command_line
 from explorer.tabs.train.new.command.view import TrainCommandView
 from explorer.tabs.train.new.sources import (
@@ -32,7 +33,7 @@ from explorer.tabs.train.runs.access import RunAccess
 from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.visitors.uploads import WEIGHTS
-from explorer.ui.words import TEXT, language_of, say
+from explorer.ui.words import language_of, say
 from training.config import ConfigError, RunConfig
 from training.recipes import Recipe, recipe_named
 from training.runs import bounds
@@ -183,7 +184,7 @@ def in_words(request: gr.Request | None, error: Exception) -> str:
     field, reason = getattr(error, "field", ""), reason_of(error, language_of(request))
     if not field:
         return reason
-    key = f"field_{field}" if f"field_{field}" in TEXT["en"] else f"train_{field}"
+    key = label_key(field) or f"train_{field}"
     return say(request, "train_field_wrong", field=say(request, key), reason=reason)
 
 

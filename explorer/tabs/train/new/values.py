@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
-from training.command import LENGTHS, written
-from training.config import ConfigError, RunConfig, parse_field
+from training.command import written
+from training.config import FACTS, LENGTHS, ConfigError, RunConfig, is_switch, parse_field
 from training.recipes import Recipe
 from vit_model.messages import message, message_of
 
-MAIN = ("batch", "lr", "resolution", "device")
+_PLACED = ("source", "length", "main")  # groups that stand above the others
+
 GROUPS = {
-    "model": ("head_init", "trainable", "pool", "stages", "width", "depth", "heads", "patch_size"),
-    "optimiser": (
-        *("optimizer", "schedule", "warmup", "accumulation", "clip", "weight_decay", "decay_all", "layer_decay"),
-        *("momentum", "beta1", "beta2"),
-    ),
-    "augmentation": (
-        *("crop", "crop_scale", "flip", "randaugment", "randaugment_magnitude", "color_jitter", "downscale", "erasing"),
-        *("mixup", "cutmix", "label_smoothing", "dropout", "drop_path", "ema"),
-    ),
-    "measuring": (
-        *("held_out", "eval_every", "patience", "test_at", "checkpoint_every", "keep_every", "log_every"),
-        "tensorboard",
-    ),
-    "machine": ("precision", "seed", "workers", "compile"),
+    group: tuple(name for name, facts in FACTS.items() if facts.group == group)
+    for group in dict.fromkeys(facts.group for facts in FACTS.values())
+    if group not in _PLACED
 }
-SHAPE = ("width", "depth", "heads", "patch_size")  # of a model with random weights alone
+MAIN = tuple(name for name, facts in FACTS.items() if facts.group == "main")
+SHAPE = tuple(name for name, facts in FACTS.items() if facts.new_only)
 FIELDS = (*MAIN, *(name for group in GROUPS.values() for name in group))
 """Every field of a run with a box of its own; recipe, data, model and the length have theirs above."""
 
 MOST_RATES = 12
 
-_HINTS = get_type_hints(RunConfig)
 _DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
 
 
@@ -44,16 +34,6 @@ class FieldError(ConfigError):
     def __init__(self, field: str, reason: str):
         super().__init__(reason)
         self.field = field
-
-
-def choices_of(name: str) -> tuple[str, ...]:
-    """What a field offers to choose from; empty for free text."""
-    kinds = get_args(_HINTS[name])
-    return kinds if kinds and isinstance(kinds[0], str) else ()
-
-
-def is_switch(name: str) -> bool:
-    return _HINTS[name] is bool
 
 
 def shown(value: Any) -> str | bool:

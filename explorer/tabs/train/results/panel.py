@@ -21,7 +21,7 @@ from explorer.tabs.train.results.sweep.sweep import SweepView
 from explorer.tabs.train.results.values import evaluation_of, opens_on, pictures_value, results_values
 from explorer.tabs.train.runs.access import RunAccess
 from explorer.tabs.train.runs.checkpoints import checkpoint_of, choice_of, run_of
-from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, whole
+from explorer.tabs.train.runs.evaluation import Evaluation
 from explorer.tabs.train.runs.numbers import result_numbers, sweep_numbers
 from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import saved_npz
@@ -29,6 +29,7 @@ from explorer.ui.model_picker import ModelPicker
 from explorer.ui.translation import translate
 from explorer.ui.words import language_of, say, say_both, words
 from explorer.viewer.kit.files import written_once
+from training.runs.results import SPLITS, whole
 from training.runs.run import Run
 
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -41,7 +42,6 @@ class Explorer:
     picture: Component
     picker: ModelPicker
     tabs: gr.Tabs
-    active: gr.State  # the name of the tab in sight
     tab: str = "attention"
 
 
@@ -132,7 +132,7 @@ def build(access: RunAccess, selected: gr.State, explorer: Explorer | None = Non
     opened = grid.show(
         open_picture,
         query,
-        [explorer.picture, picker.choice, picker.name, picker.size, explorer.active, explorer.tabs],
+        [explorer.picture, picker.choice, picker.name, picker.size, explorer.tabs],
         api_visibility="private",
         concurrency_id="model",
         show_progress="minimal",
@@ -168,7 +168,6 @@ def _opened(
         choice,
         picker.showing(picker.runs.name(run, key), request),
         "native",
-        explorer.tab,
         gr.Tabs(selected=explorer.tab),
     ]
 

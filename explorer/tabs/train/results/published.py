@@ -6,14 +6,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from explorer.tabs.train.runs.checkpoints import shown_source
-from explorer.tabs.train.runs.evaluation import number, read_object, test_accuracy
 from explorer.tabs.train.runs.overlay import curves_of, events_of, thinned
 from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import TEXT, say_both
+from training.command import public_name
 from training.config import RunConfig
 from training.recipes import RECIPES, Recipe
+from training.runs.results import number, read_accuracy, read_object
 from training.runs.run import Run
 from vit_model.messages import message_of
 
@@ -39,7 +39,7 @@ def published_value(run: Run) -> dict[str, Any] | None:
         return None
     data, model = _data_name(config.data), config.model
     rows, foreign = _published(recipe, data, model)
-    shown = {"model": shown_source(model), "data": shown_source(config.data)}
+    shown = {"model": public_name(model), "data": public_name(config.data)}
     tests = [event for event in events_of(run) if event.split == "test" and "accuracy" in event.values]
     for (set_, epoch), accuracy in sorted(recipe.published_at.items()):
         if set_ != data:
@@ -49,7 +49,7 @@ def published_value(run: Run) -> dict[str, Any] | None:
         if near:
             reached = near[-1].values["accuracy"]
             rows.append([say_both("published_reached_epoch", epoch=epoch), _percent(reached)])
-    reached = test_accuracy(run.path)
+    reached = read_accuracy(run.path, "test")
     rows.append(
         [
             say_both("published_reached", **shown),
@@ -135,7 +135,7 @@ def _changed(recipe: Recipe, config: RunConfig) -> list[str]:
 
 def _data_name(source: str) -> str:
     """ "cifar10" also for an archive of it, such as /data/cifar10.tar.xz."""
-    return shown_source(source).partition(".")[0] if not source.startswith("hf:") else source
+    return public_name(source).partition(".")[0] if not source.startswith("hf:") else source
 
 
 def _trial_run(run: Run, folder: Any) -> Run | None:

@@ -13,16 +13,18 @@ from explorer.tabs.train.results.confusion.confusion import confusion_value
 from explorer.tabs.train.results.pictures.pictures import PAGE, fits, split_of, thumbnails
 from explorer.tabs.train.results.published import published_value, sweep_value
 from explorer.tabs.train.runs.access import RunAccess
-from explorer.tabs.train.runs.checkpoints import is_resnet, run_of, shown_source
-from explorer.tabs.train.runs.evaluation import SPLITS, Evaluation, read_evaluation, read_object, stamp
+from explorer.tabs.train.runs.checkpoints import is_resnet, run_of
+from explorer.tabs.train.runs.evaluation import Evaluation, read_evaluation
 from explorer.tabs.train.runs.numbers import result_numbers
 from explorer.ui.errors import reason_of
 from explorer.ui.translation import translate_both
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.ui.words import language_of, say, say_both
+from training.command import public_name
 from training.data.datasets import cache_folder, would_download
+from training.runs.results import SPLITS, read_object, stamp
 from training.runs.run import Run
-from vit_model.messages import changed, message_of
+from vit_model.messages import message_of, rewrite
 
 
 def results_values(access: RunAccess, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
@@ -94,7 +96,7 @@ def pictures_value(
         offset = min(query["offset"], max(len(positions) - 1, 0)) // PAGE * PAGE
         missing = len(positions) > 0 and not query["fetch"] and would_download(run.config.data)
         if missing:  # a look at results should not fetch gigabytes unasked
-            note = say_both("results_not_here", data=shown_source(run.config.data))
+            note = say_both("results_not_here", data=public_name(run.config.data))
             return empty | {"title": title, "note": note, "fetch": True}
         if not len(positions):
             return empty | {"title": say_both("results_no_mistakes") if true is None else title, "note": ""}
@@ -199,9 +201,9 @@ def _without_paths(reason: str, run: Run) -> str:
 
     def plain(text: str) -> str:
         text = text.replace(str(run.path), run.id)
-        return (text.replace(source, shown_source(source)) if source else text).replace(str(cache_folder()), "~")
+        return (text.replace(source, public_name(source)) if source else text).replace(str(cache_folder()), "~")
 
-    return without_folders(changed(reason, plain))
+    return without_folders(rewrite(reason, plain))
 
 
 def _percent(share: float) -> str:

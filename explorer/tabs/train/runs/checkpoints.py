@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 import gradio as gr
@@ -99,12 +98,3 @@ def is_resnet(run: Run) -> bool:
         return run.config.model.partition(":")[0] == "resnet18"
     except ValueError:  # a damaged run.json: its checkpoints may still be good
         return False
-
-
-def shown_source(source: str) -> str:
-    """A data set or model as visitors read it: of a path only its last part."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        if kind(source).is_absolute() or source.startswith("~"):
-            return kind(source).name or source
-    before, colon, path = source.partition(":")  # resnet18:/a/file
-    return before + colon + shown_source(path) if colon and PurePosixPath(path).is_absolute() else source

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from explorer.tabs.train.results.published import trials_of
-from explorer.tabs.train.runs.checkpoints import shown_source
 from explorer.tabs.train.runs.evaluation import Evaluation
 from explorer.tabs.train.runs.overlay import events_of
+from training.command import public_name
 from training.runs.metrics import MetricEvent
 from training.runs.run import Run
 
@@ -92,7 +92,7 @@ def _about(run: Run) -> dict[str, Any]:
         config = run.config.to_dict()
     except ValueError:
         return {"run": run.id, "name": run.name, "config": None}
-    shown = {name: shown_source(config[name]) for name in ("data", "model")}
+    shown = {name: public_name(config[name]) for name in ("data", "model")}
     return {"run": run.id, "name": run.name, "config": config | shown}
 
 

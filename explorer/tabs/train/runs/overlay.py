@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from explorer.session.cache import ByteCache
-from training.runs.metrics import MetricEvent, fold
+from training.runs.metrics import MetricEvent
 
 MOST_RUNS = 6
 MOST_POINTS = 2000  # of a curve in the browser
@@ -139,15 +139,8 @@ def _read(run: Any) -> tuple[Curves, tuple[MetricEvent, ...]]:
         return {}, ()
 
     def make() -> tuple[Curves, tuple[MetricEvent, ...]]:
-        events, offset = [], 0
-        while True:  # in blocks
-            more, reached = run.events(offset)
-            events.extend(more)
-            if reached <= offset:
-                break
-            offset = reached
-        folded = tuple(fold(events))
-        return _curves(folded), folded
+        events = tuple(run.curve())
+        return _curves(events), events
 
     return _CURVES.get((str(path), found.st_size, found.st_mtime_ns), make)
 

@@ -9,7 +9,8 @@
  * @param {boolean} inSight
  */
 export function addressInSight(href, run, inSight) {
-  const address = new URL(href), wanted = run && inSight ? run.run : null;
+  const address = new URL(href),
+    wanted = run && inSight ? run.run : null;
   if (address.searchParams.get("run") === wanted) return null;
   if (wanted) address.searchParams.set("run", wanted);
   else if (run) address.searchParams.delete("run");

@@ -8,10 +8,13 @@
  */
 export function ticks(low, high, most) {
   if (!(high > low)) return [low];
-  const rough = (high - low) / Math.max(1, most), power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999) ?? 10 * power;
+  const rough = (high - low) / Math.max(1, most),
+    power = 10 ** Math.floor(Math.log10(rough));
+  const step =
+    [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999) ?? 10 * power;
   const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++) found.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i++)
+    found.push(Number((i * step).toPrecision(12)));
   return found;
 }
 
@@ -35,7 +38,8 @@ export function shortNumber(value) {
  * @param {number} high
  */
 export function decades(low, high) {
-  const found = [], wide = high / low > 300;
+  const found = [],
+    wide = high / low > 300;
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
     for (const factor of wide ? [1] : [1, 2, 5]) {
       const value = Number((factor * 10 ** power).toPrecision(3));

@@ -2,7 +2,10 @@
 import { contextOf } from "../../../viewer/kit/scripts/heatmap.js";
 import { decades, shortNumber, ticks } from "./axis.js";
 
-/** @typedef {{x: number[], y: number[], colour: string, width?: number, alpha?: number, dots?: boolean}} Line x ascending */
+/**
+ * @typedef {{x: number[], y: number[], colour: string, width?: number, alpha?: number, dots?: boolean}} Line x
+ *   ascending
+ */
 /** @typedef {{ink: string, line: string, quiet: string}} Colours */
 /** @typedef {(value: number) => number} Scale */
 
@@ -29,8 +32,10 @@ export class Chart {
    * @param {boolean} [choices.percent]
    */
   draw(lines, range, { log = false, floor = null, cursor = null, colours, font, percent = false }) {
-    const { canvas, context } = this, scale = window.devicePixelRatio || 1;
-    const width = canvas.clientWidth, height = canvas.clientHeight;
+    const { canvas, context } = this,
+      scale = window.devicePixelRatio || 1;
+    const width = canvas.clientWidth,
+      height = canvas.clientHeight;
     if (!width) return;
     if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
       canvas.width = Math.round(width * scale);
@@ -45,7 +50,8 @@ export class Chart {
     const [low, high] = heights;
     /** @type {Scale} */
     const up = log ? Math.log10 : (value) => value;
-    const bottom = up(low), top = up(high);
+    const bottom = up(low),
+      top = up(high);
     const marks = log ? decades(low, high) : ticks(low, high, Math.max(2, height / 44));
     const texts = marks.map((value) => (percent ? `${shortNumber(value)}%` : shortNumber(value)));
     const left = Math.ceil(Math.max(...texts.map((text) => context.measureText(text).width), 18)) + 8;
@@ -72,7 +78,9 @@ export class Chart {
     context.stroke();
     context.textBaseline = "alphabetic";
     for (const value of ticks(range[0], range[1], Math.max(1, (area.right - area.left) / 90))) {
-      const x = across(value), text = shortNumber(value), half = context.measureText(text).width / 2;
+      const x = across(value),
+        text = shortNumber(value),
+        half = context.measureText(text).width / 2;
       context.textAlign = "center";
       context.fillText(text, Math.min(Math.max(x, half), width - half), height - 5);
     }
@@ -99,7 +107,8 @@ export class Chart {
    */
   at(event) {
     if (!this.area) return null;
-    const { left, right } = this.area, part = (event.clientX - this.canvas.getBoundingClientRect().left - left) / (right - left);
+    const { left, right } = this.area,
+      part = (event.clientX - this.canvas.getBoundingClientRect().left - left) / (right - left);
     return this.range[0] + Math.min(Math.max(part, 0), 1) * (this.range[1] - this.range[0]);
   }
 
@@ -110,7 +119,8 @@ export class Chart {
    * @param {number | null} floor
    */
   #heights(lines, log, floor) {
-    let low = Infinity, high = -Infinity;
+    let low = Infinity,
+      high = -Infinity;
     for (const { y } of lines) {
       for (const value of y) {
         if (!Number.isFinite(value) || (log && value <= 0)) continue;
@@ -140,15 +150,35 @@ export class Chart {
     context.beginPath();
     /** @type {number | null} */
     let column = null;
-    let pen = false, least = 0, most = 0, last = 0;
-    const flush = () => { // all points of one pixel column as one upright stroke
-      if (column !== null && most > least + 0.5) { context.lineTo(column, least); context.lineTo(column, most); context.lineTo(column, last); }
+    let pen = false,
+      least = 0,
+      most = 0,
+      last = 0;
+    const flush = () => {
+      // all points of one pixel column as one upright stroke
+      if (column !== null && most > least + 0.5) {
+        context.lineTo(column, least);
+        context.lineTo(column, most);
+        context.lineTo(column, last);
+      }
     };
     for (let i = 0; i < x.length; i++) {
       const value = Math.max(y[i], low); // what a logarithmic axis cannot show lies on its floor
-      if (!Number.isFinite(y[i])) { flush(); pen = false; column = null; continue; }
-      const px = across(x[i]), py = down(value), at = Math.round(px);
-      if (pen && at === column) { least = Math.min(least, py); most = Math.max(most, py); last = py; continue; }
+      if (!Number.isFinite(y[i])) {
+        flush();
+        pen = false;
+        column = null;
+        continue;
+      }
+      const px = across(x[i]),
+        py = down(value),
+        at = Math.round(px);
+      if (pen && at === column) {
+        least = Math.min(least, py);
+        most = Math.max(most, py);
+        last = py;
+        continue;
+      }
       flush();
       if (pen) context.lineTo(px, py);
       else context.moveTo(px, py);

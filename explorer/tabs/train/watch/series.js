@@ -3,10 +3,12 @@
 export const MOST_POINTS = 20000;
 const PLACES = new Set(["step", "epoch", "seconds"]);
 
-/** Rows in the order of steps, as columns of numbers. A row takes the place of those at the same and at later steps, since
- * after a resume from an earlier checkpoint steps are measured again (metrics.fold does the same). Beyond MOST_POINTS
- * neighbours are merged in pairs, again and again, so that memory does not grow: each point is then the mean of
- * `stride` rows, at the step of the last. */
+/**
+ * Rows in the order of steps, as columns of numbers. A row takes the place of those at the same and at later steps,
+ * since after a resume from an earlier checkpoint steps are measured again (metrics.fold does the same). Beyond
+ * MOST_POINTS neighbours are merged in pairs, again and again, so that memory does not grow: each point is then the
+ * mean of `stride` rows, at the step of the last.
+ */
 export class Series {
   constructor() {
     /** @type {Record<string, number[]>} */
@@ -16,7 +18,9 @@ export class Series {
     this.stride = 1;
   }
 
-  get length() { return this.weights.length; }
+  get length() {
+    return this.weights.length;
+  }
 
   /**
    * Add {step, epoch, seconds, ...values}; a value that is not finite is NaN and makes a gap.
@@ -25,7 +29,8 @@ export class Series {
   add(row) {
     while (this.length && this.columns.step[this.length - 1] >= row.step) this.#drop();
     for (const name of Object.keys(row)) this.columns[name] ??= new Array(this.length).fill(NaN);
-    const last = this.length - 1, merged = last >= 0 && this.weights[last] < this.stride;
+    const last = this.length - 1,
+      merged = last >= 0 && this.weights[last] < this.stride;
     for (const [name, column] of Object.entries(this.columns)) {
       const value = row[name] ?? NaN;
       if (!merged) column.push(value);
@@ -48,15 +53,18 @@ export class Series {
   }
 
   /**
-   * Exponential moving average without the bias towards its start: mean of all rows so far, each `keep` times the weight
+   * Exponential moving average without the bias towards its start: mean of all rows so far, each `keep` times the
+   * weight
    * of the next.
    * @param {string} name
    * @param {number} keep
    * @returns {number[]}
    */
   smoothed(name, keep) {
-    const column = this.columns[name] ?? [], out = new Array(column.length);
-    let sum = 0, norm = 0;
+    const column = this.columns[name] ?? [],
+      out = new Array(column.length);
+    let sum = 0,
+      norm = 0;
     for (let i = 0; i < column.length; i++) {
       const kept = keep ** this.weights[i];
       if (Number.isFinite(column[i])) {
@@ -74,11 +82,16 @@ export class Series {
   }
 
   #halve() {
-    const weights = this.weights, half = weights.length >> 1, odd = weights.length % 2;
+    const weights = this.weights,
+      half = weights.length >> 1,
+      odd = weights.length % 2;
     for (const [name, column] of Object.entries(this.columns)) {
       for (let i = 0; i < half; i++) {
-        const a = 2 * i, b = a + 1;
-        column[i] = PLACES.has(name) ? column[b] : (column[a] * weights[a] + column[b] * weights[b]) / (weights[a] + weights[b]);
+        const a = 2 * i,
+          b = a + 1;
+        column[i] = PLACES.has(name)
+          ? column[b]
+          : (column[a] * weights[a] + column[b] * weights[b]) / (weights[a] + weights[b]);
       }
       if (odd) column[half] = column[column.length - 1];
       column.length = half + odd;
@@ -95,7 +108,8 @@ export class Series {
  * @param {number} x
  */
 export function nearest(list, x) {
-  let low = 0, high = list.length - 1;
+  let low = 0,
+    high = list.length - 1;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (list[middle] < x) low = middle + 1;

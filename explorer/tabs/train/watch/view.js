@@ -10,12 +10,32 @@ import { Chart } from "./chart.js";
 import { nearest, Series } from "./series.js";
 import { describePhase, formatBatch, formatBytes, formatOf, formatRate, progressShare, roundEpoch } from "./words.js";
 
-const TICK = 1000, LOG_CHARACTERS = 60000, ENDED = new Set(["stopped", "finished", "failed"]);
+const TICK = 1000,
+  LOG_CHARACTERS = 60000,
+  ENDED = new Set(["stopped", "finished", "failed"]);
 
 // What each chart shows: [key of its title, unit, lines]; a line is [split, value, key of its name, choices].
 const CHARTS = [
-  ["loss", "", [["train", "loss", "train", { raw: true }], ["val", "loss", "val", { dots: true }], ["test", "loss", "test", { dots: true }]], true],
-  ["accuracy", "percent", [["train", "accuracy", "train", {}], ["val", "accuracy", "val", { dots: true }], ["test", "accuracy", "test", { dots: true }]], true],
+  [
+    "loss",
+    "",
+    [
+      ["train", "loss", "train", { raw: true }],
+      ["val", "loss", "val", { dots: true }],
+      ["test", "loss", "test", { dots: true }],
+    ],
+    true,
+  ],
+  [
+    "accuracy",
+    "percent",
+    [
+      ["train", "accuracy", "train", {}],
+      ["val", "accuracy", "val", { dots: true }],
+      ["test", "accuracy", "test", { dots: true }],
+    ],
+    true,
+  ],
   ["lr", "", [["train", "lr", "train", {}]]],
   ["grad_norm", "", [["train", "grad_norm", "train", { raw: true }]]],
   ["speed", "", [["train", "images_per_second", "train", {}]]],
@@ -27,28 +47,40 @@ const floorOf = (name) => (name === "loss" || name === "accuracy" ? null : 0);
 /** @param {import("../../../viewer/kit/scripts/mount.js").Context} context */
 export function mount({ element, root, props, trigger, server, watch, lang, t }) {
   const $ = (selector) => root.querySelector(selector);
-  const spoken = $(".spoken"), output = $(".output pre"), facts = {};
+  const spoken = $(".spoken"),
+    output = $(".output pre"),
+    facts = {};
 
   let run = null; // {run, ticket} in sight
   let series, head, offset, logOffset, failures; // of that run
   let mine = 0; // number of that run's selection: answers to an earlier one are dropped
   let waiting = false; // an answer is on its way
-  let axis = "step", cursor = null; // what the charts share; the cursor is a step
+  let axis = "step",
+    cursor = null; // what the charts share; the cursor is a step
 
   const charts = CHARTS.map(([name, unit, lines, large]) => {
     const legend = lines.map(([split, , text, { dots }]) => {
-      const mark = createElement("i", dots ? { class: "dot" } : {}), value = createElement("b", {}, "–");
+      const mark = createElement("i", dots ? { class: "dot" } : {}),
+        value = createElement("b", {}, "–");
       mark.style.color = `var(--${split})`;
-      return { node: createElement("span", { class: "key" }, mark, ...(lines.length > 1 ? [t(text)] : []), value), value };
+      return {
+        node: createElement("span", { class: "key" }, mark, ...(lines.length > 1 ? [t(text)] : []), value),
+        value,
+      };
     });
     const canvas = createElement("canvas", { "aria-hidden": "true" });
     const caption = createElement("figcaption", {}, createElement("h4", {}, t(name)), ...legend.map((one) => one.node));
-    const figure = createElement("figure", { class: large ? "chart large" : "chart", "data-chart": name }, caption, canvas);
+    const figure = createElement(
+      "figure",
+      { "class": large ? "chart large" : "chart", "data-chart": name },
+      caption,
+      canvas,
+    );
     $(".charts").append(figure);
     return { name, unit, lines, keys: legend, canvas, chart: new Chart(canvas) };
   });
 
-  // ---- asking --------------------------------------------------------------------------------------------------------
+  // ---- asking -----------------------------------------------------------------------------------------------------
   function select() {
     const value = props.value;
     if (value?.run === run?.run && value?.ticket === run?.ticket && value?.seq === run?.seq) return;
@@ -73,7 +105,8 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
     const address = addressInSight(location.href, run, root.offsetParent !== null);
     if (address) history.replaceState(history.state, "", address);
     if (!run || waiting || !inSight() || ended() || root.dataset.state === "error") return;
-    if (failures && failures % Math.min(2 ** Math.floor(failures / 3), 8)) failures += 1; // ever more rarely
+    if (failures && failures % Math.min(2 ** Math.floor(failures / 3), 8))
+      failures += 1; // ever more rarely
     else ask();
   }
 
@@ -143,18 +176,26 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
     }
   }
 
-  // ---- words and numbers -----------------------------------------------------------------------------------------------
+  // ---- words and numbers ------------------------------------------------------------------------------------------
   function reason(text) {
     $(".reason").hidden = !text;
     setText($(".reason"), text);
   }
 
   function showHead() {
-    const { state, progress = {}, facts: known = {} } = head, over = ENDED.has(state);
+    const { state, progress = {}, facts: known = {} } = head,
+      over = ENDED.has(state);
     setText($(".name"), head.name);
     setText($(".state"), t(state));
-    setText($(".meta"), [known.recipe, known.data, known.model, progress.device ?? known.device].filter(Boolean).join(" · "));
-    reason(localise(head.reason, lang) || { queued: t("queued_why"), stopping: t("stopping_why"), running: describePhase(progress, t, lang) }[state] || "");
+    setText(
+      $(".meta"),
+      [known.recipe, known.data, known.model, progress.device ?? known.device].filter(Boolean).join(" · "),
+    );
+    reason(
+      localise(head.reason, lang) ||
+        { queued: t("queued_why"), stopping: t("stopping_why"), running: describePhase(progress, t, lang) }[state] ||
+        "",
+    );
     $(".stop").hidden = over || state === "stopping";
     $(".resume").hidden = state !== "stopped" && state !== "failed";
     const part = state === "finished" ? 1 : progressShare(progress);
@@ -163,7 +204,14 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
     const best = Math.max(...(series.val.columns.accuracy ?? []).filter(Number.isFinite), -1);
     const step = progress.step ?? series.train.last("step");
     fact("step", formatOf(step, progress.steps, t));
-    fact("epoch", formatOf(roundEpoch(progress.epoch ?? series.train.last("epoch")), progress.epochs && roundEpoch(progress.epochs), t));
+    fact(
+      "epoch",
+      formatOf(
+        roundEpoch(progress.epoch ?? series.train.last("epoch")),
+        progress.epochs && roundEpoch(progress.epochs),
+        t,
+      ),
+    );
     fact("elapsed", formatDuration(progress.seconds ?? series.train.last("seconds"), t));
     fact("left", over || state === "queued" ? "–" : formatDuration(progress.seconds_left ?? NaN, t));
     fact("rate", formatRate(progress.images_per_second ?? series.train.last("images_per_second")));
@@ -182,23 +230,28 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
     setText(facts[name], text);
   }
 
-  /** The newest lines of the output, in sight at the bottom unless somebody has scrolled up. A carriage return starts its
-   * line over, as progress bars do. */
+  /**
+   * The newest lines of the output, in sight at the bottom unless somebody has scrolled up. A carriage return starts
+   * its line over, as progress bars do.
+   */
   function log(text) {
     const atEnd = output.scrollTop + output.clientHeight >= output.scrollHeight - 8;
     const kept = (output.textContent + text).replace(/\r\n/g, "\n").replace(/^.*\r(?=.)/gm, "");
-    output.textContent = kept.length > LOG_CHARACTERS ? kept.slice(kept.indexOf("\n", kept.length - LOG_CHARACTERS) + 1) : kept;
+    output.textContent =
+      kept.length > LOG_CHARACTERS ? kept.slice(kept.indexOf("\n", kept.length - LOG_CHARACTERS) + 1) : kept;
     if (atEnd) output.scrollTop = output.scrollHeight;
   }
 
-  // ---- drawing ---------------------------------------------------------------------------------------------------------
-  const places = (one) => (axis === "seconds" ? one.columns.seconds.map((seconds) => seconds / minute()) : one.columns[axis]);
+  // ---- drawing ----------------------------------------------------------------------------------------------------
+  const places = (one) =>
+    axis === "seconds" ? one.columns.seconds.map((seconds) => seconds / minute()) : one.columns[axis];
   const minute = () => (longest() >= 300 ? 60 : 1); // seconds on the time axis become minutes
   const longest = () => Math.max(...Object.values(series).map((one) => one.last("seconds") || 0), 0);
 
   function draw() {
     if (!run || !head || !inSight()) return;
-    const style = getComputedStyle(root), colour = (name) => style.getPropertyValue(name).trim();
+    const style = getComputedStyle(root),
+      colour = (name) => style.getPropertyValue(name).trim();
     const colours = { ink: colour("--ink"), quiet: style.color, line: colour("--line") };
     const at = Object.fromEntries(Object.entries(series).map(([split, one]) => [split, places(one)]));
     const ends = Object.values(at).map((list) => list[list.length - 1] ?? 0);
@@ -207,17 +260,27 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
     for (const { name, unit, lines, keys, chart } of charts) {
       const drawn = [];
       lines.forEach(([split, value, , { raw, dots }], i) => {
-        const one = series[split], factor = UNITS[unit] ?? 1, scaled = (list) => (factor === 1 ? list : list.map((v) => v * factor));
-        const column = one.columns[value] ?? [], shown = raw && keep > 0 ? one.smoothed(value, keep) : column;
-        if (raw && keep > 0) drawn.push({ x: at[split], y: scaled(column), colour: colour(`--${split}`), width: 1, alpha: 0.28 });
+        const one = series[split],
+          factor = UNITS[unit] ?? 1,
+          scaled = (list) => (factor === 1 ? list : list.map((v) => v * factor));
+        const column = one.columns[value] ?? [],
+          shown = raw && keep > 0 ? one.smoothed(value, keep) : column;
+        if (raw && keep > 0)
+          drawn.push({ x: at[split], y: scaled(column), colour: colour(`--${split}`), width: 1, alpha: 0.28 });
         drawn.push({ x: at[split], y: scaled(shown), colour: colour(`--${split}`), dots });
         keys[i].node.hidden = lines.length > 1 && !one.length;
         if (lines.length > 1 && !column.some(Number.isFinite)) keys[i].node.hidden = true;
         setText(keys[i].value, reading(one, shown, unit));
       });
       const position = cursor === null ? null : placeOf(cursor);
-      chart.draw(drawn, range, { log: name === "loss" && $(".log-scale").checked, floor: floorOf(name), cursor: position, colours,
-        font: style.fontFamily, percent: unit === "percent" });
+      chart.draw(drawn, range, {
+        log: name === "loss" && $(".log-scale").checked,
+        floor: floorOf(name),
+        cursor: position,
+        colours,
+        font: style.fontFamily,
+        percent: unit === "percent",
+      });
     }
   }
   const paint = oncePerFrame(draw);
@@ -239,14 +302,21 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
     if (!Number.isFinite(value)) return "–";
     if (unit === "percent") return `${(100 * value).toFixed(1)}%`;
     if (unit === "gib") return formatBytes(value);
-    return Math.abs(value) >= 0.001 && Math.abs(value) < 10 ? value.toFixed(Math.abs(value) < 0.1 ? 4 : 3) : shortNumber(value);
+    return Math.abs(value) >= 0.001 && Math.abs(value) < 10
+      ? value.toFixed(Math.abs(value) < 0.1 ? 4 : 3)
+      : shortNumber(value);
   }
 
   function point(step) {
     cursor = step;
     if (step !== null) {
-      const said = charts.slice(0, 2).flatMap(({ name, keys, lines }) =>
-        lines.map(([, , text], i) => (keys[i].node.hidden ? "" : `${t(text)} ${t(name)} ${keys[i].value.textContent}`)).filter(Boolean));
+      const said = charts
+        .slice(0, 2)
+        .flatMap(({ name, keys, lines }) =>
+          lines
+            .map(([, , text], i) => (keys[i].node.hidden ? "" : `${t(text)} ${t(name)} ${keys[i].value.textContent}`))
+            .filter(Boolean),
+        );
       requestAnimationFrame(() => (spoken.textContent = `${t("step")} ${step}: ${said.join(", ")}`));
     }
     paint();
@@ -257,14 +327,16 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
 
   function hover(event) {
     const one = charts.find(({ canvas }) => canvas === event.target);
-    const x = one?.chart.at(event), steps = guide().columns.step;
+    const x = one?.chart.at(event),
+      steps = guide().columns.step;
     if (x === undefined || x === null || !steps.length) return;
     cursor = steps[nearest(places(guide()), x)];
     paint();
   }
 
   function key(event) {
-    const steps = guide().columns.step, at = cursor === null ? steps.length - 1 : nearest(steps, cursor);
+    const steps = guide().columns.step,
+      at = cursor === null ? steps.length - 1 : nearest(steps, cursor);
     const by = (event.shiftKey ? 10 : 1) * Math.max(1, Math.round(steps.length / 200));
     const to = { ArrowLeft: at - by, ArrowRight: at + by, Home: 0, End: steps.length - 1 }[event.key];
     if (event.key === "Escape") point(null);
@@ -273,9 +345,21 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
     event.preventDefault();
   }
 
-  // ---- wiring ----------------------------------------------------------------------------------------------------------
-  addSegments($(".axes"), ["step", "epoch", "seconds"], axis, (name) => t(`axis_${name}`), (name) => { axis = name; paint(); });
-  const smoothing = () => { $("output.number").textContent = Number($(".smoothing").value).toFixed(2); paint(); };
+  // ---- wiring -----------------------------------------------------------------------------------------------------
+  addSegments(
+    $(".axes"),
+    ["step", "epoch", "seconds"],
+    axis,
+    (name) => t(`axis_${name}`),
+    (name) => {
+      axis = name;
+      paint();
+    },
+  );
+  const smoothing = () => {
+    $("output.number").textContent = Number($(".smoothing").value).toFixed(2);
+    paint();
+  };
   $(".smoothing").addEventListener("input", smoothing);
   smoothing();
   $(".log-scale").addEventListener("change", paint);
@@ -290,7 +374,9 @@ export function mount({ element, root, props, trigger, server, watch, lang, t })
   $(".charts").addEventListener("pointerdown", hover);
   $(".charts").addEventListener("pointerleave", () => point(null));
   $(".charts").addEventListener("keydown", key);
-  listen(element, "visibilitychange", () => { if (!document.hidden && run && !waiting && root.dataset.state !== "error") ask(); });
+  listen(element, "visibilitychange", () => {
+    if (!document.hidden && run && !waiting && root.dataset.state !== "error") ask();
+  });
 
   followLook(root, paint);
   const timer = setInterval(() => (element.isConnected ? tick() : clearInterval(timer)), TICK);

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from gradio.components.base import server
 
 from explorer.ui.visitors.host_paths import without_folders
 from explorer.viewer.kit.component import Caption, Component
+from training.command import public_name
 from training.config import ConfigError
 from training.runs.metrics import CHUNK, MetricEvent
 from training.runs.runs import Run
@@ -120,15 +120,7 @@ def facts_of(run: Run) -> dict[str, Any]:
     except ConfigError:
         return {}
     known = {name: getattr(config, name) for name in ("recipe", "batch", "accumulation", "device")}
-    return known | {"data": shown_source(config.data), "model": shown_source(config.model)}
-
-
-def shown_source(source: str) -> str:
-    """A data set or model as visitors may see it: of a path of this host only the last part."""
-    kind, colon, rest = source.rpartition(":")
-    if kind == "resnet18":
-        return kind + colon + shown_source(rest)
-    return Path(source).name if Path(source).is_absolute() else source.removeprefix("hf-hub:")
+    return known | {"data": public_name(config.data), "model": public_name(config.model)}
 
 
 def _offset(value: Any) -> int | None:

@@ -30,7 +30,8 @@ export function progressShare({ step = NaN, steps, seconds = NaN, seconds_left: 
  * @param {unknown} all
  * @param {Translate} t
  */
-export const formatOf = (value, all, t) => (Number.isFinite(Number(value)) ? (all ? t("of", { value, all }) : String(value)) : "–");
+export const formatOf = (value, all, t) =>
+  Number.isFinite(Number(value)) ? (all ? t("of", { value, all }) : String(value)) : "–";
 
 /** @param {number} value rounded to two decimals, or one from 10 on; NaN where it is no number */
 export const roundEpoch = (value) => (Number.isFinite(value) ? Number(value.toFixed(value < 10 ? 2 : 1)) : NaN);
@@ -47,4 +48,5 @@ export const formatBytes = (value) =>
  * @param {number | undefined} size
  * @param {number | undefined} parts
  */
-export const formatBatch = (size, parts = 1) => (!size ? "–" : parts > 1 ? `${size} = ${parts} × ${size / parts}` : String(size));
+export const formatBatch = (size, parts = 1) =>
+  !size ? "–" : parts > 1 ? `${size} = ${parts} × ${size / parts}` : String(size);

@@ -13,7 +13,9 @@ const SQUARES = Float32Array.from({ length: 256 }, (_, code) => (code / 255) ** 
  * @returns {Block}
  */
 export function readBlock(buffer, panels, rows, tokens) {
-  const head = 4 * panels * rows, count = panels * rows * tokens, expected = head + count + 1;
+  const head = 4 * panels * rows,
+    count = panels * rows * tokens,
+    expected = head + count + 1;
   if (buffer.byteLength !== expected) throw new Error(`expected ${expected} bytes, got ${buffer.byteLength}`);
   const codes = new Uint8Array(buffer, head, count);
   addDifferences(codes, rows, tokens, new Uint8Array(buffer, head + count)[0]);
@@ -45,10 +47,14 @@ function addDifferences(codes, rows, tokens, prediction) {
  * @param {Float32Array} out
  */
 export function readRow(block, panel, signed, query, direction, out) {
-  const { rows, tokens, maxima, codes } = block, first = panel * rows;
-  if (direction === "to" || rows === 1) { // a block of one row holds what was asked for, whatever the direction
-    const row = first + (rows === 1 ? 0 : query), scale = maxima[row], start = row * tokens;
-    if (signed) for (let i = 0; i < tokens; i++) out[i] = ((codes[start + i] << 24) >> 24) * scale / 127;
+  const { rows, tokens, maxima, codes } = block,
+    first = panel * rows;
+  if (direction === "to" || rows === 1) {
+    // a block of one row holds what was asked for, whatever the direction
+    const row = first + (rows === 1 ? 0 : query),
+      scale = maxima[row],
+      start = row * tokens;
+    if (signed) for (let i = 0; i < tokens; i++) out[i] = (((codes[start + i] << 24) >> 24) * scale) / 127;
     else for (let i = 0; i < tokens; i++) out[i] = SQUARES[codes[start + i]] * scale;
   } else {
     for (let i = 0, at = first * tokens + query; i < tokens; i++, at += tokens) {

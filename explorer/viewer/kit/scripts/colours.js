@@ -23,7 +23,8 @@ export function colourTable(name) {
   if (!table) {
     const stops = STOPS[name].split(" ").map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
     table = Uint32Array.from({ length: 256 }, (_, index) => {
-      const at = (index / 255) * (stops.length - 1), low = Math.min(Math.floor(at), stops.length - 2);
+      const at = (index / 255) * (stops.length - 1),
+        low = Math.min(Math.floor(at), stops.length - 2);
       const [r, g, b] = stops[low].map((value, c) => Math.round(value + (stops[low + 1][c] - value) * (at - low)));
       return (255 << 24) | (b << 16) | (g << 8) | r;
     });
@@ -37,7 +38,8 @@ export function colourTable(name) {
  * @param {ColourMap} name
  */
 export function fadedTable(name) {
-  const zero = name === "diverging" ? 127.5 : 0, key = `${name}, faded`;
+  const zero = name === "diverging" ? 127.5 : 0,
+    key = `${name}, faded`;
   let table = tables.get(key);
   if (!table) {
     table = colourTable(name).map((pixel, index) => {

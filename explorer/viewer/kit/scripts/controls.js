@@ -32,7 +32,8 @@ export function bindOptions(root, name, choose) {
  * @param {unknown} option
  */
 export function pressOption(root, name, option) {
-  for (const button of optionsOf(root, name)) button.setAttribute("aria-pressed", String(button.dataset[name] === String(option)));
+  for (const button of optionsOf(root, name))
+    button.setAttribute("aria-pressed", String(button.dataset[name] === String(option)));
 }
 
 /** @type {(root: HTMLElement, name: string) => NodeListOf<HTMLElement>} */

@@ -49,5 +49,8 @@ export const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => c
 export function loadPicture(file, then) {
   const image = new Image();
   image.src = file.url;
-  image.decode().then(() => then(image), () => {});
+  image.decode().then(
+    () => then(image),
+    () => {},
+  );
 }

@@ -38,7 +38,9 @@ export class HeatMap {
   draw(values, offset, gh, gw, lowest, highest, table, smooth = false) {
     const [low, high] = colourEnds(lowest, highest, table);
     const factor = smooth ? Math.max(1, Math.min(8, Math.floor(192 / Math.max(gh, gw)))) : 1;
-    const width = gw * factor, height = gh * factor, gain = high > low ? 255 / (high - low) : 0;
+    const width = gw * factor,
+      height = gh * factor,
+      gain = high > low ? 255 / (high - low) : 0;
     if (!this.image || this.image.width !== width || this.image.height !== height) {
       this.canvas.width = width;
       this.canvas.height = height;
@@ -52,9 +54,13 @@ export class HeatMap {
       for (let i = 0; i < pixels.length; i++) pixels[i] = table[toIndex((values[offset + i] - low) * gain)];
     } else {
       for (let y = 0, at = 0; y < height; y++) {
-        const top = offset + down.low[y] * gw, bottom = offset + down.high[y] * gw, v = down.part[y];
+        const top = offset + down.low[y] * gw,
+          bottom = offset + down.high[y] * gw,
+          v = down.part[y];
         for (let x = 0; x < width; x++, at++) {
-          const left = across.low[x], right = across.high[x], u = across.part[x];
+          const left = across.low[x],
+            right = across.high[x],
+            u = across.part[x];
           const above = values[top + left] + (values[top + right] - values[top + left]) * u;
           const below = values[bottom + left] + (values[bottom + right] - values[bottom + left]) * u;
           pixels[at] = table[toIndex((above + (below - above) * v - low) * gain)];
@@ -92,7 +98,10 @@ const toIndex = (scaled) => (scaled <= 0 ? 0 : scaled >= 255 ? 255 : (scaled + 0
  * @param {number} factor
  */
 export function interpolationSteps(cells, factor) {
-  const count = cells * factor, low = new Uint16Array(count), high = new Uint16Array(count), part = new Float32Array(count);
+  const count = cells * factor,
+    low = new Uint16Array(count),
+    high = new Uint16Array(count),
+    part = new Float32Array(count);
   for (let i = 0; i < count; i++) {
     const at = Math.min(Math.max((i + 0.5) / factor - 0.5, 0), cells - 1);
     low[i] = Math.floor(at);

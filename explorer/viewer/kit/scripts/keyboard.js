@@ -14,7 +14,12 @@ export const isForeignKey = (event) =>
   hasModifier(event) || (event.target instanceof Element && event.target.matches("input, select"));
 
 /** @type {Map<string, [number, number]>} */
-const ARROWS = new Map([["ArrowUp", [-1, 0]], ["ArrowDown", [1, 0]], ["ArrowLeft", [0, -1]], ["ArrowRight", [0, 1]]]);
+const ARROWS = new Map([
+  ["ArrowUp", [-1, 0]],
+  ["ArrowDown", [1, 0]],
+  ["ArrowLeft", [0, -1]],
+  ["ArrowRight", [0, 1]],
+]);
 
 /**
  * The cell one step from `cell` in the direction of an arrow key; null for another key. Edges hold.

@@ -16,7 +16,8 @@ export function drawBar(canvas, table) {
   drawn.set(canvas, table);
   canvas.width = 256;
   canvas.height = 1;
-  const context = contextOf(canvas), image = context.createImageData(256, 1);
+  const context = contextOf(canvas),
+    image = context.createImageData(256, 1);
   new Uint32Array(image.data.buffer).set(table);
   context.putImageData(image, 0, 0);
 }

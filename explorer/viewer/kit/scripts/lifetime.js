@@ -9,7 +9,10 @@ export function oncePerFrame(draw) {
   return () => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; draw(); });
+    requestAnimationFrame(() => {
+      waiting = false;
+      draw();
+    });
   };
 }
 
@@ -47,7 +50,8 @@ export function followLook(node, redraw, release = () => {}) {
     sizes.disconnect();
     release();
   };
-  const themes = new MutationObserver(() => noticed("theme")), sizes = new ResizeObserver(() => noticed("size"));
+  const themes = new MutationObserver(() => noticed("theme")),
+    sizes = new ResizeObserver(() => noticed("size"));
   themes.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   sizes.observe(node);
 }

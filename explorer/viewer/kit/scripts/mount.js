@@ -36,7 +36,9 @@ const styled = new Set();
  * @param {Given} given
  */
 export function mountComponent(script, { name, style, markup, words }, { events, constants }, given) {
-  const { element, props } = given, lang = chooseLanguage(props.lang), t = translator(words, lang);
+  const { element, props } = given,
+    lang = chooseLanguage(props.lang),
+    t = translator(words, lang);
   if (!styled.has(name)) {
     styled.add(name);
     document.head.append(createElement("style", {}, `:is(#vit, [data-vit="${name}"]) {\n${style}\n}`));

@@ -21,7 +21,9 @@ export function createElement(tag, attributes = {}, ...children) {
  * @returns {Record<string, any>} each of the kind that the component's markup says
  */
 export const findParts = (root) =>
-  Object.fromEntries([root, ...root.querySelectorAll("[data-part]")].map((node) => [node.getAttribute("data-part"), node]));
+  Object.fromEntries(
+    [root, ...root.querySelectorAll("[data-part]")].map((node) => [node.getAttribute("data-part"), node]),
+  );
 
 /**
  * Set a node's text where it differs, which spares the browser a layout.

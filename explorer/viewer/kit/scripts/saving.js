@@ -31,7 +31,9 @@ export const offerCsv = (lines, name) => offerFile(new Blob([`${lines.join("\n")
  * @param {object} about
  */
 export function savePng(canvas, name, manifest, about) {
-  canvas.toBlob((png) => { if (png) offerPng(png, name, manifest, about); });
+  canvas.toBlob((png) => {
+    if (png) offerPng(png, name, manifest, about);
+  });
 }
 
 /**
@@ -55,7 +57,9 @@ export function withManifest(png, manifest) {
   const chunk = new TextEncoder().encode(`iTXtvit-explorer\0\0\0\0\0${JSON.stringify(manifest)}`);
   /** @param {number} number */
   const word = (number) => Uint8Array.of(number >>> 24, number >>> 16, number >>> 8, number);
-  return new Blob([png.slice(0, 33), word(chunk.length - 4), chunk, word(crc32(chunk)), png.slice(33)], { type: png.type });
+  return new Blob([png.slice(0, 33), word(chunk.length - 4), chunk, word(crc32(chunk)), png.slice(33)], {
+    type: png.type,
+  });
 }
 
 /** @param {Uint8Array} bytes */
@@ -74,7 +78,8 @@ export function crc32(bytes) {
  * @param {number} height
  */
 export function createSheet(width, height) {
-  const canvas = createElement("canvas", { width, height }), context = contextOf(canvas);
+  const canvas = createElement("canvas", { width, height }),
+    context = contextOf(canvas);
   context.fillStyle = "#ffffff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.fillStyle = INK;
@@ -93,7 +98,14 @@ export function createSheet(width, height) {
  * @param {[number, number, number, number]} rectangle x, y, width, height
  * @param {[string, number][]} lines colour and width of each, the thick one first
  */
-export function frame(context, rectangle, lines = [["#000000", 7], ["#ffffff", 3]]) {
+export function frame(
+  context,
+  rectangle,
+  lines = [
+    ["#000000", 7],
+    ["#ffffff", 3],
+  ],
+) {
   for (const [colour, line] of lines) {
     context.strokeStyle = colour;
     context.lineWidth = line;

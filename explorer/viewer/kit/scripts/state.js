@@ -30,7 +30,9 @@ export function showState(root, part, t, state, covered, message = covered ? t(s
  */
 export function showEmpty(message, t) {
   const sentences = { "on-its-way": "loading", "none-chosen": "empty", "not-made": "not_made" };
-  message.replaceChildren(...Object.entries(sentences).map(([name, key]) => createElement("span", { class: name }, t(key))));
+  message.replaceChildren(
+    ...Object.entries(sentences).map(([name, key]) => createElement("span", { class: name }, t(key))),
+  );
 }
 
 /**

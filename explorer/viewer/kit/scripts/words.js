@@ -21,7 +21,7 @@ export function chooseLanguage(own) {
  * @param {Language} lang
  */
 export const localise = (caption, lang) =>
-  caption && typeof caption === "object" ? caption[lang] ?? caption.en ?? "" : String(caption ?? "");
+  caption && typeof caption === "object" ? (caption[lang] ?? caption.en ?? "") : String(caption ?? "");
 
 /**
  * t("key", {name: value}): the string in `lang`, else in English; {name} in it is replaced. Throws for an unknown key.
@@ -29,11 +29,13 @@ export const localise = (caption, lang) =>
  * @param {Language} lang
  * @returns {Translate}
  */
-export const translator = (words, lang) => (key, values = {}) => {
-  const text = words[lang]?.[key] ?? words.en?.[key];
-  if (text === undefined) throw new Error(`there is no text for "${key}"`);
-  return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
-};
+export const translator =
+  (words, lang) =>
+  (key, values = {}) => {
+    const text = words[lang]?.[key] ?? words.en?.[key];
+    if (text === undefined) throw new Error(`there is no text for "${key}"`);
+    return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+  };
 
 /**
  * Fill the text of every [data-text="key"], and the aria-label of every [data-label="key"], below `root`.
@@ -42,5 +44,6 @@ export const translator = (words, lang) => (key, values = {}) => {
  */
 export function translateTexts(root, t) {
   for (const node of root.querySelectorAll("[data-text]")) node.textContent = t(node.getAttribute("data-text") ?? "");
-  for (const node of root.querySelectorAll("[data-label]")) node.setAttribute("aria-label", t(node.getAttribute("data-label") ?? ""));
+  for (const node of root.querySelectorAll("[data-label]"))
+    node.setAttribute("aria-label", t(node.getAttribute("data-label") ?? ""));
 }

@@ -6,13 +6,12 @@ import torch
 from explorer import METHODS, explain
 from explorer.analysis.explain.classes import chosen_classes, class_index, predicted_class
 from explorer.analysis.explain.gradients import class_gradients, differentiated
-from explorer.analysis.explain.methods import choices_of, looks_at_a_class
 from vit_model import VisionTransformer
 from vit_model.errors import CodedError
 
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 32).sin().reshape(1, 3, 32, 32) * 3
 LABELS = ("tabby, tabby cat", "Egyptian cat", "tiger, Panthera tigris", "7", "crane", "crane")
-CLASS_METHODS = [method for method in METHODS if looks_at_a_class(method)]
+CLASS_METHODS = [name for name, method in METHODS.items() if method.needs_head]
 LINEAR = ("attention-gradient", "input-gradient", "integrated-gradients", "occlusion")
 QUICK = {"integrated-gradients": {"steps": 4}, "smoothgrad": {"samples": 3}}
 
@@ -168,7 +167,7 @@ def test_gradients_of_another_class_are_refused(tiny_model):
 
 
 def test_gradients_and_progress_are_no_choices():
-    assert not {"gradients", "progress"} & {name for method in METHODS for name in choices_of(method)}
+    assert not {"gradients", "progress"} & {name for method in METHODS.values() for name in method.defaults}
 
 
 @pytest.mark.parametrize("method", ["relevance", "gradient-rollout", "attention-gradient", "input-gradient"])

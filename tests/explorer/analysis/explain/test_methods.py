@@ -7,7 +7,7 @@ import torch
 
 from explorer import METHODS, Explanation, explain
 from explorer.analysis.attention import attention_columns, attention_rows
-from explorer.analysis.explain.methods import choices_of, looks_at_a_class
+from explorer.analysis.explain.method import Layer, Method
 
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 48).sin().reshape(1, 3, 32, 48) * 3
 
@@ -24,7 +24,7 @@ def test_every_method_gives_a_raw_map_over_the_grid(model, method):
     assert found.values.shape == (4, 6)
     assert found.values.dtype == torch.float32
     assert found.values.isfinite().all()
-    if looks_at_a_class(method):  # Grad-CAM may find nothing in favour of a class
+    if METHODS[method].needs_head:  # Grad-CAM may find nothing in favour of a class
         assert any(explain(model, PIXELS, method, target).values.std() > 0 for target in range(5))
     else:
         assert found.values.std() > 0
@@ -34,14 +34,14 @@ def test_every_method_gives_a_raw_map_over_the_grid(model, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_uses_the_trace_that_it_is_given_and_has_named_choices(model, method):
     names = [name for name in inspect.signature(METHODS[method]).parameters if name not in ("gradients", "progress")]
-    assert names == ["model", "pixels", "trace", "target", *choices_of(method)]
+    assert names == ["model", "pixels", "trace", "target", *METHODS[method].defaults]
     trace = model.trace(PIXELS)
     assert torch.equal(explain(model, PIXELS, method, trace=trace).values, explain(model, PIXELS, method).values)
     assert torch.equal(METHODS[method](model, PIXELS, trace, None).values, explain(model, PIXELS, method).values)
 
 
 def test_choices_of_rollout():
-    assert choices_of("rollout") == {
+    assert METHODS["rollout"].defaults == {
         "head_fusion": "mean",
         "discard_ratio": 0.0,
         "discard": "matrix",
@@ -109,3 +109,29 @@ def test_explanations_check_their_values():
     with pytest.raises(ValueError, match="new is unsigned and yet holds -1; pass signed=True"):
         Explanation("new", torch.full((2, 2), -1.0))
     assert Explanation("new", torch.full((2, 2), -1.0, dtype=torch.float64), signed=True).values.dtype == torch.float32
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_record_says_whether_its_maps_are_signed(model, method):
+    record = METHODS[method]
+    assert record.name == method
+    assert explain(model, PIXELS, method).signed is record.signed
+    assert all(explain(model, PIXELS, method, target).values.min() >= 0 for target in range(5)) is not record.signed
+
+
+@pytest.mark.parametrize("method", [name for name, record in METHODS.items() if record.slow])
+def test_a_record_counts_the_passes_that_a_map_takes(model, method):
+    """The last batch begins below the total that progress is of."""
+    told = []
+    explain(model, PIXELS, method, progress=lambda done, total: told.append((done, total)))
+    assert {total for _, total in told} == {METHODS[method].count_passes({}, (4, 6))}
+
+
+def test_a_record_that_does_not_fit_its_function_is_refused():
+    def function(model, pixels, trace, target, *, layer=-1, against=None): ...
+
+    assert Method("new", function, (Layer("layer"),)).defaults == {"layer": -1, "against": None}
+    with pytest.raises(ValueError, match="the record of new and its function's keyword arguments differ in layer"):
+        Method("new", function)
+    with pytest.raises(ValueError, match="differ in against, progress"):
+        Method("new", function, (Layer("layer"),), needs_head=False, passes=lambda choices, grid: 4)

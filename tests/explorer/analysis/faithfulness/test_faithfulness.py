@@ -98,7 +98,7 @@ def test_an_order_that_is_known_to_be_true_wins(tiny_model):
 def test_insertion_is_negative_deletion_from_the_other_end(tiny_model):
     model, given = tiny_model(), maps("one")
     found = last(faithfulness(model, PIXELS, given, 0, steps=8))
-    share, scores = found.insertion
+    share, scores = 1 - found.share[::-1], found.negative[:, ::-1]
     assert share.tolist() == [index / 8 for index in range(9)]
     order = given["one"].flatten().argsort(descending=True).tolist()
     tokens = model.embed(PIXELS)

@@ -8,6 +8,7 @@ import torch
 
 from explorer.analysis.explain import methods
 from explorer.analysis.explain.explanation import Explanation
+from explorer.analysis.explain.method import Method
 from explorer.analysis.faithfulness.baselines import sobel_map
 from explorer.analysis.faithfulness.leaderboard import edges_of, leaderboard
 
@@ -40,7 +41,8 @@ def test_maps_are_those_of_explain(tiny_model):
 
 def test_a_method_that_fails_is_named_and_the_others_stay(tiny_model, monkeypatch):
     nan = torch.full((4, 4), torch.nan)
-    monkeypatch.setitem(methods.METHODS, "broken", lambda *_: Explanation("broken", nan, signed=True))
+    broken = Method("broken", lambda *_: Explanation("broken", nan, signed=True), needs_head=False)
+    monkeypatch.setitem(methods.METHODS, "broken", broken)
     *_, found = leaderboard(tiny_model(), PIXELS, 1, methods=["rollout", "broken"], steps=2)
     assert list(found.maps) == ["rollout", "random", "sobel"]
     assert "NaN" in str(found.refused["broken"])

@@ -9,6 +9,7 @@ import torch
 
 from explorer.analysis.explain import methods
 from explorer.analysis.explain.explanation import Explanation
+from explorer.analysis.explain.method import Method
 from explorer.analysis.faithfulness.baselines import sobel_map
 from explorer.analysis.faithfulness.sanity import randomisations, sanity, step_names
 
@@ -78,7 +79,8 @@ def _broken(model, pixels, trace, target):
 def registry():
     """Other methods; afterwards the ones before are back in their order, in which the page offers them."""
     before = dict(methods.METHODS)
-    table = {"rollout": before["rollout"], "edges": _edges, "weights": _weights, "broken": _broken}
+    made = {"edges": _edges, "weights": _weights, "broken": _broken}
+    table = {"rollout": before["rollout"]} | {name: Method(name, each, needs_head=False) for name, each in made.items()}
     methods.METHODS.clear()
     methods.METHODS.update(table)
     yield
@@ -111,7 +113,7 @@ def test_a_map_turned_over_still_has_not_depended_on_the_weights(tiny_model, reg
     turned = lambda model, pixels, trace, target: Explanation(  # noqa: E731
         "edges", next(flips) * sobel_map(pixels, model.config.patch_size), signed=True
     )
-    monkeypatch.setitem(methods.METHODS, "edges", turned)
+    monkeypatch.setitem(methods.METHODS, "edges", Method("edges", turned, needs_head=False))
     *_, found = sanity(tiny_model(image_size=64), PIXELS, 0, ["edges"])
     assert found.correlation[0].tolist() == pytest.approx([-1, 1, -1, -1, 1])
     assert found.marked == (True,)

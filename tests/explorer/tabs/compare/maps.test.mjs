@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { mapRange, matchingCell, overlap, pearson, ranks, resample, strongestIndex, toShares } from "../../../../explorer/tabs/compare/maps.js";
+import {
+  mapRange,
+  matchingCell,
+  overlap,
+  pearson,
+  ranks,
+  resample,
+  strongestIndex,
+  toShares,
+} from "../../../../explorer/tabs/compare/maps.js";
 
 const map = (...values) => Float32Array.from(values);
 
@@ -25,14 +34,21 @@ test("correlation of values and of ranks", () => {
 });
 
 test("of the strongest tenth, the share in common", () => {
-  const rising = Float32Array.from({ length: 20 }, (_, at) => at), other = rising.slice();
+  const rising = Float32Array.from({ length: 20 }, (_, at) => at),
+    other = rising.slice();
   other[0] = 99;
   assert.deepEqual([overlap(rising, rising), overlap(rising, other)], [1, 0.5]);
 });
 
 test("the cell of another grid that covers the middle of this one's", () => {
-  assert.deepEqual([0, 3].map((cell) => matchingCell(cell, [2, 2], [4, 4])), [5, 15]);
-  assert.deepEqual([0, 5, 15].map((cell) => matchingCell(cell, [4, 4], [2, 2])), [0, 0, 3]);
+  assert.deepEqual(
+    [0, 3].map((cell) => matchingCell(cell, [2, 2], [4, 4])),
+    [5, 15],
+  );
+  assert.deepEqual(
+    [0, 5, 15].map((cell) => matchingCell(cell, [4, 4], [2, 2])),
+    [0, 0, 3],
+  );
 });
 
 test("the ends of a scale, and the strongest patch", () => {

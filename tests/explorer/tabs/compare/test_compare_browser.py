@@ -10,7 +10,7 @@ from PIL import Image
 from explorer.figures.export import load_npz
 from explorer.session.explaining import explained
 from explorer.tabs.compare import tab as compare
-from explorer.ui import stale_work as latest
+from explorer.ui.events.stale_work import CURRENT_WORK
 from tests.explorer.page.whole_page import unfold, without_messages
 from vit_model import VisionTransformer, ViTConfig, save_model
 
@@ -141,7 +141,7 @@ def test_a_bad_second_picture_is_refused_in_words(page):
 
 
 def test_maps_for_a_choice_that_is_no_more_leave_those_in_sight(page, monkeypatch):
-    monkeypatch.setattr(latest.LATEST, "answer", lambda asker, of, steps: _stale())
+    monkeypatch.setattr(CURRENT_WORK, "run", lambda asker, of, steps: _stale())
     choose(page, "b", "Grad-CAM")
     page.wait_for_timeout(2500)
     assert caption(page, "b").startswith("B: Relevance")
@@ -173,15 +173,14 @@ def test_without_a_head_there_is_rollout_and_why(page, tmp_path):
 
 
 def slowly(let_go):
-    """An `explained` whose occlusion is of 600 passes, which take half a minute or until it is let go."""
+    """An `explained` whose occlusion is of 600 passes, of which the last ones come when it is let go."""
 
     def slow(scene, method, target, progress=None, **choices):
         if method != "occlusion":  # asked for before the test has put back the real one
             return explained(scene, method, target)
-        for done in range(600):
-            progress(done, 600)
-            if let_go.wait(0.05):
-                break
+        done = 0
+        while not let_go.wait(0.05):
+            progress(min(done := done + 1, 599), 600)
         return explained(scene, "relevance", target)
 
     return slow

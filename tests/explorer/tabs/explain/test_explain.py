@@ -1,6 +1,9 @@
 """The Explain tab without a browser: what it answers to any class, contrast, choice and model."""
 
+import itertools
+import threading
 import time
+from dataclasses import replace
 
 import gradio as gr
 import numpy as np
@@ -8,17 +11,20 @@ import pytest
 import torch
 from PIL import Image
 
-from explorer.analysis.explain.methods import METHODS, choices_of, explain, looks_at_a_class
+from explorer.analysis.explain.methods import METHODS, explain
 from explorer.session import explaining
-from explorer.session.explaining import SLOW, explained, is_explained
+from explorer.session.explaining import explained, is_explained
 from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.explain import choices as explain_choices
 from explorer.tabs.explain import tab
-from explorer.ui.progress import follow_progress
+from explorer.ui.events.progress import follow_progress
 from vit_model import VisionTransformer, save_model
 from vit_model.config import ViTConfig
 from vit_model.errors import CodedError
+from vit_model.messages import Message
 
+NAN = Message("the gradients are NaN", "gradients_not_finite", {"what": "x", "type": "fp16"})
+SLOW = [name for name, method in METHODS.items() if method.slow]
 SHAPE = {"image_size": 32, "patch_size": 8, "width": 32, "depth": 2, "heads": 4, "mlp_width": 48}
 
 
@@ -61,7 +67,7 @@ def scene(make_scene):
 def test_controls_start_as_the_methods_do(keys, plain, scene):
     """A visitor who changes nothing gets `explain`'s defaults."""
     for method, chosen in explain_choices.chosen(keys, plain, scene.trace).items():
-        defaults = choices_of(method)
+        defaults = METHODS[method].defaults
         assert {name: defaults[name] for name in chosen} == chosen, method
 
 
@@ -72,7 +78,7 @@ def test_choices_that_a_model_or_host_lacks_are_taken_as_the_nearest(keys, scene
     assert found["attention"]["layer"] == 1
     assert found["relevance"]["start_layer"] == 0
     assert found["occlusion"]["window"] == 3
-    assert found["integrated-gradients"]["steps"] == explaining.MOST["steps"]
+    assert found["integrated-gradients"]["steps"] == METHODS["integrated-gradients"].most_passes
     assert found["smoothgrad"]["samples"] == 1
 
 
@@ -112,15 +118,15 @@ def test_a_model_without_a_head_says_what_is_off_and_why(keys, plain, make_scene
     assert "has no head" in viewer["notice"]["en"]
     assert "没有分类头" in viewer["notice"]["zh"]
     for method in viewer["methods"]:
-        assert bool(method["off"]) == looks_at_a_class(method["name"]) == (method["values"] is None)
+        assert bool(method["off"]) == METHODS[method["name"]].needs_head == (method["values"] is None)
 
 
 def test_one_method_that_fails_leaves_the_others(keys, plain, scene, monkeypatch):
     def failing(model, pixels, trace, target, *, against=None, start_layer=0, pooling="head"):
-        raise CodedError("the gradients are NaN", "gradients_not_finite")
+        raise CodedError(NAN)
 
     monkeypatch.setattr(explaining, "_EXPLANATIONS", type(explaining._EXPLANATIONS)(2**20, 60, lambda _: 1))
-    monkeypatch.setitem(METHODS, "legrad", failing)
+    monkeypatch.setitem(METHODS, "legrad", replace(METHODS["legrad"], function=failing))
     maps, off = tab.Asked.of(scene, keys, None, None, *plain).maps()
     assert set(off) == {"legrad"}
     assert "NaN" in off["legrad"]["en"]
@@ -148,9 +154,9 @@ def test_slow_maps_are_made_one_by_one_kept_and_shown(keys, plain, scene, tmp_pa
 
 def test_a_slow_method_that_fails_says_so_and_leaves_the_others(keys, plain, scene, tmp_path, monkeypatch):
     def failing(model, pixels, trace, target, *, against=None, noise=0.1, samples=1, seed=0, progress=None):
-        raise CodedError("the gradients are NaN", "gradients_not_finite")
+        raise CodedError(NAN)
 
-    monkeypatch.setitem(METHODS, "smoothgrad", failing)
+    monkeypatch.setitem(METHODS, "smoothgrad", replace(METHODS["smoothgrad"], function=failing))
     scene.picture.save(tmp_path / "again.png")
     sent = list(tab._compute(keys, None, scene.choice, str(tmp_path / "again.png"), "#3", None, *plain))
     last = [each[0] for each in sent if "methods" in each[0]][-1]
@@ -170,22 +176,22 @@ def test_work_that_a_host_does_not_give_is_refused(scene, monkeypatch):
 
 
 def test_work_is_followed_and_ends_when_nobody_follows():
-    seen = []
+    ended = threading.Event()
 
     def work(progress):
-        for done in range(1000):
-            progress(done, 1000)
-            seen.append(done)
-            time.sleep(0.01)
+        try:
+            for done in itertools.count():
+                progress(done, 10**9)
+                time.sleep(0.01)
+        finally:
+            ended.set()
 
     steps = follow_progress(work, seconds=0.02)
     while next(steps)[0] < 2:
         pass
+    assert not ended.is_set()
     steps.close()
-    assert len(seen) < 1000
-    stopped = len(seen)
-    time.sleep(0.1)
-    assert len(seen) == stopped
+    assert ended.wait(60)
 
 
 def test_what_the_work_returns_or_raises_reaches_its_follower():

@@ -6,11 +6,11 @@ import torch
 from PIL import Image
 
 from explorer.analysis.explain.explanation import Explanation
-from explorer.analysis.explain.methods import METHODS, looks_at_a_class
+from explorer.analysis.explain.methods import METHODS
 from explorer.tabs.explain.view import ExplainViewer, explain_value
 
 GRID = (3, 4)
-OF_A_CLASS = [name for name in METHODS if looks_at_a_class(name)]
+OF_A_CLASS = [name for name, method in METHODS.items() if method.needs_head]
 STRONGEST = 6  # row 1, column 2, from 0
 
 

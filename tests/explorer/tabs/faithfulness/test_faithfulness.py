@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import time
+from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -187,3 +190,25 @@ def test_no_name_in_the_manifest_of_a_csv_is_a_formula(name):
     for delimiter in ",;\t":
         cells = next(csv.reader([line], delimiter=delimiter))
         assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_stop_stays_while_another_measurement_goes_on(monkeypatch):
+    """The one that ended first took it away, and each message of the other put it there again."""
+    monkeypatch.setattr(truth, "_shown", lambda asked, progress=None: ["table"])
+    asked = SimpleNamespace(found=None)
+
+    def endless(asked, progress):
+        while True:
+            progress(0, 1)
+            time.sleep(0.01)
+
+    def answered(name, work):
+        return truth._answered(("a page", name), (), asked, False, work, lambda found: {})
+
+    first = answered(truth.MEASURE, endless)
+    assert next(first)[-1].visible is True
+    assert list(answered(truth.CHECK, lambda asked, progress: None))[-1][-1].visible is True
+    assert next(first) == [gr.skip(), gr.skip()], "nothing has changed"
+    truth.CURRENT_WORK.stop(("a page", truth.MEASURE))
+    assert list(first)[-1][-1].visible is False
+    assert not truth._UNDER_WAY

@@ -100,9 +100,10 @@ def test_stopping_in_the_middle_keeps_what_there_is(kept_page, served, checkpoin
         try:
             for board in original(*arguments, **choices):
                 told.append(board)
-                if board.curves and len(board.curves.dropped) > 2:
-                    time.sleep(0.7)
                 yield board
+                while board.curves and len(board.curves.dropped) > 2:  # until it is stopped
+                    time.sleep(0.1)
+                    yield board
         finally:
             ended.set()
 

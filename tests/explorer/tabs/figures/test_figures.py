@@ -13,8 +13,8 @@ from explorer.page.picture_folders import PictureFolders
 from explorer.session.scenes import ModelChoice, scene_of
 from explorer.tabs.figures import tab as figures
 from explorer.ui import words as text
+from explorer.ui.events.progress import StoppedError
 from explorer.ui.examples import example_files
-from explorer.ui.progress import StoppedError
 from training.data.archive_members import Limits
 from training.data.picture_set import DataError
 

@@ -6,8 +6,16 @@ import { extentOf, MAPS, Numbers, OTHER, withoutMarked } from "../../../../explo
 
 /** Two states of a class token and two patches. */
 function numbers() {
-  const [states, tokens, patches] = [2, 3, 2], all = states * tokens, components = 3 * states * patches;
-  const floats = [[1, 2, 3, 4, 5, 6], [0.1, 0.2, 0.3], [1, 0.5, 0, 1, 1, 1], Array.from({ length: components }, (_, at) => at), new Array(components).fill(7)].flat();
+  const [states, tokens, patches] = [2, 3, 2],
+    all = states * tokens,
+    components = 3 * states * patches;
+  const floats = [
+    [1, 2, 3, 4, 5, 6],
+    [0.1, 0.2, 0.3],
+    [1, 0.5, 0, 1, 1, 1],
+    Array.from({ length: components }, (_, at) => at),
+    new Array(components).fill(7),
+  ].flat();
   const buffer = new ArrayBuffer(4 * floats.length + 3 * all);
   new Float32Array(buffer, 0, floats.length).set(floats);
   new Uint16Array(buffer, 4 * floats.length, all).set([9, 4, 4, 9, 4, 5]);
@@ -38,11 +46,17 @@ test("the less certain a class, the paler its patch", () => {
 test("components from their lowest to their highest score; one that does not vary is in the middle", () => {
   const joint = [...numbers().componentPixels(1, true, new Uint32Array(2))].map((pixel) => pixel & 255);
   assert.deepEqual(joint, [170, 255]);
-  assert.deepEqual([...numbers().componentPixels(0, false, new Uint32Array(2))].map((pixel) => pixel & 255), [128, 128]);
+  assert.deepEqual(
+    [...numbers().componentPixels(0, false, new Uint32Array(2))].map((pixel) => pixel & 255),
+    [128, 128],
+  );
 });
 
 test("bytes that are too few name both numbers", () => {
-  assert.throws(() => new Numbers(new ArrayBuffer(8), { grid: [1, 2], prefix: [], layers: 1 }), /expected \d+ bytes, got 8/);
+  assert.throws(
+    () => new Numbers(new ArrayBuffer(8), { grid: [1, 2], prefix: [], layers: 1 }),
+    /expected \d+ bytes, got 8/,
+  );
 });
 
 test("attention without the marked tokens keeps its sum", () => {

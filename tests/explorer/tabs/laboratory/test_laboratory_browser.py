@@ -1,6 +1,8 @@
 """The Laboratory tab in a real Chromium: select, change, undo, switch off, ablate, cancel, take away."""
 
+import itertools
 import re
+import threading
 
 import gradio as gr
 import pytest
@@ -259,19 +261,28 @@ def measure(page):
 
 @pytest.mark.parametrize("end", ["[data-part=stop]", "[data-cell='0,0']"], ids=["cancelled", "something is changed"])
 def test_an_ablation_ends_where_it_is(page, scene, monkeypatch, end):
-    slow_down(monkeypatch, ablation, "_variants", 1.5)
+    make, calls, go_on = ablation._variants, itertools.count(), threading.Event()
+
+    def held(*arguments):
+        if next(calls):  # the first comes, and then nothing until it is to go on
+            go_on.wait(300)
+        return make(*arguments)
+
+    monkeypatch.setattr(ablation, "_variants", held)
     page.locator("#laboratory-parts [data-part=run]").click()
     page.wait_for_function("document.querySelector('#laboratory-parts [data-part=progress]')?.value > 0")
     page.locator(f"#laboratory-parts {end}").click()
     page.wait_for_selector("#laboratory-parts [data-state=ready]")
-    page.wait_for_timeout(4000)
+    go_on.set()
+    page.wait_for_timeout(1000)
     filled = [text for text in page.locator("#laboratory-parts [data-cell]").all_inner_texts() if text]
     assert 0 < len(filled) < scene.trace.layers * (scene.trace.heads + 2), "what was there stays, and no more comes"
+    go_on.clear()
     page.locator("#laboratory-parts [data-part=run]").click()
     page.wait_for_selector("#laboratory-parts [data-state=running]")
     page.locator("#laboratory-parts [data-part=stop]").click()
     page.locator("#laboratory-parts [data-part=run]").click()  # while the one before still ends
-    monkeypatch.undo()
+    go_on.set()
     page.wait_for_selector("#laboratory-parts [data-state=complete]")
 
 

@@ -20,12 +20,16 @@ test("slow at both ends, and held beyond them", () => {
 });
 
 test("before, patches stand in the grid of the picture without gaps", () => {
-  const unfold = unfolding(600), [x, y, w, h] = unfold.place(1, 0), [next] = unfold.place(2, 0), [, below] = unfold.place(4, 0);
+  const unfold = unfolding(600),
+    [x, y, w, h] = unfold.place(1, 0),
+    [next] = unfold.place(2, 0),
+    [, below] = unfold.place(4, 0);
   assert.ok(Math.abs(next - (x + w)) < 1e-9 && Math.abs(below - (y + h)) < 1e-9);
 });
 
 test("after, tokens stand in the order of the sequence, the class token first", () => {
-  const unfold = unfolding(600), places = Array.from({ length: unfold.count }, (_, token) => unfold.place(token, 1));
+  const unfold = unfolding(600),
+    places = Array.from({ length: unfold.count }, (_, token) => unfold.place(token, 1));
   assert.equal(unfold.count, 7);
   for (let token = 1; token < 7; token++) {
     assert.ok(places[token][0] >= places[token - 1][0] + unfold.tile && places[token][1] === places[0][1]);

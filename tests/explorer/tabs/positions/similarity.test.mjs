@@ -25,7 +25,8 @@ test("an embedding of zeros has no direction, and no NaN", () => {
 });
 
 test("cosines, also of an odd width", () => {
-  const out = new Float32Array(3), { unit } = unpackEmbeddings(packed(), 2, 3);
+  const out = new Float32Array(3),
+    { unit } = unpackEmbeddings(packed(), 2, 3);
   cosines({ unit, count: 2, width: 3 }, 0, out, 1);
   assert.ok(Math.abs(out[1] - 1) < 1e-6 && out[2] === 0 && out[0] === 0);
 });

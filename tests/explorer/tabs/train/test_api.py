@@ -11,7 +11,10 @@ import app
 from explorer.page.page import build_page
 from explorer.tabs.train.new.preflight import dry_run as train_probe
 from explorer.tabs.train.runs.access import ALLOW, owner_of_secret
+from explorer.ui.errors import reason_of
+from explorer.ui.translation import translate
 from training.recipes import recipe_named
+from vit_model.messages import read_messages
 
 KEY, OTHER = "k" * 30, "o" * 30
 FEW = {"steps": 3, "width": 48, "depth": 1, "eval_every": 3, "batch": 16}
@@ -119,8 +122,14 @@ def test_a_look_at_the_data_in_a_process_of_its_own(tmp_path):
             folder.mkdir(parents=True)
             for index in range(count):
                 Image.new("RGB", (40, 30 + index), colour).save(folder / f"{index}.png")
+    (tmp_path / "set" / "read.me").write_text("no picture")
+    (tmp_path / "set" / "train" / "blue" / "bad.png").write_bytes(b"%PDF-1.7")
     config = recipe_named("scratch-tiny").config(data=str(tmp_path / "set"), held_out=0.25).to_dict()
-    *_, found = train_probe.ask("data", config)
+    *steps, found = train_probe.ask("data", config)
+    assert {translate(step.text, "zh") for step in steps} == {"正在检查图片"}
+    assert [translate(note, "zh") for note in read_messages(found, "notes")] == ["略过 1 个不是图片的文件：'read.me'"]
+    (reason,) = read_messages(found["unreadable"], "reasons")
+    assert reason.startswith("this is a PDF document") and translate(reason, "zh").startswith("这是 PDF 文档")
     assert {name: part["count"] for name, part in found["parts"].items()} == {"train": 6, "val": 2, "test": 2}
     assert found["duplicates"]["across"], "equal pictures in train and test"
     assert len(found["samples"]) == 6
@@ -129,8 +138,9 @@ def test_a_look_at_the_data_in_a_process_of_its_own(tmp_path):
 
 def test_a_look_that_cannot_be_says_why(tmp_path):
     config = recipe_named("scratch-tiny").config(data=str(tmp_path / "nothing")).to_dict()
-    with pytest.raises(ValueError, match="nothing"):
+    with pytest.raises(ValueError, match="nothing") as refused:
         list(train_probe.ask("data", config))
+    assert reason_of(refused.value, "zh").startswith(f"没有数据集 '{tmp_path / 'nothing'}'")
 
 
 def test_a_look_that_takes_too_long_is_ended():

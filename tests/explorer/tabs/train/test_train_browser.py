@@ -20,6 +20,7 @@ from training.runs.metrics import MetricEvent, append_events
 from training.runs.processes import Process
 from training.runs.run import RunError
 from training.storage.jsonfile import write_json
+from vit_model.messages import message
 
 PATIENCE = 40_000  # milliseconds: a page opens while other tests train
 HOSTILE = "<img src=x onerror=\"document.title='broken'\"> & co"
@@ -433,7 +434,8 @@ def test_chinese(open_page, trainer, fake):
     one.train(3)
     page = watch(open_page, trainer, one.run, locale="zh-CN")
     assert page.locator("#live .state").inner_text() == "训练中"
-    one.end("failed", "the disk is full; make room and resume the run from its last checkpoint")
+    text = "the disk is full; make room and resume the run from its last checkpoint"
+    one.end("failed", message("run_disk_full", text))
     wait_for_state(page, "failed")
     assert page.locator("#live .reason").inner_text().startswith("磁盘已满")
     assert "步数" in page.locator("#live .facts").inner_text()

@@ -8,12 +8,24 @@ import { fromBase64, gunzip } from "../../../../explorer/viewer/kit/scripts/fetc
 
 const blocks = JSON.parse(readFileSync(new URL("blocks.json", import.meta.url), "utf8"));
 
-const near = (found, expected, name) => found.forEach((value, at) =>
-  assert.ok(Math.abs(value - expected[at]) <= 1e-7 + 1e-5 * Math.abs(expected[at]), `${name}: ${value} at ${at}, not ${expected[at]}`));
+const near = (found, expected, name) =>
+  found.forEach((value, at) =>
+    assert.ok(
+      Math.abs(value - expected[at]) <= 1e-7 + 1e-5 * Math.abs(expected[at]),
+      `${name}: ${value} at ${at}, not ${expected[at]}`,
+    ),
+  );
 
-for (const { name, shape: [panels, rows, tokens], signed, bytes, values } of blocks) {
+for (const {
+  name,
+  shape: [panels, rows, tokens],
+  signed,
+  bytes,
+  values,
+} of blocks) {
   test(`rows and columns of a block: ${name}`, () => {
-    const block = readBlock(fromBase64(bytes), panels, rows, tokens), out = new Float32Array(tokens);
+    const block = readBlock(fromBase64(bytes), panels, rows, tokens),
+      out = new Float32Array(tokens);
     for (let panel = 0; panel < panels; panel++) {
       for (let query = 0; query < rows; query++) {
         const start = (panel * rows + query) * tokens;
@@ -29,7 +41,12 @@ for (const { name, shape: [panels, rows, tokens], signed, bytes, values } of blo
 }
 
 test("a block of one row gives that row, whatever is asked for", () => {
-  const { shape: [panels, rows, tokens], signed, bytes, values } = blocks.find(({ name }) => name === "one row");
+  const {
+    shape: [panels, rows, tokens],
+    signed,
+    bytes,
+    values,
+  } = blocks.find(({ name }) => name === "one row");
   const block = readBlock(fromBase64(bytes), panels, rows, tokens);
   near(readRow(block, 1, signed[1], 7, "by", new Float32Array(tokens)), values.slice(tokens), "one row");
 });

@@ -17,5 +17,12 @@ test("row and column of a cell count from 0", () => assert.deepEqual(placeOf(7, 
 
 test("samples between cells hold at the edges", () => {
   const { low, high, part } = interpolationSteps(2, 2);
-  assert.deepEqual([[...low], [...high], [...part]], [[0, 0, 0, 1], [1, 1, 1, 1], [0, 0.25, 0.75, 0]]);
+  assert.deepEqual(
+    [[...low], [...high], [...part]],
+    [
+      [0, 0, 0, 1],
+      [1, 1, 1, 1],
+      [0, 0.25, 0.75, 0],
+    ],
+  );
 });

@@ -13,7 +13,10 @@ test("a colour map begins and ends with its first and last stop", () => {
 });
 
 test("grey is even", () => {
-  assert.deepEqual([0, 51, 102, 255].map((at) => cssColour(colourTable("grey")[at])), ["#000000", "#333333", "#666666", "#ffffff"]);
+  assert.deepEqual(
+    [0, 51, 102, 255].map((at) => cssColour(colourTable("grey")[at])),
+    ["#000000", "#333333", "#666666", "#ffffff"],
+  );
 });
 
 test("faded colours let a picture through near zero, which is the middle of a diverging map", () => {

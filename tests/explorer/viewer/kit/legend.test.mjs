@@ -7,7 +7,10 @@ import { legendShare } from "../../../../explorer/viewer/kit/scripts/legend.js";
 
 test("a value between the ends, and beyond them", () => {
   const table = colourTable("viridis");
-  assert.deepEqual([1, 2, 3, 0, 9].map((value) => legendShare(value, 1, 3, table)), [0, 0.5, 1, 0, 1]);
+  assert.deepEqual(
+    [1, 2, 3, 0, 9].map((value) => legendShare(value, 1, 3, table)),
+    [0, 0.5, 1, 0, 1],
+  );
 });
 
 test("on a flat map the mark stands at the low end, or in the middle of a diverging one", () => {

@@ -2,15 +2,34 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { formatDuration, formatEnds, formatNumber, isIndex, nearestIndex } from "../../../../explorer/viewer/kit/scripts/numbers.js";
+import {
+  formatDuration,
+  formatEnds,
+  formatNumber,
+  isIndex,
+  nearestIndex,
+} from "../../../../explorer/viewer/kit/scripts/numbers.js";
 
 test("a share as per cent, with more digits where it is small", () => {
-  const said = [[0.061, "6.1%"], [1, "100.0%"], [0.0061, "0.61%"], [0.00061, "0.061%"], [0, "0.0%"], [-0.5, "-50.0%"]];
+  const said = [
+    [0.061, "6.1%"],
+    [1, "100.0%"],
+    [0.0061, "0.61%"],
+    [0.00061, "0.061%"],
+    [0, "0.0%"],
+    [-0.5, "-50.0%"],
+  ];
   for (const [value, text] of said) assert.equal(formatNumber(value, "percent"), text);
 });
 
 test("a plain number", () => {
-  for (const [value, text] of [[0.4821, "0.482"], [0, "0.000"], [0.0001, "1.0e-4"], [-3, "-3.000"]]) assert.equal(formatNumber(value), text);
+  for (const [value, text] of [
+    [0.4821, "0.482"],
+    [0, "0.000"],
+    [0.0001, "1.0e-4"],
+    [-3, "-3.000"],
+  ])
+    assert.equal(formatNumber(value), text);
 });
 
 for (const [low, high, unit, ends] of [
@@ -33,13 +52,25 @@ for (const [low, high, unit, ends] of [
 
 test("a duration, as short as it may be", () => {
   const t = (key, values) => `${key} ${Object.values(values).join(" ")}`;
-  for (const [seconds, text] of [[0, "seconds 0"], [59.4, "seconds 59"], [59.6, "minutes 1 0"], [75, "minutes 1 15"], [4325, "hours 1 12"]]) {
+  for (const [seconds, text] of [
+    [0, "seconds 0"],
+    [59.4, "seconds 59"],
+    [59.6, "minutes 1 0"],
+    [75, "minutes 1 15"],
+    [4325, "hours 1 12"],
+  ]) {
     assert.equal(formatDuration(seconds, t), text);
   }
   assert.deepEqual([formatDuration(null, t), formatDuration(NaN, t)], ["–", "–"]);
 });
 
 test("an index is a whole number below the limit; any number has a nearest one", () => {
-  assert.deepEqual([0, 4, 5, -1, 1.5, "1", null, undefined].map((number) => isIndex(number, 5)), [true, true, false, false, false, false, false, false]);
-  assert.deepEqual([-3, 2, 9].map((number) => nearestIndex(number, 5)), [0, 2, 4]);
+  assert.deepEqual(
+    [0, 4, 5, -1, 1.5, "1", null, undefined].map((number) => isIndex(number, 5)),
+    [true, true, false, false, false, false, false, false],
+  );
+  assert.deepEqual(
+    [-3, 2, 9].map((number) => nearestIndex(number, 5)),
+    [0, 2, 4],
+  );
 });

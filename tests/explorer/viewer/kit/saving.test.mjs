@@ -11,10 +11,12 @@ test("the check sum is the one of the PNG specification", () => {
 });
 
 test("a manifest lies behind IHDR as one iTXt chunk of UTF-8, and nothing else is touched", async () => {
-  const head = Uint8Array.from({ length: 33 }, (_, at) => at), rest = new Uint8Array(deflateSync("pixels"));
+  const head = Uint8Array.from({ length: 33 }, (_, at) => at),
+    rest = new Uint8Array(deflateSync("pixels"));
   const png = withManifest(new Blob([head, rest], { type: "image/png" }), { title: "注意力", layer: 3 });
   assert.equal(png.type, "image/png");
-  const bytes = Buffer.from(await png.arrayBuffer()), length = bytes.readUInt32BE(33);
+  const bytes = Buffer.from(await png.arrayBuffer()),
+    length = bytes.readUInt32BE(33);
   const chunk = bytes.subarray(37, 41 + length);
   assert.deepEqual([...bytes.subarray(0, 33)], [...head]);
   assert.equal(chunk.subarray(0, 4).toString(), "iTXt");

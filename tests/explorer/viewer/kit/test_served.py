@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 import app
 from explorer.viewer.kit.component import HERE, MOUNT, Component, read
-from explorer.viewer.kit.served import FOLDER, ROUTES, imported_scripts, preload_links, script_address, text_address
+from explorer.viewer.kit.served import FOLDER, ROUTES, imported_scripts, preload_html, script_address, text_address
 from explorer.viewer.plot.plot import PlotlyView
 from explorer.viewer.scores.scores import ScoreTable
 
@@ -65,10 +65,20 @@ def test_the_import_of_every_script_leads_to_a_script_that_is_served(client):
         assert {script_address(each) for each in imported_scripts(script)} <= addresses
 
 
-def test_what_is_preloaded_is_a_script_and_all_that_it_imports():
-    links = re.findall(r'<link rel="modulepreload" href="([^"]+)">', preload_links([MOUNT]))
-    assert links[0] == script_address(MOUNT)
-    assert {link.rsplit("/", 1)[1] for link in links} == {"mount.js", "nodes.js", "words.js"}
+def test_what_is_preloaded_is_a_module_and_all_that_it_imports():
+    html = preload_html([script_address(EXPLORER / "page" / "header.js")], ScoreTable.addresses())
+    first = re.findall(r'<link rel="modulepreload" href="(vit-explorer/[^"]+)">', html)
+    then = re.findall(r'"(vit-explorer/[^"]+)"', html.partition("<script>")[2])
+    assert [link.rsplit("/", 1)[1] for link in first] == ["header.js", "words.js"]
+    assert len(first + then) == len({*first, *then}) and set(ScoreTable.addresses()) <= {*then}
+    own = {"scores.js", "png.js", "ScoreTable.js"}
+    assert {link.rsplit("/", 1)[1] for link in then} == own | {
+        "mount.js",
+        "nodes.js",
+        "saving.js",
+        "heatmap.js",
+        "colours.js",
+    }
 
 
 def test_another_text_has_another_address(client):
@@ -82,6 +92,13 @@ def test_a_file_that_is_no_script_of_the_explorer_gets_no_address(tmp_path):
     for file in (tmp_path / "mine.js", HERE / "component.py", HERE / "missing.js"):
         with pytest.raises(ValueError, match=f"{file.name} is no script of the explorer"):
             script_address(file)
+
+
+def test_a_checkout_that_is_reached_by_way_of_a_link_has_the_same_addresses(tmp_path):
+    (tmp_path / "linked").symlink_to(EXPLORER)
+    linked = tmp_path / "linked" / MOUNT.relative_to(EXPLORER)
+    assert script_address(linked) == script_address(MOUNT)
+    assert imported_scripts(linked) == imported_scripts(MOUNT)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import test from "node:test";
 
 import { chooseLanguage, localise, translator } from "../../../../explorer/viewer/kit/scripts/words.js";
 
-const browserSays = (language) => Object.defineProperty(globalThis, "navigator", { value: { language }, configurable: true });
+const browserSays = (language) =>
+  Object.defineProperty(globalThis, "navigator", { value: { language }, configurable: true });
 
 test("a component's own language stands before the browser's, and English is for all who do not read Chinese", () => {
   browserSays("zh-TW");
@@ -19,7 +20,10 @@ test("a caption in the page's language, or in the one that there is", () => {
   assert.equal(localise({ en: "map", zh: "图" }, "zh"), "图");
   assert.equal(localise({ en: "map" }, "zh"), "map");
   assert.equal(localise("both", "zh"), "both");
-  assert.deepEqual([localise(null, "en"), localise(undefined, "en"), localise(3, "en"), localise({}, "en")], ["", "", "3", ""]);
+  assert.deepEqual(
+    [localise(null, "en"), localise(undefined, "en"), localise(3, "en"), localise({}, "en")],
+    ["", "", "3", ""],
+  );
 });
 
 test("texts are filled in, and English stands in for what is not translated", () => {

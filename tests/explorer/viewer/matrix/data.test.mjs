@@ -6,25 +6,47 @@ import { gzipSync } from "node:zlib";
 import { Expired } from "../../../../explorer/viewer/kit/scripts/fetching.js";
 import { StackData } from "../../../../explorer/viewer/matrix/data.js";
 
-const TOKENS = 3, VALUE = { token: "t", grid: [1, 2], prefix: ["CLS"], signed: [false], layers: 4, shown: { layer: 2 } };
+const TOKENS = 3,
+  VALUE = { token: "t", grid: [1, 2], prefix: ["CLS"], signed: [false], layers: 4, shown: { layer: 2 } };
 /** One panel of TOKENS x TOKENS, packed without prediction. */
-const LAYER = gzipSync(Buffer.concat([Buffer.from(Float32Array.of(1, 1, 1).buffer), Buffer.alloc(TOKENS * TOKENS + 1)]));
-const ROW = gzipSync(Buffer.concat([Buffer.from(Float32Array.of(1).buffer), Buffer.alloc(TOKENS + 1)])).toString("base64");
+const LAYER = gzipSync(
+  Buffer.concat([Buffer.from(Float32Array.of(1, 1, 1).buffer), Buffer.alloc(TOKENS * TOKENS + 1)]),
+);
+const ROW = gzipSync(Buffer.concat([Buffer.from(Float32Array.of(1).buffer), Buffer.alloc(TOKENS + 1)])).toString(
+  "base64",
+);
 
 globalThis.document = { baseURI: "http://host/" };
 
 /** A StackData, what it asked for, and a promise of its next call. */
 function watched(value, server, answer = async () => new Response(LAYER)) {
   const asked = [];
-  globalThis.fetch = async (url) => { asked.push(url); return answer(url); };
+  globalThis.fetch = async (url) => {
+    asked.push(url);
+    return answer(url);
+  };
   let resolve;
-  const next = () => new Promise((done) => { resolve = done; });
-  const data = new StackData(value, server, () => resolve?.("arrived"), (error, needed) => resolve?.({ error, needed }));
+  const next = () =>
+    new Promise((done) => {
+      resolve = done;
+    });
+  const data = new StackData(
+    value,
+    server,
+    () => resolve?.("arrived"),
+    (error, needed) => resolve?.({ error, needed }),
+  );
   return { data, asked, next };
 }
 
 test("the layer in sight comes first, then its neighbours, until all are here", async () => {
-  const layers = [], server = { layer: async ({ layer }) => { layers.push(layer); return { file: `file=layer${layer}` }; } };
+  const layers = [],
+    server = {
+      layer: async ({ layer }) => {
+        layers.push(layer);
+        return { file: `file=layer${layer}` };
+      },
+    };
   const { data, asked, next } = watched({ ...VALUE, data: { url: "http://host/file=layer2?key=1" } }, server);
   let arrived = next();
   assert.equal(data.want(2, 0, "to"), undefined);
@@ -39,7 +61,13 @@ test("the layer in sight comes first, then its neighbours, until all are here", 
 });
 
 test("of a long sequence one row is asked for, as it is looked at", async () => {
-  const requests = [], server = { rows: async (request) => { requests.push(request); return { rows: ROW }; } };
+  const requests = [],
+    server = {
+      rows: async (request) => {
+        requests.push(request);
+        return { rows: ROW };
+      },
+    };
   const { data, next } = watched({ ...VALUE, data: null }, server);
   const arrived = next();
   data.want(2, 0, "to");
@@ -50,7 +78,11 @@ test("of a long sequence one row is asked for, as it is looked at", async () => 
 });
 
 test("an expired layer says so, and that somebody waits for it", async () => {
-  const { data, next } = watched({ ...VALUE, data: { url: "http://host/file" } }, {}, async () => new Response("", { status: 403 }));
+  const { data, next } = watched(
+    { ...VALUE, data: { url: "http://host/file" } },
+    {},
+    async () => new Response("", { status: 403 }),
+  );
   const failed = next();
   data.want(2, 0, "to");
   const { error, needed } = await failed;
@@ -58,8 +90,11 @@ test("an expired layer says so, and that somebody waits for it", async () => {
 });
 
 test("a server that says it has expired, or gives no answer", async () => {
-  for (const [answer, check] of [[{ expired: true }, (error) => error instanceof Expired], [undefined, ({ message }) => message === "no answer"],
-    [{ error: "ask for rows" }, ({ message }) => message === "ask for rows"]]) {
+  for (const [answer, check] of [
+    [{ expired: true }, (error) => error instanceof Expired],
+    [undefined, ({ message }) => message === "no answer"],
+    [{ error: "ask for rows" }, ({ message }) => message === "ask for rows"],
+  ]) {
     const { data, next } = watched({ ...VALUE, data: null }, { rows: async () => answer });
     const failed = next();
     data.want(0, 0, "to");

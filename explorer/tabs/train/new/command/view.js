@@ -9,12 +9,18 @@ export function mount({ root, props, watch, t }) {
   /** Rules instead of classes: boxes in a folded group come to the page only when it is opened. */
   function marks({ changed, groups, problem }) {
     const box = (name) => `#field-${CSS.escape(name)}`;
-    const rules = changed.map((name) => `${box(name)} { --changed: 1; box-shadow: inset 3px 0 0 var(--color-accent); }`);
+    const rules = changed.map(
+      (name) => `${box(name)} { --changed: 1; box-shadow: inset 3px 0 0 var(--color-accent); }`,
+    );
     for (const [group, names] of Object.entries(groups)) {
       const count = changed.filter((name) => names.includes(name)).length;
-      if (count) rules.push(`#group-${CSS.escape(group)} > button > span:first-child::after { content: ${JSON.stringify(t("changed", { count }))}; `
-        + "margin-left: 10px; font-size: 12.5px; color: var(--color-accent); }");
-      if (problem && names.includes(problem.field)) rules.push(`#group-${CSS.escape(group)} > button { color: #b3261e; }`);
+      if (count)
+        rules.push(
+          `#group-${CSS.escape(group)} > button > span:first-child::after { content: ${JSON.stringify(t("changed", { count }))}; ` +
+            "margin-left: 10px; font-size: 12.5px; color: var(--color-accent); }",
+        );
+      if (problem && names.includes(problem.field))
+        rules.push(`#group-${CSS.escape(group)} > button { color: #b3261e; }`);
     }
     if (problem?.field) rules.push(`${box(problem.field)} { box-shadow: inset 3px 0 0 #b3261e; }`);
     return rules.join("\n");
@@ -34,7 +40,8 @@ export function mount({ root, props, watch, t }) {
   }
 
   $(".copy").addEventListener("click", async () => {
-    if (!await copyText($(".copy"), $("pre").textContent, t)) getSelection().selectAllChildren($("pre")); // one key copies it
+    // One key copies it.
+    if (!(await copyText($(".copy"), $("pre").textContent, t))) getSelection().selectAllChildren($("pre"));
   });
   watch("value", show);
   show();

@@ -24,7 +24,7 @@ from explorer.session.turns import MOMENT, VISITOR, check_wanted
 from training.runs.bounds import prefer_for_ending
 from training.runs.processes import python_path, without_token
 from vit_model.errors import CodedError
-from vit_model.messages import Message, message, message_of, text_in, with_codes
+from vit_model.messages import Message, add_codes, message, message_of, read_message
 
 Kind = Literal["data", "batch", "step"]
 LIMIT_SECONDS = 900
@@ -89,9 +89,9 @@ def ask(
         for line in process.stdout:
             told = json.loads(line)
             if "progress" in told:
-                yield Progress(*told["progress"], text_in(told, "text"))
+                yield Progress(*told["progress"], read_message(told, "text"))
             elif "refused" in told:
-                raise CodedError(text_in(told, "refused"))
+                raise CodedError(read_message(told, "refused"))
             else:
                 yield told["answer"]
                 return
@@ -182,7 +182,7 @@ def main() -> None:
     spoken, sys.stdout = sys.stdout, sys.stderr  # what libraries print is no answer
 
     def tell(**what: Any) -> None:
-        spoken.write(json.dumps(with_codes(what), allow_nan=False) + "\n")
+        spoken.write(json.dumps(add_codes(what), allow_nan=False) + "\n")
         spoken.flush()
 
     def progress(done: int, total: int, text: str) -> None:

@@ -13,12 +13,12 @@ from explorer.tabs.train.new.preflight import dry_run as train_probe
 from explorer.tabs.train.new.preflight.dry_run import LIMIT_SECONDS, ProbeError, Progress
 from explorer.tabs.train.new.preflight.view import TrainCheckView, picture_files
 from explorer.tabs.train.runs.access import owner_of
-from explorer.tabs.train.watch.view import shown_source
 from explorer.ui.errors import plain_errors, reason_of
 from explorer.ui.translation import translate
 from explorer.ui.words import language_of, say, words
+from training.command import public_name
 from training.config import ConfigError, largest_batch
-from vit_model.messages import CODED, texts_in
+from vit_model.messages import CODED, read_messages
 
 AT_ONCE = 2  # trial processes of all visitors together
 _ASKING: set[str | None] = set()  # visitors who have one
@@ -50,10 +50,10 @@ def wire_check(check: Check, form: Form) -> None:
     def look(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
         config = _config(form, request, values)
         found = _asked("data", config, form, request, progress)
-        found["name"] = shown_source(config["data"])
+        found["name"] = public_name(config["data"])
         language = language_of(request)
         for record, name in ((found, "notes"), (found["unreadable"], "reasons")):
-            record[name] = [translate(text, language) for text in texts_in(record, name)]
+            record[name] = [translate(text, language) for text in read_messages(record, name)]
             record.pop(name + CODED, None)
         for sample, file in zip(found["samples"], _files(found["samples"]), strict=True):
             sample["file"] = file

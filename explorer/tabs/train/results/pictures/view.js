@@ -18,8 +18,15 @@ export function mount({ root, props, trigger, watch, lang, t }) {
       image.addEventListener("load", () => image.classList.toggle("tiny", image.naturalWidth < 64));
       node.append(image);
     } else node.append(createElement("span", { class: "broken" }, item.error));
-    node.append(line("is", "is", { name: item.true }), line(item.right ? "taken right" : "taken", "taken", { name: item.predicted }), line("sure", "sure", { percent }));
-    node.setAttribute("aria-label", t("label", { file: item.name, true: item.true, predicted: item.predicted, percent }));
+    node.append(
+      line("is", "is", { name: item.true }),
+      line(item.right ? "taken right" : "taken", "taken", { name: item.predicted }),
+      line("sure", "sure", { percent }),
+    );
+    node.setAttribute(
+      "aria-label",
+      t("label", { file: item.name, true: item.true, predicted: item.predicted, percent }),
+    );
     node.disabled = !openable || !item.file;
     node.addEventListener("click", () => trigger("show", { position: item.position }));
     return createElement("li", {}, node);
@@ -39,13 +46,16 @@ export function mount({ root, props, trigger, watch, lang, t }) {
     find(".back").disabled = offset === 0;
     find(".on").disabled = offset + items.length >= total;
     root.dataset.seq = Number(root.dataset.seq) + 1;
-    if (value.asked) { // chosen just now, maybe out of sight
+    if (value.asked) {
+      // chosen just now, maybe out of sight
       find(".title").scrollIntoView({ block: "nearest", behavior: "smooth" });
       find(".title").focus({ preventScroll: true });
     }
   }
   find(".fetch").addEventListener("click", () => trigger("fetch", {}));
-  find(".back").addEventListener("click", () => trigger("more", { offset: Math.max(0, props.value.offset - props.value.page) }));
+  find(".back").addEventListener("click", () =>
+    trigger("more", { offset: Math.max(0, props.value.offset - props.value.page) }),
+  );
   find(".on").addEventListener("click", () => trigger("more", { offset: props.value.offset + props.value.page }));
   watch("value", show);
   show();

@@ -12,12 +12,16 @@ from explorer.tabs.train.results.pictures import pictures as train_pictures
 from explorer.tabs.train.results.published import published_value, sweep_value
 from explorer.tabs.train.results.values import evaluation_of, opens_on, pictures_value, results_values
 from explorer.tabs.train.runs.access import OWNER_COOKIE, RunAccess, owner_of_secret
-from explorer.tabs.train.runs.checkpoints import RunCheckpoints, checkpoint_of, shown_source
+from explorer.tabs.train.runs.checkpoints import RunCheckpoints, checkpoint_of
 from explorer.tabs.train.runs.evaluation import read_evaluation
 from tests.explorer.tabs.train.run_folders import HOSTILE, write_checkpoint, write_events, write_pictures, write_run
+from training.command import public_name
 from training.config import RunConfig
+from training.publish.outcome import outcomes
 from training.recipes import B16
+from training.runs.console import percent
 from training.runs.metrics import MetricEvent, append_events
+from training.runs.results import read_accuracy
 from training.runs.runs import Run, Runs
 from training.storage.jsonfile import write_json
 
@@ -333,6 +337,37 @@ def texts(facts):
     return [[cell if isinstance(cell, str) else cell["en"] for cell in row] for row in facts["rows"]]
 
 
+def test_every_reader_of_results_counts_the_answers(runs):
+    """The list of runs and the published numbers took the accuracy that stands beside the counts, the card and the
+    matrix the counts."""
+    run = write_run(runs, "edited", recipe="paper", data="cifar10", model=B16, classes=("a", "b"), pictures=4)
+    file = run.path / "results" / "test.json"
+    write_json(file, json.loads(file.read_text()) | {"accuracy": 0.999})
+    assert read_evaluation(run.path, "test").accuracy == read_accuracy(run.path, "test") == 0.75
+    assert [one.accuracy for one in outcomes(run, run.best, run.curve()) if one.split == "test"] == [0.75]
+    assert percent(run) == "75.00% test"
+    assert texts(published_value(run))[-1][-1] == "75.00%"
+
+
+@pytest.mark.parametrize("counts", [[[1.5, 0], [0, 1]], [[1, 0]], [[1, -1], [0, 1]], [["1", None], [0, 1]], "counts"])
+def test_a_damaged_matrix_is_no_result_to_any_reader(runs, counts):
+    run = write_run(runs, "damaged", classes=("a", "b"), pictures=4)
+    file = run.path / "results" / "test.json"
+    write_json(file, json.loads(file.read_text()) | {"confusion": counts})
+    with pytest.raises(ValueError, match=r"results/test\.json should hold a confusion matrix of 2 rows of 2 counts"):
+        read_evaluation(run.path, "test")
+    assert read_accuracy(run.path, "test") is None
+    assert "test" not in [one.split for one in outcomes(run, run.best, [])]
+    assert "test" not in percent(run)
+
+
+def test_the_accuracy_of_more_classes_than_a_matrix_can_show(runs):
+    run = write_run(runs, "many", classes=("a", "b"), pictures=4)
+    file, names = run.path / "results" / "test.json", [str(index) for index in range(2001)]
+    write_json(file, json.loads(file.read_text()) | {"classes": names, "confusion": [], "accuracy": 0.5})
+    assert read_accuracy(run.path, "test") == 0.5
+
+
 def test_published_stands_beside_reached(runs):
     run = write_run(runs, "ours", recipe="paper", data="cifar10", model=B16, classes=("a", "b"), pictures=4)
     facts = published_value(run)
@@ -397,8 +432,11 @@ def test_a_damaged_sweep_harms_nothing(runs, run, told):
 
 
 def test_sources_lose_their_folders():
-    assert shown_source("/home/me/cats.zip") == "cats.zip"
-    assert shown_source("C:\\pictures\\cats") == "cats"
-    assert shown_source("resnet18:/weights/r18.safetensors") == "resnet18:r18.safetensors"
-    assert shown_source("hf:owner/cats") == "hf:owner/cats"
-    assert shown_source(B16) == B16
+    assert public_name("/home/me/cats.zip") == "cats.zip"
+    assert public_name("C:\\pictures\\cats") == "cats"
+    assert public_name("resnet18:/weights/r18.safetensors") == "resnet18:r18.safetensors"
+    assert public_name("hf:owner/cats") == "hf:owner/cats"
+    assert public_name(B16) == public_name(f"hf-hub:{B16}") == B16
+    assert public_name("~/pics/cats") == public_name("../pics/cats/") == "cats"
+    assert public_name("new:Ti/16") == "new:Ti/16"
+    assert public_name("/") == "/"

@@ -17,7 +17,7 @@ from explorer.tabs.train.new.values import FieldError, recipe_values
 from explorer.tabs.train.runs.access import ALLOW, OWNER_COOKIE, RunAccess, owner_of, owner_of_secret
 from explorer.tabs.train.tab import create
 from explorer.tabs.train.watch.panel import build_watch
-from explorer.tabs.train.watch.view import TrainLiveView, shown_source
+from explorer.tabs.train.watch.view import TrainLiveView, facts_of
 from explorer.ui.translation import translate_both
 from training.recipes import recipe_named
 from training.runs.metrics import MetricEvent, append_events
@@ -203,7 +203,18 @@ def test_tail_shows_no_path_of_the_host(view, access, tmp_path):
     assert told["log"] == f"run {run.id}\nfinished {run.id}\n"
     assert (told["facts"]["data"], told["facts"]["model"]) == ("pets.zip", "resnet18:r.pth")
     assert str(tmp_path) not in json.dumps(told)
-    assert shown_source("hf:owner/name") == "hf:owner/name"
+
+
+@pytest.mark.parametrize("source", ["~/pics/cats", "C:\\pics\\cats", "/home/me/pics/cats"])
+def test_a_path_of_any_system_loses_its_folders_in_the_live_view(access, source):
+    """`~/pics/cats` stood there whole, and so did a path of Windows."""
+    run = access.runs.create(TINY.having(data=source, model=f"resnet18:{source}"), owner=owner_of(ANNA))
+    run_file = run.path / "run.json"  # where the source was made an absolute path
+    about = json.loads(run_file.read_text())
+    about["config"] |= {"data": source, "model": f"resnet18:{source}"}
+    run_file.write_text(json.dumps(about))
+    facts = facts_of(run)
+    assert (facts["data"], facts["model"]) == ("cats", "resnet18:cats")
 
 
 def test_a_damaged_run_is_told_as_failed(view, access, run):

@@ -18,6 +18,15 @@ test("a logarithmic axis has 1, 2 and 5, or powers of ten alone where there are 
 });
 
 test("numbers in few characters", () => {
-  const said = [[0, "0"], [0.00012, "1.2e-4"], [0.0001, "1e-4"], [12500, "12.5k"], [2e6, "2M"], [0.12345, "0.123"], [NaN, "–"], [-4, "-4"]];
+  const said = [
+    [0, "0"],
+    [0.00012, "1.2e-4"],
+    [0.0001, "1e-4"],
+    [12500, "12.5k"],
+    [2e6, "2M"],
+    [0.12345, "0.123"],
+    [NaN, "–"],
+    [-4, "-4"],
+  ];
   for (const [value, text] of said) assert.equal(shortNumber(value), text);
 });

@@ -35,7 +35,10 @@ test("beyond the most points neighbours are merged: means at the step of the las
   assert.deepEqual(series.columns.loss.slice(0, 2), [1.5, 3.5]);
   const long = filled(3 * MOST_POINTS);
   assert.ok(long.length <= MOST_POINTS && long.stride === 4);
-  assert.equal(long.weights.reduce((sum, weight) => sum + weight, 0), 3 * MOST_POINTS);
+  assert.equal(
+    long.weights.reduce((sum, weight) => sum + weight, 0),
+    3 * MOST_POINTS,
+  );
   const mean = long.columns.loss.reduce((sum, loss, at) => sum + loss * long.weights[at], 0) / (3 * MOST_POINTS);
   assert.ok(Math.abs(mean - (3 * MOST_POINTS + 1) / 2) < 1e-6, "no row is lost on the way");
   assert.equal(long.columns.step.at(-1), 3 * MOST_POINTS);
@@ -43,7 +46,12 @@ test("beyond the most points neighbours are merged: means at the step of the las
 
 test("smoothing has no bias towards its start, and leaves gaps alone", () => {
   const series = new Series();
-  for (const [step, loss] of [[1, 2], [2, NaN], [3, 4]]) series.add(row(step, { loss }));
+  for (const [step, loss] of [
+    [1, 2],
+    [2, NaN],
+    [3, 4],
+  ])
+    series.add(row(step, { loss }));
   const [first, gap, third] = series.smoothed("loss", 0.5);
   assert.deepEqual([first, gap], [2, NaN]);
   assert.ok(Math.abs(third - (0.25 * 2 + 0.5 * 4) / 0.75) < 1e-12);
@@ -52,6 +60,9 @@ test("smoothing has no bias towards its start, and leaves gaps alone", () => {
 
 test("the nearest of an ascending list", () => {
   const list = [1, 4, 6];
-  assert.deepEqual([-5, 1, 2.4, 2.6, 5.1, 99].map((x) => nearest(list, x)), [0, 0, 0, 1, 2, 2]);
+  assert.deepEqual(
+    [-5, 1, 2.4, 2.6, 5.1, 99].map((x) => nearest(list, x)),
+    [0, 0, 0, 1, 2, 2],
+  );
   assert.equal(nearest([], 3), -1);
 });

@@ -8,7 +8,7 @@ import pytest
 
 from explorer.session.turns import VISITOR as VISITOR_SERVED
 from explorer.session.turns import Visitor
-from explorer.ui.progress import StoppedError, follow_progress, only_changes, tell_progress
+from explorer.ui.events.progress import StoppedError, follow_progress, only_changes, tell_progress
 
 VISITOR = ContextVar("VISITOR", default="nobody")
 
