@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from functools import wraps
 from typing import Any, TypeVar
 
 try:
-    import spaces  # before CUDA is initialised, as ZeroGPU asks; only Hugging Face's Spaces have it
+    # Before CUDA is initialised, as ZeroGPU asks; only Hugging Face's Spaces have it
+    import spaces  # pyright: ignore[reportMissingImports]
 except ImportError:
     spaces = None
 
@@ -23,7 +24,6 @@ from torch import Tensor
 from vit_model.device import SETTING, preferred_device
 
 Function = TypeVar("Function", bound=Callable)
-Steps = TypeVar("Steps", bound=Callable[..., Iterator])
 
 ZERO_GPU = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "true", "t")
 
@@ -38,14 +38,14 @@ def on_gpu(function: Function, seconds: int = 60) -> Function:
     return function if spaces is None else spaces.GPU(duration=seconds)(function)
 
 
-def steps_on_gpu(function: Steps, seconds: int = 60) -> Steps:
+def steps_on_gpu(function: Callable[..., Iterator], seconds: int = 60) -> Callable[..., Iterator]:
     """`on_gpu` for a generator of anything that pickle takes. On ZeroGPU it runs in a forked worker, which may be gone
     before a tensor in shared memory is read: what it yields comes as bytes."""
     if not ZERO_GPU:
         return function
 
     @wraps(function)
-    def in_bytes(*arguments: Any) -> Iterator[bytes]:
+    def in_bytes(*arguments: Any) -> Generator[bytes, None, None]:
         for value in function(*arguments):
             yield pickle.dumps(value)
 

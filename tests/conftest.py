@@ -42,11 +42,14 @@ def pytest_configure(config):
     config.addinivalue_line("markers", f"{MARK}: on the stand-in device, in a process of its own")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
-    """A browser on a busy machine can be late for once: CI gives what needs one a second try, and says so in full."""
-    if os.environ.get("VIT_EXPLORER_REQUIRE_BROWSER"):
-        for item in items:
-            if "browser" in item.fixturenames:
+    """Mark what needs a browser, for `-m browser` and `-m "not browser"`. On a busy machine one can be late for once:
+    CI gives these tests a second try, and says so in full."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.browser)
+            if os.environ.get("VIT_EXPLORER_REQUIRE_BROWSER"):
                 item.add_marker(pytest.mark.flaky(reruns=1))
 
 

@@ -49,7 +49,7 @@ def _fresh(options: argparse.Namespace, config: RunConfig, rates: Sequence[float
     if options.out is None and WORLD > 1:
         text = "under torchrun pass --out RUN_DIR, so that all processes know it"
         raise ConfigError(message("torchrun_out", text))
-    if RANK > 0:
+    if RANK > 0 and options.out is not None:
         run = Run(options.out)
         while not (run.path / "run.json").exists():  # the first process makes it; torchrun ends us if it cannot
             time.sleep(0.05)

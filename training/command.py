@@ -89,4 +89,4 @@ def _differing(theirs: dict[str, Any], config: RunConfig) -> dict[str, tuple[Any
     return {name: (theirs[name], ours[name]) for name in ours if name not in named and theirs[name] != ours[name]}
 
 
-_DEFAULTS = {field.name: list(field.default) if field.default == () else field.default for field in fields(RunConfig)}
+_DEFAULTS = {field.name: [] if field.default == () else field.default for field in fields(RunConfig)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 from vit_model.errors import CodedError, quoted
 from vit_model.messages import Message, message
@@ -69,7 +69,7 @@ class ViTConfig:
             object.__setattr__(self, name, _pair(name, getattr(self, name)))
         for name in ("channels", "width", "depth", "heads", "mlp_width", "classes", "registers", "pre_logits"):
             value = getattr(self, name)
-            if not isinstance(value, Integral) or isinstance(value, bool) or value > MOST_COUNTED:
+            if not isinstance(value, Integral) or isinstance(value, bool) or int(value) > MOST_COUNTED:
                 text, most = "{name} must be a whole number of at most {most}, got {value}", f"{MOST_COUNTED:,}"
                 raise CodedError(message("shape_integer", text, name=name, most=most, value=quoted(value)))
         for name in ("dropout", "attention_dropout", "embedding_dropout", "drop_path", "norm_eps", "layer_scale"):
@@ -148,7 +148,7 @@ class ViTConfig:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: dict) -> ViTConfig:
+    def from_dict(cls, values: Mapping[str, Any]) -> ViTConfig:
         """The config that `to_dict` wrote. Unknown names are an error, so that no field is lost in silence."""
         if not isinstance(values, Mapping):
             raise CodedError(message("shape_no_fields", "expected fields by name, got {value}", value=quoted(values)))
@@ -156,7 +156,8 @@ class ViTConfig:
         if unknown:
             names = ", ".join(sorted(map(str, unknown)))[:200]
             raise CodedError(message("shape_fields", "unknown ViTConfig fields: {names}", names=names))
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**read)
 
 
 def check_size(image_size: Sequence[int], patch_size: Sequence[int]) -> None:
@@ -185,7 +186,7 @@ def _choice_message(name: str, known: Sequence[str], value: object) -> Message:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= MOST
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= MOST  # pyright: ignore[reportOperatorIssue] # numbers.Real has no order for types
 
 
 def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
@@ -194,21 +195,23 @@ def _pair(name: str, value: int | Sequence[int]) -> tuple[int, int]:
         raise CodedError(
             message("size_pair", "{name} is one int or (height, width), got {value}", name=name, value=quoted(value))
         )
-    return pair
+    return pair[0], pair[1]
 
 
 _SHAPES = {"Ti": (192, 12, 3), "S": (384, 12, 6), "B": (768, 12, 12), "L": (1024, 24, 16), "H": (1280, 32, 16)}
 
 SIZES: dict[str, ViTConfig] = {
-    f"{letter}/{patch}": ViTConfig(patch_size=patch, width=width, depth=depth, heads=heads, mlp_width=4 * width)
+    f"{letter}/{patch}": ViTConfig(
+        patch_size=(patch, patch), width=width, depth=depth, heads=heads, mlp_width=4 * width
+    )
     for letter, (width, depth, heads) in _SHAPES.items()
     for patch in (8, 14, 16, 32)
 } | {
     # The from-scratch CIFAR-10 models.
-    "scratch-patch16": ViTConfig(patch_size=16, width=384, heads=6, mlp_width=1536, classes=10),
-    "scratch-patch32": ViTConfig(patch_size=32, width=384, heads=6, mlp_width=1536, classes=10),
-    "scratch-vit4": ViTConfig(image_size=32, patch_size=4, width=192, heads=6, mlp_width=768, classes=10),
-    "scratch-vit2": ViTConfig(image_size=32, patch_size=2, width=96, heads=6, mlp_width=384, classes=10),
+    "scratch-patch16": ViTConfig(patch_size=(16, 16), width=384, heads=6, mlp_width=1536, classes=10),
+    "scratch-patch32": ViTConfig(patch_size=(32, 32), width=384, heads=6, mlp_width=1536, classes=10),
+    "scratch-vit4": ViTConfig(image_size=(32, 32), patch_size=(4, 4), width=192, heads=6, mlp_width=768, classes=10),
+    "scratch-vit2": ViTConfig(image_size=(32, 32), patch_size=(2, 2), width=96, heads=6, mlp_width=384, classes=10),
 }
 """Named sizes: `Ti`, `S`, `B`, `L`, `H` (paper, Table 1, and DeiT) with patches 8, 14, 16, 32 at 224 px, and the small
 from-scratch models. `SIZES["B/16"]` is the paper's ViT-B/16 with 1,000 classes."""

@@ -70,10 +70,10 @@ class _Quoting(reprlib.Repr):
         super().__init__()
         self.maxlevel, self.maxstring, self.maxlong, self.maxother = 3, MOST_QUOTED, 40, MOST_QUOTED
 
-    def repr_int(self, value: int, level: int) -> str:
-        if value.bit_length() > 1024:  # Python itself refuses to write out the longest
-            return f"a number of {int(value.bit_length() * 0.30103) + 1:,} digits"
-        return super().repr_int(value, level)
+    def repr_int(self, x: int, level: int) -> str:
+        if x.bit_length() > 1024:  # Python itself refuses to write out the longest
+            return f"a number of {int(x.bit_length() * 0.30103) + 1:,} digits"
+        return super().repr_int(x, level)
 
 
 MOST_QUOTED = 80

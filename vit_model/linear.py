@@ -59,8 +59,8 @@ class _OfFrozen(torch.autograd.Function):
         return linear(x, weight, bias)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (weight,) = ctx.saved_tensors
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,), (weight,) = gradients, ctx.saved_tensors
         if torch.is_grad_enabled():  # the gradient is to be differentiated too
             return linear(gradient, weight.T), None, None
         shape = (*gradient.shape[:-1], weight.shape[1])
@@ -96,8 +96,8 @@ def softmax_products(queries: Tensor, keys: Tensor) -> Tensor:
 class Linear(nn.Linear):
     """`torch.nn.Linear` by `linear`."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)
 
 
 def _by_convolution(x: Tensor, weight: Tensor) -> bool:

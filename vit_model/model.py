@@ -47,6 +47,8 @@ class VisionTransformer(nn.Module):
     all of them, as in a trace, whose logits are the same bits.
     """
 
+    blocks: Sequence[Block]  # a ModuleList, whose type does not say of what
+
     def __init__(
         self,
         config: ViTConfig,
@@ -72,7 +74,7 @@ class VisionTransformer(nn.Module):
         self.embedding_dropout = nn.Dropout(config.embedding_dropout)
         self.pre_norm = nn.LayerNorm(D, config.norm_eps) if config.pre_norm else nn.Identity()
         rates = [config.drop_path * index / max(config.depth - 1, 1) for index in range(config.depth)]
-        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)
+        self.blocks = nn.ModuleList(Block(config, rate) for rate in rates)  # pyright: ignore[reportAttributeAccessIssue]
         self.norm = nn.LayerNorm(D, config.norm_eps)
         pooled = 2 * D if config.pool == "class+mean" else D
         self.pre_logits = Linear(pooled, config.pre_logits) if config.pre_logits else None
@@ -87,7 +89,7 @@ class VisionTransformer(nn.Module):
             if head is not None:  # fine-tuning starts from a zero head (paper, section 3.2)
                 nn.init.zeros_(head.weight)
 
-    def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, pixels: Tensor) -> Tensor:
         return self._run(pixels, None, whole=not self.training)
 
     def trace(self, pixels: Tensor, differentiable: bool = False, whole: bool = True) -> Trace:
@@ -148,7 +150,7 @@ class VisionTransformer(nn.Module):
         memo = {id(tensor): nn.Parameter(tensor.detach(), requires_grad=False) for tensor in shared}
         return copy.deepcopy(self, memo)
 
-    def _run(self, pixels: Tensor, records: list[LayerRecord] | None, whole: bool) -> Tensor | tuple[Tensor, Tensor]:
+    def _run(self, pixels: Tensor, records: list[LayerRecord] | None, whole: bool) -> Tensor:
         config = self.config
         if pixels.dim() != 4 or tuple(pixels.shape[1:]) != (config.channels, *config.image_size):
             expected = f"[B, {config.channels}, {config.image_size[0]}, {config.image_size[1]}]"
@@ -180,7 +182,7 @@ class VisionTransformer(nn.Module):
         layer: int = 0,
         lengths: Sequence[int] | None = None,
         records: list[LayerRecord] | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    ) -> Tensor:
         """Run the blocks from `layer` on over tokens [B, n, D], as `embed` or `trace.residual[layer]` hold them, and
         classify: logits [B, K]. The prefix must be there; of the patches any may be missing, since a block does not
         count its tokens (Naseer et al. 2021, arXiv 2105.10497): dropping a patch is leaving out its token.
@@ -215,7 +217,7 @@ class VisionTransformer(nn.Module):
             return self.classify(tokens)
         return torch.cat([self.classify(sequence) for sequence in tokens.split(list(lengths), dim=1)])
 
-    def classify(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    def classify(self, x: Tensor) -> Tensor:
         """Tokens after the last block [B, n, D] -> logits [B, K] (equation 4)."""
         config = self.config
         if config.pool == "class":  # LayerNorm is per token: normalise only the one that is read
@@ -236,7 +238,9 @@ class VisionTransformer(nn.Module):
         if self.distillation_head is None:
             return self.head(pooled)
         by_class, by_distillation = self.head(pooled[:, 0]), self.distillation_head(pooled[:, 1])
-        return (by_class, by_distillation) if self.training else (by_class + by_distillation) / 2
+        if self.training:  # the only place where a pair comes out; types follow the eval mode, which all others read
+            return by_class, by_distillation  # pyright: ignore[reportReturnType]
+        return (by_class + by_distillation) / 2
 
 
 class PatchEmbed(nn.Module):
@@ -290,7 +294,8 @@ class Block(nn.Module):
         `VisionTransformer.logits_from` for `lengths`."""
         *parts, outputs = self.attention(self.norm1(x), keep=records is not None, lengths=lengths, read=read)
         if records is not None:
-            records.append(LayerRecord(x, *parts, outputs))
+            queries, keys, values = parts
+            records.append(LayerRecord(x, queries, keys, values, outputs))
         if read is not None:
             x = torch.cat([sequence[:, :read] for sequence in x.split(list(lengths or x.shape[1:2]), dim=1)], dim=1)
         return self.rest(x, outputs)
@@ -384,4 +389,5 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Conv2d):  # as the linear layer that it is
         nn.init.trunc_normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -63,17 +63,15 @@ def resample_positions(
         return embeddings
 
     scheme = SCHEMES[method]
-    if scheme.offset:
-        target = {"scale_factor": ((new_gh + scheme.offset) / gh, (new_gw + scheme.offset) / gw)}
-    else:
-        target = {"size": (new_gh, new_gw)}
+    scale = ((new_gh + scheme.offset) / gh, (new_gw + scheme.offset) / gw) if scheme.offset else None
     patches = embeddings[:, prefix:].to(torch.promote_types(embeddings.dtype, torch.float32))
     patches = F.interpolate(
         patches.reshape(1, gh, gw, -1).permute(0, 3, 1, 2),  # [1, D, gh, gw]
         mode=scheme.mode,
         align_corners=scheme.align_corners,
         antialias=scheme.antialias,
-        **target,
+        size=None if scale else (new_gh, new_gw),
+        scale_factor=scale,  # pyright: ignore[reportArgumentType] # torch takes a tuple of floats too
     )
     patches = patches.permute(0, 2, 3, 1).flatten(1, 2).to(embeddings.dtype)  # [1, gh'*gw', D]
     return torch.cat([embeddings[:, :prefix], patches], dim=1)

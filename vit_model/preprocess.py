@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -28,7 +28,8 @@ RESAMPLES: dict[str, Image.Resampling] = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-FITS: tuple[str, ...] = ("squash", "cover", "contain", "crop")
+Fit = Literal["squash", "cover", "contain", "crop"]
+FITS: tuple[str, ...] = get_args(Fit)
 
 HALF = (0.5, 0.5, 0.5)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -74,7 +75,7 @@ class Preprocessing:
     mean: tuple[float, ...] = HALF
     std: tuple[float, ...] = HALF
     rescale: float = 1 / 255
-    fit: Literal["squash", "cover", "contain", "crop"] = "squash"
+    fit: Fit = "squash"
     crop_offset: Literal["floor", "round"] = "floor"
 
     def __post_init__(self) -> None:
@@ -98,7 +99,9 @@ class Preprocessing:
             )
 
     @classmethod
-    def from_hugging_face(cls, config: dict, image_size: int | Sequence[int] | None = None) -> Preprocessing:
+    def from_hugging_face(
+        cls, config: Mapping[str, Any], image_size: int | Sequence[int] | None = None
+    ) -> Preprocessing:
         """What a `preprocessor_config.json` describes, old spellings included; scaled where `image_size` is given.
 
         What is left out has its processor's default. Where neither a size nor a crop fixes both edges, the crop is a
@@ -116,7 +119,7 @@ class Preprocessing:
             raise ValueError(f"expected one of {supported} or TimmWrapperImageProcessor, got {name[:80]}")
         values = PROCESSORS[family] | {key: value for key, value in config.items() if value is not None}
 
-        resize = values["size"]
+        resize: Any = values["size"]
         if isinstance(resize, dict):
             resize = resize.get("shortest_edge") if set(resize) == {"shortest_edge"} else _height_width("size", resize)
         elif family in ("ViT", "DeiT"):  # their plain int is a square, the others' is the shorter edge
@@ -163,7 +166,8 @@ class Preprocessing:
             raise ValueError(f"crop_pct must be a number from {LEAST_CROP} to {1 / LEAST_CROP:g}, got {quoted(share)}")
         resize = tuple(math.floor(edge / share) for edge in size)
         crop_mode, resample = values.get("crop_mode", "center"), values.get("interpolation", "bicubic")
-        fit = _choice("timm's crop_mode", crop_mode, {"center": "cover", "squash": "squash", "border": "contain"})
+        _choice("timm's crop_mode", crop_mode, TIMM_FITS)
+        fit = TIMM_FITS[crop_mode]
         by_edge = fit == "cover" and resize[0] == resize[1]
         return cls(
             size=size,
@@ -195,7 +199,8 @@ class Preprocessing:
 
         transformers has no `cover` and no `contain`: it squashes instead, and what is meant is kept under OWN_KEY.
         """
-        by_edge, box = isinstance(self.resize, int), self.resize or self.size
+        by_edge = isinstance(self.resize, int)
+        box = self.size if isinstance(self.resize, int) else self.resize or self.size
         crops = by_edge or box != self.size or self.fit == "crop"
         config = {
             "image_processor_type": f"{'Bit' if by_edge else 'DeiT' if crops else 'ViT'}ImageProcessor",
@@ -312,6 +317,7 @@ PROCESSORS: dict[str, dict] = {
 LEAST, MOST = 1e-6, 1e6  # of what is not zero: values may be scaled to 0 to 1, or not
 MOST_RESIZED = 2**20  # pixels
 LEAST_CROP = 0.05
+TIMM_FITS: dict[str, Fit] = {"center": "cover", "squash": "squash", "border": "contain"}
 
 
 def _is_number(value: object) -> bool:
@@ -319,23 +325,24 @@ def _is_number(value: object) -> bool:
 
 
 def _is_edge(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
-def _fits(values: object, least: float) -> bool:
+def _fits(values: Any, least: float) -> bool:
     """Whether these are a number for each of 1 or 3 channels, from `least` to MOST, and so finite."""
-    several = isinstance(values, Sequence) and not isinstance(values, str) and len(values) in (1, 3)
-    return several and all(_is_number(value) and least <= value <= MOST for value in values)
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) not in (1, 3):
+        return False
+    return all(_is_number(value) and least <= value <= MOST for value in values)
 
 
-def _statistics(name: str, values: object, least: float = -MOST) -> tuple[float, ...]:
+def _statistics(name: str, values: Any, least: float = -MOST) -> tuple[float, ...]:
     """A file's mean or std."""
     if not _fits(values, least):
         raise ValueError(f"{name} must be 1 or 3 numbers from {least:g} to {MOST:g}, got {quoted(values)}")
     return tuple(values)
 
 
-def _factor(name: str, value: object) -> float:
+def _factor(name: str, value: Any) -> float:
     if not _fits((value,), LEAST):
         expected = f"a number from {LEAST:g} to {MOST:g}, such as {1 / 255:.8f}"
         raise ValueError(f"{name} must be {expected}; got {quoted(value)}")
@@ -365,10 +372,9 @@ def _own(values: object) -> dict:
     return values
 
 
-def _choice(name: str, value: str, choices: Collection[str] | Mapping[str, str]) -> str:
+def _choice(name: str, value: object, choices: Collection[str]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {quoted(value)}")
-    return choices[value] if isinstance(choices, Mapping) else value
 
 
 def _pair(size: int | Sequence[int], name: str = "a size") -> tuple[int, int]:

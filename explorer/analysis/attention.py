@@ -104,13 +104,15 @@ def fused_heads(rows: Callable[[slice | int], Tensor], heads: int, weights: int,
         "max": (lambda part: part.amax(0), torch.maximum),
         "min": (lambda part: part.amin(0), torch.minimum),
     }[fusion]
-    length, whole = HEAD_VALUES // max(weights, 1), None
+    length = HEAD_VALUES // max(weights, 1)
+    whole: Tensor | None = None
     length -= length % 2  # of a product for three heads, one of two threads makes one and waits
     runs = range(heads) if length < 2 else (slice(start, start + length) for start in range(0, heads, length))
     for run in runs:
         part = rows(run)
         part = over_heads(part) if part.dim() == 3 else part
         whole = part if whole is None else both(whole, part, out=whole)
+    assert whole is not None  # a model has heads
     return whole.div_(heads) if fusion == "mean" else whole
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ class Mixing:
     spare_first: bool = True
 
     @classmethod
-    def of(cls, trace: Trace, **choices: object) -> Mixing:
+    def of(cls, trace: Trace, **choices: Any) -> Mixing:
         mixing = cls(**choices)
         for choice in MIXING:
             choice.check(getattr(mixing, choice.name), trace)

@@ -6,6 +6,7 @@ State l of the residual stream enters layer l, state L leaves the last one: L+1 
 from __future__ import annotations
 
 import math
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -60,7 +61,7 @@ def token_components(model: VisionTransformer, trace: Trace, joint: bool = True,
     axes = None  # [D, count], of all states together; one state at a time, as all in float64 would be large
     if joint:
         centred = (state.double() - mean for state in states)
-        axes = _leading(sum(one.T @ one for one in centred), count)
+        axes = _leading(reduce(torch.add, (one.T @ one for one in centred)), count)
     scores, explained = [], []
     for state, own_mean in zip(states, means, strict=True):
         own = state.double() - own_mean
@@ -123,8 +124,7 @@ def asking_row(trace: Trace, layer: int) -> Tensor:
     the patches, the mean over all patches."""
     if trace.prefix:
         return trace.attention(layer, 0)[0, :, 0].float().mean(0)
-    sums = sum(rows.float().sum(1) for _, rows in attention_blocks(trace, layer))
-    return sums.mean(0) / trace.tokens
+    return reduce(torch.add, (rows.float().sum(1) for _, rows in attention_blocks(trace, layer))).mean(0) / trace.tokens
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -51,7 +52,8 @@ def save_npz(path: str | Path, arrays: dict[str, np.ndarray], manifest: dict) ->
     if objects := [name for name, array in plain.items() if array.dtype.hasobject]:
         raise ValueError(f"arrays of objects cannot be saved without pickle: {', '.join(objects)}")
     text = np.array(json.dumps(manifest, ensure_ascii=False))
-    np.savez_compressed(path, manifest=text, **plain)
+    held: dict[str, Any] = {"manifest": text} | plain
+    np.savez_compressed(path, **held)
 
 
 def load_npz(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:

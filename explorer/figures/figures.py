@@ -85,7 +85,7 @@ def overlay(
     limit = scale_limit(explanation.values) if limit is None else limit
     values = Image.fromarray(on_host(explanation.values, np.float32))
     values = values.resize(picture.size, Image.Resampling.BICUBIC if smooth else Image.Resampling.NEAREST)
-    heat = colour(values, colours or _default_colours(explanation.signed), explanation.signed, limit)
+    heat = colour(np.asarray(values), colours or _default_colours(explanation.signed), explanation.signed, limit)
     return Image.blend(picture.convert("RGB"), Image.fromarray(heat), opacity)
 
 
@@ -123,7 +123,7 @@ def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int =
     gap, cells = max(side // 20, 2), []
     for picture, explanation in seen:
         scale = side / max(picture.size)
-        size = tuple(max(round(length * scale), 1) for length in picture.size)
+        size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
         small = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)
         values = Image.fromarray(on_host(explanation.values, np.float32) / scale_limit(explanation.values))
         mask = np.asarray(values.resize(size, Image.Resampling.BILINEAR)).clip(0, 1)[..., None]

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import gradio as gr
 
@@ -178,7 +179,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
     picture = Picture(type="filepath", image_mode=None, label="picture", visible=False)
     size = gr.Textbox("native", label="size", visible=False)
     seen_as = [model, picture, size]
-    hidden = {"visible": False}
+    hidden: dict[str, Any] = {"visible": False}
     method = gr.Dropdown(list(METHODS), value="rollout", label="method", allow_custom_value=True, **hidden)
     measuring = {"concurrency_id": "truth", "concurrency_limit": AT_ONCE}  # with those of the page
     for function, name, inputs, output, queue in (

@@ -57,6 +57,7 @@ class Batches:
             check_wanted()
         if mine.error is not None:
             raise mine.error
+        assert mine.trace is not None  # done without an error
         return mine.trace
 
     def _take(self, model: VisionTransformer, mine: _Asked) -> list[_Asked]:

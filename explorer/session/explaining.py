@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ _EXPLANATIONS: ByteCache[Explanation] = ByteCache(32 * 2**20, 3600, lambda made:
 
 
 def explained(
-    scene: Scene, method: str, target: int | None, progress: Progress | None = None, **choices: object
+    scene: Scene, method: str, target: int | None, progress: Progress | None = None, **choices: Any
 ) -> Explanation:
     """`explain` of the scene, made once. `target`: a class's number; None for the predicted one.
 
@@ -45,7 +46,7 @@ def explained(
             gradients = gradients_of(scene, *chosen_classes(scene.model, scene.trace, target, choices.get("against")))
         pixels = scene.pixels.to(scene.trace.logits.device)
         with TURNS.slow(progress) as step:
-            known = {"trace": scene.trace, "gradients": gradients, "progress": step}
+            known: dict[str, Any] = {"trace": scene.trace, "gradients": gradients, "progress": step}
             return explain(scene.model, pixels, method, target, **known, **choices)
 
     return _EXPLANATIONS.get(_key(scene, method, target, choices), make)

@@ -11,8 +11,9 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -106,7 +107,7 @@ _MODELS: ByteCache[VisionTransformer] = ByteCache(
 )
 
 
-def _of_pictures(setting: str, max_bytes: int) -> ByteCache:
+def _of_pictures(setting: str, max_bytes: int) -> ByteCache[Any]:
     """A cache of what a forward pass leaves, of as many bytes as the host has set, else of `KEPT` pictures within
     `max_bytes`."""
     given = os.environ.get(setting)
@@ -189,7 +190,8 @@ def scene_of(choice: ModelChoice, picture_file: str | Path, progress: Progress |
     """Read the picture, run the model over it once, and keep what came of it."""
     model = get_model(choice, progress)
     with open_regular(picture_file, MAX_BYTES) as file:
-        key = (choice.name, _identity(model), model.config.image_size, hashlib.file_digest(file, "sha256").hexdigest())
+        digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+        key = (choice.name, _identity(model), model.config.image_size, digest)
 
         def make() -> Scene:
             file.seek(0)
@@ -238,7 +240,8 @@ def gradients_of(scene: Scene, target: int, against: int | None = None) -> Gradi
     def make() -> Gradients:
         if ZERO_GPU:
             arrays = _gradients_on_zero_gpu(scene.choice, scene.pixels.numpy(), (target, against), scene.resizing)
-            return Gradients(*_map_tensors(torch.from_numpy, arrays), target, against)
+            outputs, of_pixels = _map_tensors(torch.from_numpy, arrays)
+            return Gradients(outputs, of_pixels, target, against)
         with TURNS.slow():
             return class_gradients(scene.model, scene.pixels.to(scene.trace.logits.device), target, against)
 

@@ -122,7 +122,7 @@ class Turns:
 
     def _take(self, slow: bool, unless: Callable[[], bool] = lambda: False) -> bool:
         assert not getattr(self._holds, "turn", False), "a turn within a turn could wait for itself"
-        visitor = VISITOR.get()
+        visitor, gone, needless = VISITOR.get(), False, False
         with self._changed:
             mine = _Waiting(visitor, slow, next(self._count), self._clock())
             self._waiting.append(mine)

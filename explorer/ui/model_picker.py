@@ -155,10 +155,13 @@ class ModelPicker:
         """The dropdown with a run's checkpoint, by a name of `runs`, as what is chosen: what is on its way comes too
         late."""
         ORDER.newest(asker(request, self.name.elem_id), next(BEGUN))
-        return gr.Dropdown(choices=[*self._names, *self.runs.names(request)], value=name)
+        return gr.Dropdown(choices=self._offered(request), value=name)
 
     def _listed(self, request: gr.Request) -> gr.Dropdown:
-        return gr.Dropdown(choices=[*self._names, *self.runs.names(request)])
+        return gr.Dropdown(choices=self._offered(request))
+
+    def _offered(self, request: gr.Request) -> list:
+        return [*self._names, *(self.runs.names(request) if self.runs is not None else ())]
 
     @plain_errors
     def _by_name(self, request: gr.Request, name: str, size: str, progress=gr.Progress()):  # noqa: B008 - gradio's way

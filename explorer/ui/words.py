@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import gradio as gr
-from gradio.i18n import I18nData
 
 from explorer.ui.method_words import method_words
 
@@ -50,12 +50,12 @@ def add_words(texts: dict[str, dict[str, str]]) -> None:
         TEXT[language] |= added
 
 
-def words(key: str) -> I18nData:
+def words(key: str) -> str:
     """One text that the browser fills in, in the visitor's language. While the page is built, which carries the texts;
     what the server writes later it `say`s."""
     for code, texts in TRANSLATIONS.translations_dict.items():
         texts[_PREFIX + key] = TEXT[code[:2]][key]
-    return TRANSLATIONS(_PREFIX + key)
+    return cast(str, TRANSLATIONS(_PREFIX + key))  # I18nData, which Gradio takes where its types say str
 
 
 def language_of(request: gr.Request | None) -> str:

@@ -10,7 +10,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, Protocol
 
 from training.data.picture_set import DataError
 from vit_model.files.zips import listing, unbounded_method
@@ -81,10 +81,14 @@ def members(file: BinaryIO, limits: Limits) -> Iterator[Member]:
     raise DataError(message("not_an_archive", text, kind=kind))
 
 
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 class _Counted:
     """A stream that is read through to the end: how many bytes came, and never more than `limit`."""
 
-    def __init__(self, stream: BinaryIO, limits: Limits, allowed: int):
+    def __init__(self, stream: _Readable, limits: Limits, allowed: int):
         self._stream, self._limits, self._allowed = stream, limits, allowed
         self.position = 0
         self.until = HEADER_BYTES  # how far the reader of headers may go
@@ -105,7 +109,8 @@ class _Xz:
     header asks for, up to 4 GB."""
 
     def __init__(self, file: BinaryIO):
-        self._file, self._decoder = file, None
+        self._file = file
+        self._decoder: lzma.LZMADecompressor | None = None
 
     def read(self, size: int) -> bytes:
         """At most `size` bytes; b"" at the end."""
@@ -140,12 +145,14 @@ class _Xz:
                 return piece
 
 
-def _tar_members(stream: BinaryIO, limits: Limits, allowed: int) -> Iterator[Member]:
+def _tar_members(stream: _Readable, limits: Limits, allowed: int) -> Iterator[Member]:
     counted = _Counted(stream, limits, allowed)
     count = end = 0
-    with tarfile.open(fileobj=counted, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
+    source: Any = counted  # "r|" only reads, though the types ask for a file that can seek
+    with tarfile.open(fileobj=source, mode="r|", encoding="utf-8", errors="surrogateescape") as tar:
         while (info := tar.next()) is not None:
-            tar.members.clear()  # else a tar keeps every header it has seen
+            # Else a tar keeps every header it has seen
+            tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
             count += 1
             _check_count(count, limits)
             if len(tar.pax_headers) > MAX_PAX_HEADERS:
@@ -166,7 +173,7 @@ def _tar_members(stream: BinaryIO, limits: Limits, allowed: int) -> Iterator[Mem
             end = info.offset_data + -(-info.size // 512) * 512
             counted.until = end + HEADER_BYTES
             if name:
-                yield Member(name, info.isdir(), lambda info=info: _read_through(tar.extractfile(info)))
+                yield Member(name, info.isdir(), lambda info=info: _read_through(_opened(tar, info)))
     if counted.position < end + 512:
         raise tarfile.ReadError(message("tar_short", "the mark at its end is missing"))  # tarfile takes this for an end
 
@@ -303,7 +310,13 @@ def _link(name: str, target: str) -> Message:
     )
 
 
-def _read_through(stream: BinaryIO) -> Iterator[bytes]:
+def _opened(tar: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = tar.extractfile(info)
+    assert stream is not None  # links and devices have been refused, and a folder is not opened
+    return stream
+
+
+def _read_through(stream: IO[bytes]) -> Iterator[bytes]:
     with stream:
         while piece := stream.read(PIECE):
             yield piece

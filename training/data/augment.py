@@ -58,7 +58,8 @@ def augment(
     (arXiv 1710.09412, 1905.04899) mix each picture with its neighbour."""
     rows = rows or slice(0, len(pixels))
     draws = generator(config.seed, "augment", step).random((config.batch, len(COLUMNS) + len(ERASE)))[rows]
-    u = dict(zip(COLUMNS + ERASE, torch.from_numpy(draws.astype(np.float32)).to(pixels.device).unbind(1), strict=True))
+    uniform = torch.from_numpy(draws.astype(np.float32)).to(pixels.device).unbind(1)
+    u: dict[str, Tensor] = dict(zip(COLUMNS + ERASE, uniform, strict=True))
     x = _place(pixels, u, config, preprocessing.size)
     if config.downscale:
         x = _downscale(x, config, step, rows)

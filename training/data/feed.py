@@ -86,6 +86,7 @@ class Feed:
         if step != self._next:  # the first of all, or after a jump
             self._plan = self._positions(step, rows)
             self._ahead = self.train.ahead(self._positions(step, rows))
+        assert self._ahead is not None  # made with the plan
         pixels, positions = next(self._ahead), next(self._plan)
         self._next = step + 1
         return pixels, self.labels[positions].to(self.device), rows

@@ -21,7 +21,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub import errors as hub_errors
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 from huggingface_hub.utils import tqdm
 
 from training.data.archive_members import Limits
@@ -103,7 +103,9 @@ def hub_pictures(
 def is_fetched(name: str, cache: Path) -> bool:
     """Whether huggingface_hub's cache holds all of what the Hub listed when it was last asked."""
     parsed = _NAME.fullmatch(name)
-    known = parsed and _remembered(_note(cache, parsed[1], parsed[2] or "main"))
+    if parsed is None:
+        return False
+    known = _remembered(_note(cache, parsed[1], parsed[2] or "main"))
     if not known:
         return False
     commit, sizes, _ = known
@@ -199,7 +201,7 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
         text = "{hub} does not answer as a Hub does ({reason}); check HF_ENDPOINT"
         raise DataError(message("hub_data_strange", text, hub=constants.ENDPOINT, reason=error)) from error
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    if not re.fullmatch("[0-9a-f]{40}", info.sha or ""):
+    if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha):
         text = "{hub} answered without a commit; check HF_ENDPOINT"
         raise DataError(message("hub_data_commit", text, hub=constants.ENDPOINT))
     public = info.private is False and info.gated is False
@@ -274,6 +276,7 @@ def _downloaded(
             library_name="vit-explorer",
         )
 
+    name = path = ""
     done, needed = 0, sum(sizes[name] for name in files)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         under_way = [pool.submit(get, name) for name in files]

@@ -189,7 +189,7 @@ def _classes(splits: dict[str, dict[str, list]]) -> tuple[tuple[str, ...], dict,
                 "one_class",
                 "expected at least two classes, found one only: {name}; a classifier needs one folder for each of two "
                 "or more classes",
-                name=repr(classes[0]),
+                name=repr(next(iter(classes))),
             )
         )
     if len(classes) > MAX_CLASSES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -42,6 +42,7 @@ class Pictures:
         self._decoder = _Decoder(split, indices, make, _shape(split, indices, make))
         self._pixels: Tensor | None = None
         self._loader: DataLoader | None = None
+        self._batches = _Plan()
 
     @classmethod
     def prepare(
@@ -119,7 +120,7 @@ class Pictures:
                     progress(done, len(self), message("decoding_pictures", "decoding pictures"))
         self._pixels, self._loader = pixels, None
 
-    def _by_threads(self, plan: Iterable[Tensor]) -> Iterator[Tensor | str]:
+    def _by_threads(self, plan: Iterable[Tensor]) -> Generator[Tensor | str, None, None]:
         plan = iter(plan)
         under_way: deque = deque()
         pool = ThreadPoolExecutor(_threads())
@@ -133,11 +134,11 @@ class Pictures:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _by_processes(self, plan: Iterable[Tensor]) -> Iterator[Tensor | str]:
+    def _by_processes(self, plan: Iterable[Tensor]) -> Generator[Tensor | str, None, None]:
         if self._loader is None:
             self._loader = DataLoader(
                 self._decoder,
-                batch_sampler=_Plan(),
+                batch_sampler=self._batches,
                 num_workers=self.workers,
                 collate_fn=_stacked,
                 prefetch_factor=AHEAD,
@@ -146,7 +147,7 @@ class Pictures:
                 multiprocessing_context="spawn",  # a forked copy of a process with threads, or with CUDA, may hang
                 generator=torch.Generator(),  # else the seed of every epoch is drawn from torch's global one
             )
-        self._loader.batch_sampler.plan = plan
+        self._batches.plan = plan
         try:
             yield from self._loader
         except RuntimeError as error:
@@ -174,8 +175,8 @@ class _Decoder(Dataset):
     def __init__(self, split: Split, indices: np.ndarray, make: Make, shape: tuple[int, ...]):
         self.split, self.indices, self.make, self.shape = split, indices, make, shape
 
-    def __call__(self, position: int) -> Tensor | str:
-        index = int(self.indices[position])
+    def __call__(self, index: int) -> Tensor | str:
+        index = int(self.indices[index])
         try:
             pixels = _pixels(self.make(self.split.read(index)))
         except PictureError as error:
@@ -249,8 +250,12 @@ def _pixels(array: np.ndarray) -> Tensor:
 
 def _stacked(pictures: Iterable[Tensor | str]) -> Tensor | str:
     """A batch [b, 3, height, width], or the reason why the first picture that failed did."""
-    pictures = list(pictures)
-    return next((picture for picture in pictures if isinstance(picture, str)), None) or torch.stack(pictures)
+    decoded: list[Tensor] = []
+    for picture in pictures:
+        if isinstance(picture, str):
+            return picture
+        decoded.append(picture)
+    return torch.stack(decoded)
 
 
 def _size(shape: tuple[int, ...]) -> str:

@@ -38,7 +38,7 @@ def compare(folder: Path, pictures: PictureSet) -> str:
     with them at all."""
     before, now = read_json(folder / NOTE), made_from(pictures)
     told = difference(before, now) if before else ""
-    if told and before.get("classes") != now["classes"]:
+    if told and before and before.get("classes") != now["classes"]:
         text = "this run cannot go on with these data: {what}; bring back its own, or start a new run"
         raise DataError(message("other_classes", text, what=told))
     if told and not _accepted(folder):
@@ -72,7 +72,8 @@ def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
             return message("class_names_changed", "their classes have other names")
         text = "they had {before} classes, and have {now}"
         return message("class_count_changed", text, before=count, now=len(new))
-    kept = before.get("splits") if isinstance(before.get("splits"), dict) else {}
+    splits = before.get("splits")
+    kept = splits if isinstance(splits, dict) else {}
     for kind in ("train", "val", "test"):
         first, second = kept.get(kind) or {"count": 0}, now["splits"].get(kind) or {"count": 0}
         if first["count"] != second["count"]:

@@ -64,7 +64,10 @@ def draw(split: str, index: int) -> np.ndarray:
     y, x = (points[:, None] - center[0]) / radius, (points[None, :] - center[1]) / radius
     x, y = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
     inside = SHAPES[CLASSES[index % len(CLASSES)]](x, y)
-    cover = sum(inside[down::FINE, right::FINE].astype(np.float32) for down in range(FINE) for right in range(FINE))
+    cover = np.zeros((SIDE, SIDE), np.float32)
+    for down in range(FINE):
+        for right in range(FINE):
+            cover += inside[down::FINE, right::FINE]
     cover = cover[:, :, None] / FINE**2
 
     near, far = (np.array([chance.uniform(0, 90) for _ in range(3)]) for _ in range(2))

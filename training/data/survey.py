@@ -28,7 +28,9 @@ VERSION = 1  # of how pictures are read and hashed; part of the key under which 
 CHECKING = message("checking_pictures", "checking pictures")
 
 
-def survey(store: Store, rows: Sequence[int], progress: Progress | None = None, text: str = CHECKING) -> Survey:
+def survey(
+    store: Store, rows: Sequence[int] | np.ndarray, progress: Progress | None = None, text: str = CHECKING
+) -> Survey:
     """Decodes `rows` of the store one by one, by threads: about 4,000 small pictures a second and core."""
     sizes, digests = np.zeros((len(rows), 2), np.int32), np.zeros((len(rows), 16), np.uint8)
     faults = [""] * len(rows)
@@ -59,7 +61,7 @@ def survey(store: Store, rows: Sequence[int], progress: Progress | None = None, 
 
 
 def remembered_survey(
-    store: Store, rows: Sequence[int], fingerprint: str, folder: Path, progress: Progress | None = None
+    store: Store, rows: Sequence[int] | np.ndarray, fingerprint: str, folder: Path, progress: Progress | None = None
 ) -> Survey:
     """As `survey`, kept in `folder` under `fingerprint` of the pictures, so that a set is decoded for this once."""
     path = folder / f"{fingerprint}-{_hash(np.asarray(rows, np.int64).tobytes())[:16]}-{VERSION}.npz"
@@ -126,9 +128,9 @@ def checked_set(
         part = seen.take(np.arange(begin, begin + len(rows)))
         begin += len(rows)
         good = part.faults == ""
-        unreadable += [names[row] for row in rows[~good]]
+        unreadable += [names[int(row)] for row in rows[~good]]
         reasons += part.faults[~good].tolist()
-        kept = tuple(names[row] for row in rows[good])
+        kept: tuple[str, ...] = tuple(names[int(row)] for row in rows[good])
         readable[kind] = Split(labels[good], kept, store, rows[good], part.take(good))
     _check_left(classes, readable["train"].labels, unreadable, reasons)
     told = [f"{name}\n".encode() for split in readable.values() for name in split.names]

@@ -13,10 +13,10 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 
 from training.command import NAMED, base_model, run_words
 from training.config import ConfigError, RunConfig
@@ -218,6 +218,5 @@ def _own_source() -> str:
 
 
 def _pinned(package: str) -> str:
-    """As requirements.txt has it."""
-    lines = (Path(__file__).parents[2] / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    return next(line.strip() for line in lines if line.startswith(f"{package}=="))
+    """The version that this computer has, of requirements.txt where that was installed."""
+    return f"{package}=={version(package)}"

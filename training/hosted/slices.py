@@ -28,7 +28,7 @@ from training.loop.build import NEW, RESNET
 from training.loop.preflight import Preflight
 from training.loop.worker import line, reason_of
 from training.runs.metrics import MetricEvent
-from training.runs.record import HEADER, printable
+from training.runs.record import HEADER, State, printable
 from training.runs.run import finished_message
 from training.runs.runs import Run, RunError
 from training.storage.jsonfile import write_json
@@ -60,7 +60,8 @@ def train_in_slices(
         raise RunError(finished_message(run.name))
     config = _slicable(run.config)
     run.begin(shared=True)
-    state, reason, number = "stopped", LEFT, 0
+    state: State = "stopped"
+    reason, number = LEFT, 0
     try:
         yield _told(number, "loading")
         _prepare(run, config, local_paths)
@@ -173,7 +174,7 @@ def _slices(run: Run, gpu: Gpu, seconds: int, local_paths: bool) -> Iterator[dic
             )
 
 
-def _drained(slices: Iterator[dict[str, Any]]) -> tuple[str, str]:
+def _drained(slices: Iterator[dict[str, Any]]) -> tuple[State, str]:
     """(state, reason) of what was asked to stop, once it has."""
     while True:
         try:

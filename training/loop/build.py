@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
@@ -16,6 +17,17 @@ from vit_model.errors import quoted
 from vit_model.messages import message
 from vit_model.preprocess import IMAGENET_MEAN, IMAGENET_STD
 
+if TYPE_CHECKING:
+    from torchvision.models import ResNet  # slow to import
+
+    class TrainedResNet(ResNet):
+        """torchvision's ResNet-18 with the attributes that every model has here."""
+
+        preprocessing: Preprocessing
+        labels: tuple[str, ...]
+
+    TrainedModel = VisionTransformer | TrainedResNet
+
 NEW, RESNET = "new:", "resnet18"
 
 
@@ -25,7 +37,7 @@ def build_model(
     progress: Callable[[int, int, str], None] | None = None,
     local_paths: bool = True,
     guest: bool = False,
-) -> nn.Module:
+) -> TrainedModel:
     """The model that the run starts from, at its final resolution, with what is not `trainable` frozen.
 
     Every model has `preprocessing` and `labels`. `guest`: of the Hub only what everybody may have. ConfigError or
@@ -42,7 +54,7 @@ def build_model(
     return model
 
 
-def at_resolution(model: nn.Module, side: int) -> None:
+def at_resolution(model: TrainedModel, side: int) -> None:
     """Change the input size of a model in training, in place; positions are interpolated bilinearly, as in the paper.
     The optimiser must be told: the positions are a new parameter."""
     size = (side, side)
@@ -80,7 +92,7 @@ def new_config(config: RunConfig) -> ViTConfig:
     )
 
 
-def _new(config: RunConfig, classes: Sequence[str]) -> nn.Module:
+def _new(config: RunConfig, classes: Sequence[str]) -> VisionTransformer:
     shape = replace(new_config(config), classes=len(classes))
     model = VisionTransformer(shape, classes, Preprocessing(size=shape.image_size))
     return _with_head(model, config)
@@ -88,7 +100,7 @@ def _new(config: RunConfig, classes: Sequence[str]) -> nn.Module:
 
 def _pretrained(
     config: RunConfig, classes: Sequence[str], progress, local_paths: bool, token: bool | None
-) -> nn.Module:
+) -> VisionTransformer:
     odd = [n for n in ("width", "depth", "heads", "patch_size") if getattr(config, n) is not None]
     if odd:
         text = "{fields} are for a model with random weights ('new:SIZE'), not for {model}"
@@ -136,10 +148,10 @@ def _with_head(model: VisionTransformer, config: RunConfig) -> VisionTransformer
     return model
 
 
-def _resnet(config: RunConfig, classes: Sequence[str]) -> nn.Module:
+def _resnet(config: RunConfig, classes: Sequence[str]) -> TrainedResNet:
     from torchvision.models import resnet18  # here, as torchvision.models is slow to import
 
-    model, file = resnet18(), config.model.partition(":")[2]
+    model, file = cast("TrainedResNet", resnet18()), config.model.partition(":")[2]
     if file:
         state = _resnet_state(Path(file))
         missing, unexpected = model.load_state_dict(
@@ -153,9 +165,9 @@ def _resnet(config: RunConfig, classes: Sequence[str]) -> nn.Module:
         nn.init.zeros_(model.fc.weight)
         if model.fc.bias is not None:
             nn.init.zeros_(model.fc.bias)
-    side, pretrained = config.resolution or 224, bool(file)
-    statistics = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD} if pretrained else {}
-    model.preprocessing = Preprocessing(size=(side, side), **statistics)
+    size = (config.resolution or 224, config.resolution or 224)
+    pretrained = Preprocessing(size=size, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+    model.preprocessing = pretrained if file else Preprocessing(size=size)
     model.labels = tuple(classes)
     return model
 

@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -24,6 +25,9 @@ from training.storage.jsonfile import read_json, sync_folder, write_json
 from vit_model import VisionTransformer, load_model, save_model
 from vit_model.errors import CodedError
 from vit_model.messages import message
+
+if TYPE_CHECKING:
+    from training.loop.build import TrainedModel
 
 NAME = re.compile(r"step-(\d{8,})")
 STATE = ("state.safetensors", "state.json")
@@ -42,7 +46,12 @@ def complete(checkpoints: Path) -> dict[int, Path]:
 
 
 def save_checkpoint(
-    checkpoints: Path, step: int, model: nn.Module, tensors: dict[str, Tensor], state: dict, keep: Callable[[int], bool]
+    checkpoints: Path,
+    step: int,
+    model: TrainedModel,
+    tensors: dict[str, Tensor],
+    state: dict,
+    keep: Callable[[int], bool],
 ) -> Path:
     """Write the checkpoint of `step`, on the disk when this returns, then let go of those that `keep` does not name.
     A process killed at any moment leaves the former checkpoints as they were."""
@@ -120,7 +129,7 @@ def write_best(run: Path, best: dict) -> None:
     write_json(run / "best.json", best)
 
 
-def load_servable(folder: Path, like: nn.Module) -> nn.Module:
+def load_servable(folder: Path, like: TrainedModel) -> TrainedModel:
     """What `save_servable` wrote, as a model of the kind of `like`."""
     if isinstance(like, VisionTransformer):
         return load_model(folder)
@@ -129,7 +138,7 @@ def load_servable(folder: Path, like: nn.Module) -> nn.Module:
     return model.eval()
 
 
-def save_servable(model: nn.Module, folder: Path) -> None:
+def save_servable(model: TrainedModel, folder: Path) -> None:
     """The model as a folder: Hugging Face's layout for a ViT, torchvision's keys for a ResNet-18."""
     if isinstance(model, VisionTransformer):
         save_model(model, folder)

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.storage.jsonfile import write_json
 from vit_model import Preprocessing
+
+if TYPE_CHECKING:
+    from training.loop.build import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,9 @@ class Answers:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, pictures, labels: Tensor, batch: int, precision: str, device: torch.device) -> Answers:
+def evaluate(
+    model: TrainedModel, pictures, labels: Tensor, batch: int, precision: str, device: torch.device
+) -> Answers:
     """The model's answers on `pictures` (a loader.Pictures at the model's resolution). With several processes each
     takes its share, and all of them get all answers."""
     was_training = model.training
@@ -83,7 +90,7 @@ def write_results(
     step: int,
     checkpoint: int,
     answers: Answers,
-    indices: Sequence[int],
+    indices: Sequence[int] | np.ndarray,
     classes: Sequence[str],
 ) -> None:
     """results/<split>.json with the confusion matrix (rows true, columns predicted), and results/<split>.safetensors

@@ -31,8 +31,8 @@ def test(state: TrainingState, best: int | None = None) -> MetricEvent:
     model = None if best is None else snapshot.model_at(state, best)
     answers = evaluate(model or state.eval_model, feed.test(), feed.test_labels, **_choices(state))
     if state.rank == 0:
-        asked, indices = step if model is None else best, range(len(feed.test_labels))
-        write_results(state.run.path / "results", "test", step, asked, answers, indices, feed.classes)
+        measured, indices = step if model is None or best is None else best, range(len(feed.test_labels))
+        write_results(state.run.path / "results", "test", step, measured, answers, indices, feed.classes)
     state.tested[str(step)] = answers.accuracy
     return state.event("test", {"loss": answers.loss, "accuracy": answers.accuracy})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from training.config import ConfigError, RunConfig
 from vit_model.messages import message
@@ -47,7 +48,7 @@ class Optimisers:
             for group in part.param_groups:
                 group["lr"] = rate * group["scale"]
 
-    def step(self, scaler: torch.amp.GradScaler) -> None:
+    def step(self, scaler: GradScaler) -> None:
         for part in self.parts:
             scaler.step(part)
         scaler.update()
@@ -123,9 +124,11 @@ def average(into: nn.Module, model: nn.Module, decay: float, step: int) -> None:
     """One step of the exponential moving average of weights; buffers are copied. Starts fast, as a short memory fits a
     young model: decay = min(decay, (1 + step) / (10 + step))."""
     weight = 1 - min(decay, (1 + step) / (10 + step))
-    torch._foreach_lerp_(list(into.parameters()), list(model.parameters()), weight)
-    for ours, theirs in zip(into.buffers(), model.buffers(), strict=True):
-        ours.copy_(theirs)
+    ours: list[Tensor] = list(into.parameters())
+    theirs: list[Tensor] = list(model.parameters())
+    torch._foreach_lerp_(ours, theirs, weight)  # pyright: ignore[reportPrivateImportUsage]
+    for kept, now in zip(into.buffers(), model.buffers(), strict=True):
+        kept.copy_(now)
 
 
 def grad_norm(parameters: Iterable[nn.Parameter]) -> Tensor:

@@ -80,7 +80,9 @@ def wrap(model: nn.Module, device: torch.device, compiled: bool) -> nn.Module:
     """The model as the training step calls it. The parameters stay those of `model`."""
     if world() > 1:
         model = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
-    return torch.compile(model) if compiled else model
+    if compiled:
+        return torch.compile(model)  # pyright: ignore[reportReturnType] # torch's types call it a function
+    return model
 
 
 def without_sync(model: nn.Module, more_to_come: bool):

@@ -23,6 +23,7 @@ from training.loop.step import take_step
 from training.runs import bounds
 from training.runs.runs import Runs
 from training.storage.disk import free_bytes
+from vit_model import VisionTransformer
 
 DRY_STEPS = 3  # after one to warm up
 SAMPLE = 512  # pictures that the dry steps draw from
@@ -88,7 +89,7 @@ def preflight(
     feed, model = training.feed, training.model
     per_epoch = max(feed.whole_count // config.batch, 1)
     steps = config.steps or (int(-(-config.epochs * per_epoch // 1)) if config.epochs else None)
-    in_budget = steps or max(int(60 * config.minutes / each), 1)
+    in_budget = steps or max(int(60 * (config.minutes or 0) / each), 1)
     needed = disk_needed(training, config, in_budget)
     if guest:
         bounds.VISITOR.check_steps(steps or 0)
@@ -100,7 +101,7 @@ def preflight(
         held_out=len(feed.held_labels),
         classes=len(feed.classes),
         resolution=model.preprocessing.size,
-        grid=model.config.grid if hasattr(model, "config") else None,
+        grid=model.config.grid if isinstance(model, VisionTransformer) else None,
         steps=steps,
         steps_in_budget=in_budget,
         epochs=in_budget / per_epoch,
@@ -148,7 +149,7 @@ def augmented_batch(
             names.append(feed.classes[first])
         else:
             names.append(f"{feed.classes[first]} {share:.0%} + {feed.classes[second]} {1 - share:.0%}")
-    patch = model.config.patch_size if hasattr(model, "config") else model.preprocessing.size
+    patch = model.config.patch_size if isinstance(model, VisionTransformer) else model.preprocessing.size
     return shown.permute(0, 2, 3, 1).contiguous().numpy(), names, patch
 
 

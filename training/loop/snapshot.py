@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from training.errors import TrainingError
 from training.loop import checkpoint, parallel
@@ -11,6 +13,9 @@ from training.loop.meters import RunningMean
 from training.loop.optimise import Optimisers
 from training.loop.state import TrainingState
 from vit_model.messages import message
+
+if TYPE_CHECKING:
+    from training.loop.build import TrainedModel
 
 
 def save(state: TrainingState) -> None:
@@ -95,7 +100,7 @@ def restore(state: TrainingState) -> None:
     print(f"resumed at step {state.step}", flush=True)
 
 
-def model_at(state: TrainingState, step: int) -> nn.Module | None:
+def model_at(state: TrainingState, step: int) -> TrainedModel | None:
     """The model that was saved after `step`; None if it was at an earlier stage's resolution."""
     folder = state.run.path / "checkpoints" / checkpoint.folder_name(step)
     model = checkpoint.load_servable(folder, state.eval_model).to(state.device)

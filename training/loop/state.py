@@ -6,10 +6,10 @@ import copy
 import math
 import time
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import torch
 from torch import nn
+from torch.amp.grad_scaler import GradScaler
 
 from training.config import ConfigError, RunConfig, largest_batch
 from training.data import made_from
@@ -21,9 +21,13 @@ from training.loop.meters import RunningMean, peak_memory
 from training.loop.optimise import Optimisers
 from training.loop.tensorboard import board
 from training.runs import bounds
-from training.runs.metrics import MetricEvent, append_events
+from training.runs.metrics import MetricEvent, Split, append_events
 from training.storage.jsonfile import write_json
+from vit_model import VisionTransformer
 from vit_model.messages import message
+
+if TYPE_CHECKING:
+    from training.loop.build import TrainedModel
 
 PROGRESS_SECONDS = 1.0
 
@@ -31,7 +35,8 @@ PROGRESS_SECONDS = 1.0
 class RunFolder(Protocol):
     """What the loop needs of a `runs.Run`."""
 
-    path: Path
+    @property
+    def path(self) -> Path: ...
 
     def write_progress(self, progress: dict) -> None: ...
 
@@ -41,6 +46,8 @@ class TrainingState:
 
     def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True, sample: int | None = None):
         self.run, self.config = run, config
+        self.began: float | None = None  # by `begin`
+        self.wrapped: nn.Module | None = None  # the model as the step calls it, from `enter_stage` on
         self.guest: bool = getattr(run, "guest", False)  # trains without this computer's Hub token
         self.device = parallel.device_of(config.device)
         self.rank, self.world = parallel.rank(), parallel.world()
@@ -79,7 +86,7 @@ class TrainingState:
                 )
             )
         if self.guest:
-            grid = self.model.config.grid if hasattr(self.model, "config") else (1, 1)
+            grid = self.model.config.grid if isinstance(self.model, VisionTransformer) else (1, 1)
             parameters = sum(parameter.numel() for parameter in self.model.parameters())
             bounds.VISITOR.check_model(parameters, grid[0] * grid[1])
         self.per_epoch = self.feed.count // config.batch
@@ -88,7 +95,7 @@ class TrainingState:
             bounds.VISITOR.check_steps(self.total)
         self.ema_model = copy.deepcopy(self.model).requires_grad_(False).eval() if config.ema else None
         self.resolution: int | None = None
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.precision == "fp16")
+        self.scaler = GradScaler(self.device.type, enabled=config.precision == "fp16")
         self.optimisers = Optimisers(self.model, config)
         self.recent = RunningMean()
 
@@ -114,17 +121,19 @@ class TrainingState:
     @property
     def seconds(self) -> float:
         """Of training so far, over all attempts."""
-        return self.previous_seconds + time.monotonic() - self.began
+        now = time.monotonic()
+        return self.previous_seconds + now - (now if self.began is None else self.began)
 
     @property
     def progress(self) -> float:
         """Share of the run that is over, 0 to 1."""
         if self.total is not None:
             return self.step / self.total
+        assert self.config.minutes is not None  # one of steps, epochs and minutes always is given
         return min(parallel.agree(self.seconds) / (60 * self.config.minutes), 1.0)
 
     @property
-    def eval_model(self) -> nn.Module:
+    def eval_model(self) -> TrainedModel:
         """The model that is evaluated and saved."""
         return self.ema_model if self.ema_model is not None else self.model
 
@@ -136,7 +145,7 @@ class TrainingState:
     def enter_stage(self, progress: float) -> None:
         """The resolution of this part of the run; on a change, the model, the average and the optimiser move along."""
         side = _stage(self.config, progress)
-        if side == self.resolution and hasattr(self, "wrapped"):
+        if side == self.resolution and self.wrapped is not None:
             return
         if side is not None and side != self.model.preprocessing.size[0]:
             kept = self.optimisers.state()
@@ -162,7 +171,7 @@ class TrainingState:
         """Peak bytes: on the GPU, else of this process's resident memory."""
         return peak_memory(self.device)
 
-    def event(self, split: str, values: dict[str, float]) -> MetricEvent:
+    def event(self, split: Split, values: dict[str, float]) -> MetricEvent:
         return MetricEvent(self.step, self.step / self.per_epoch, self.seconds, split, values)
 
     def append(self, events: list[MetricEvent]) -> None:
@@ -178,7 +187,7 @@ class TrainingState:
             return
         self.last_progress = now
         progress = {"phase": phase, "step": self.step} | more
-        if hasattr(self, "began"):
+        if self.began is not None:
             share, seconds = self.progress, self.seconds
             progress |= {
                 "steps": self.total,

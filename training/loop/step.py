@@ -48,6 +48,7 @@ def take_step(state: TrainingState, rate: float) -> Step:
 def _try_step(state: TrainingState, rate: float, pixels: Tensor, labels: Tensor, rows: slice) -> Step:
     config, model, device = state.config, state.wrapped, state.device
     optimisers, scaler = state.optimisers, state.scaler
+    assert model is not None  # the state has begun
     optimisers.set_rate(rate)
     x, targets = augment(pixels, labels, config, state.model.preprocessing, state.step, rows)
     total, correct = torch.zeros((), device=device), torch.zeros((), device=device)
@@ -59,7 +60,8 @@ def _try_step(state: TrainingState, rate: float, pixels: Tensor, labels: Tensor,
             with autocast(device, config.precision):
                 logits = model(x[own])
             pair = logits if isinstance(logits, tuple) else (logits,)  # DeiT: a head for each token
-            losses = sum(targets.part(own).loss(one.float(), config.label_smoothing) for one in pair) / len(pair)
+            each = [targets.part(own).loss(one.float(), config.label_smoothing) for one in pair]
+            losses = sum(each[1:], start=each[0]) / len(pair)
             scaler.scale(losses.sum() / len(labels)).backward()
         total += losses.detach().sum()
         correct += (pair[0].detach().argmax(-1) == labels[own]).sum()

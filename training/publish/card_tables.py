@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from training import command
 from training.config import RunConfig
@@ -12,26 +12,32 @@ from training.runs.record import Record
 
 WHOLE_MATRIX = 12  # classes; of more, the worst confusions are named
 WORST = 20
+Kind = TypeVar("Kind", dict, list)
 NAMED = 10  # unreadable pictures
 MOST_CLASSES = 24  # whose counts are listed
+
+
+def _of_kind(value: Any, kind: type[Kind]) -> Kind:
+    """`value` where it is of that kind, else an empty one."""
+    return value if isinstance(value, kind) else kind()
 
 
 def data_section(run: Record, config: RunConfig) -> str:
     """What data.json tells: counts, balance, duplicates, what could not be read."""
     name = escaped(command.public_name(config.data))
     told = run.read("data.json")
-    parts = told.get("parts") if isinstance(told.get("parts"), dict) else {}
+    parts = _of_kind(told.get("parts"), dict)
     counts = {part: found["count"] for part, found in parts.items() if _counted(found)}
     if not counts:
         return f"{name}. Its data report was not kept with the run."
     names = {"train": "trained on", "val": "held out", "test": "test"}
     split = ", ".join(f"{count:,} {names.get(part, escaped(part))}" for part, count in counts.items())
-    classes = told.get("classes") if isinstance(told.get("classes"), list) else []
+    classes = _of_kind(told.get("classes"), list)
     said = [f"{name}: {len(classes)} classes; pictures: {split}."]
     imbalance = told.get("imbalance")
     if isinstance(imbalance, dict) and isinstance(imbalance.get("text"), str):
         said.append(f"Balance: {escaped(imbalance['text'], 400)}.")
-    warnings = told.get("warnings") if isinstance(told.get("warnings"), list) else []
+    warnings = _of_kind(told.get("warnings"), list)
     said.append("\n".join(f"- {escaped(warning, 400)}" for warning in warnings) or "Nothing wrong was found in it.")
     unreadable = told.get("unreadable")
     if isinstance(unreadable, dict) and isinstance(unreadable.get("names"), list) and unreadable["names"]:

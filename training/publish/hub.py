@@ -14,7 +14,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants
 from huggingface_hub import errors as hub_errors
-from huggingface_hub.errors import HTTPError
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id
 
 from training.publish.export import export

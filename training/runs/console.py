@@ -38,6 +38,9 @@ class _Both:
             self._log.write(text)
         return self._terminal.write(text)
 
+    def flush(self) -> None:
+        self._terminal.flush()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._terminal, name)
 

@@ -6,9 +6,11 @@ import contextlib
 import ctypes
 import os
 import signal
+import site
 import socket
 import subprocess
 import sys
+import sysconfig
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,14 @@ def without_token() -> dict[str, str]:
     return {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": ""}
 
 
+def python_path() -> str:
+    """PYTHONPATH for a Python that is to import what this one does: the checkout first, wherever it is started. Where
+    we are installed, nothing is put before the standard library."""
+    folders = (sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages())
+    ours, installed = Path(__file__).resolve().parents[2], {Path(folder).resolve() for folder in folders}
+    return os.pathsep.join(filter(None, [str(ours) * (ours not in installed), os.environ.get("PYTHONPATH")]))
+
+
 def spawn(command: list[str], log: Path, environment: dict[str, str]) -> int:
     """Start `command` in a session of its own, so that closing a terminal or a server does not reach it; output is
     appended to `log`. Returns its pid."""
@@ -185,7 +195,7 @@ def _group_exists(group: int) -> bool:
 
 
 def _windows_start_time(pid: int) -> str | None:
-    kernel = ctypes.windll.kernel32
+    kernel = ctypes.windll.kernel32  # pyright: ignore[reportAttributeAccessIssue] # Windows alone has it
     kernel.OpenProcess.restype = ctypes.c_void_p
     handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
     if not handle:

@@ -13,7 +13,7 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 
 from training.config import ConfigError, RunConfig
 from training.runs.metrics import MetricEvent, fold, read_events
@@ -290,7 +290,7 @@ class Record:
         return "\n".join([line for line in said if line.strip() and not line.startswith(HEADER)][-lines:])
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     return type(value) in (int, float) and math.isfinite(value)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from training.config import RunConfig
-from training.runs.processes import Process, spawn, without_token
+from training.runs.processes import Process, python_path, spawn, without_token
 from training.runs.record import ENDED, HEADER, NAME_LENGTH, Record, State, Status, is_number, printable, written
 from training.storage.jsonfile import locked, write_json
 from vit_model.errors import CodedError
@@ -26,7 +26,6 @@ PATIENCE, GRACE = 120.0, 30.0  # seconds for a checkpoint after a stop is asked 
 MARK = "VIT_EXPLORER_RUN"  # environment variable of a worker and its children: the folder of their run
 CHANGED = "data_changed.json"  # in a run's folder: it goes on once with whatever data there are
 MADE = re.compile(r"\d{8}-\d{6}-[a-z0-9-]{1,40}-[0-9a-f]{6}", re.ASCII)  # ids that `Runs.create` gives
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 _STATES: dict[State, Message] = {
@@ -256,8 +255,7 @@ class Run(Record):
         attempt = self.attempt + 1
         with open(self.path / "log.txt", "ab") as log:
             log.write(f"{HEADER} {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')} ---\n".encode())
-        python_path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
-        environment = {MARK: str(self.path), "PYTHONPATH": python_path, "PYTHONUTF8": "1"}
+        environment = {MARK: str(self.path), "PYTHONPATH": python_path(), "PYTHONUTF8": "1"}
         if self.guest:
             environment |= without_token()
         try:

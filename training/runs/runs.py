@@ -106,7 +106,7 @@ class Runs:
         with locked(self.folder / ".lock", wait=False) as mine:
             if not mine:
                 return []
-            states = [(run, run.state) for run in self.list()]
+            states: list[tuple[Run, State]] = [(run, run.state) for run in self.list()]
             live = [run for run, state in states if state in ("running", "stopping")]
             if any(run.fault for run in live):  # what it occupies cannot be told
                 return []

@@ -23,7 +23,7 @@ class DiskFullError(OSError):
         self.folder, self.needed, self.code, self.details = folder, needed, reason.code, dict(reason.details)
 
     def __str__(self) -> str:
-        return self.strerror
+        return str(self.strerror)
 
 
 def is_full(error: BaseException) -> bool:

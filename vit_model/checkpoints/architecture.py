@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def architecture(
     if "patch_embed.projection.bias" not in state:
         state = state | {"patch_embed.projection.bias": torch.zeros(fields["width"])}
         notes += ("the patch projection has no bias: zeros stand for it",)
-    assumed = {"norm_eps": format.norm_eps} | declared.assumed
+    assumed: dict[str, Any] = {"norm_eps": format.norm_eps} | declared.assumed
     if fields["layer_scale"] is None:
         assumed["layer_scale"] = None
     try:
@@ -54,7 +55,7 @@ def architecture(
         raise CheckpointError(message("format_refused", text, format=format.name, reason=message_of(error))) from error
 
 
-def _from_shapes(format: Format, state: dict[str, Tensor]) -> dict:
+def _from_shapes(format: Format, state: dict[str, Tensor]) -> dict[str, Any]:
     projection = _get(format, state, "patch_embed.projection.weight", 4)
     fc1 = _get(format, state, "blocks.0.mlp.fc1.weight", 2)
     fc2 = _get(format, state, "blocks.0.mlp.fc2.weight", 2)
@@ -152,7 +153,8 @@ def _place_positions(
         front, registers, body = positions.split([tokens, fields["registers"], count - prefix], dim=1)
         state = state | {"positions": torch.cat([front, body], dim=1), "registers": state["registers"] + registers}
         notes += ("the registers' positions were added to the registers",)
-    return state, tuple(g * p for g, p in zip(grid, fields["patch_size"], strict=True)), notes
+    patch = fields["patch_size"]
+    return state, (grid[0] * patch[0], grid[1] * patch[1]), notes
 
 
 def _grid(
@@ -164,7 +166,7 @@ def _grid(
 ) -> tuple[int, tuple[int, int], tuple[str, ...]]:
     """(tokens with a position before the patches, grid, notes) of `count` positions: what config.json says, or the
     likely or the asked size where it fits, else the square."""
-    stated = declared.image_size
+    stated, grid = declared.image_size, (0, 0)
     for size in [stated] if stated else [declared.likely_size, asked]:
         if size is not None:
             grid = size[0] // patch[0], size[1] // patch[1]

@@ -66,9 +66,9 @@ def convert(format: Format, tensors: Mapping[str, Tensor]) -> Converted:
             continue
         if bracket:
             kinds = PARTS[parameter.split(".")[-2]]
-            keys = [by_target.get(f"{parameter}[{kind}]") for kind in kinds]
-            if None in keys:
-                absent = ", ".join(kind for kind, part in zip(kinds, keys, strict=True) if part is None)
+            keys = [by_target[part] for kind in kinds if (part := f"{parameter}[{kind}]") in by_target]
+            if len(keys) < len(kinds):
+                absent = ", ".join(kind for kind in kinds if f"{parameter}[{kind}]" not in by_target)
                 text = "{format}: {name} is there, but its {absent} is missing ({parameter})"
                 details = {"format": format.name, "name": quoted(key), "absent": absent, "parameter": parameter}
                 raise CheckpointError(message("tensor_part", text, **details))

@@ -26,7 +26,9 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 from huggingface_hub import errors as hub_errors
-from huggingface_hub.errors import HTTPError  # the transport's own base class, whichever transport this version uses
+
+# The transport's own base class, whichever transport this version uses
+from huggingface_hub.errors import HTTPError  # pyright: ignore[reportPrivateImportUsage]
 from huggingface_hub.utils import tqdm
 
 from vit_model.checkpoints import hub_access
@@ -98,7 +100,7 @@ def download(
     if missing:
         _check_disk(needed, repository, revision)
 
-    done = 0
+    done, path = 0, ""
     for name in files:
         if progress is not None and name in missing:
             progress(done, needed, name)
@@ -173,13 +175,19 @@ def files_to_fetch(names: Iterable[str]) -> tuple[str, ...]:
     shards = sorted(name for name in present if _SHARD.fullmatch(name))
     if SINGLE in present:
         weights = [SINGLE]
-    elif SHARD_INDEX in present and shards and len(shards) == int(_SHARD.fullmatch(shards[-1])[2]):
+    elif SHARD_INDEX in present and shards and len(shards) == _shards_named(shards[-1]):
         weights = [*shards, SHARD_INDEX]
     elif PICKLED in present:
         weights = [PICKLED]
     else:
         return ()
     return (*(name for name in CONFIGS if name in present), *weights)
+
+
+def _shards_named(name: str) -> int:
+    """How many shards a checkpoint has, by the name of one of them."""
+    match = _SHARD.fullmatch(name)
+    return int(match[2]) if match else 0
 
 
 def cached_folder(repository: str, revision: str = "main") -> Path | None:

@@ -6,7 +6,7 @@ find -> read -> detect -> convert -> configure -> check -> assign -> resample, e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,7 +87,10 @@ def inspect_model(
     token: str | bool | None = None,
 ) -> Inspection:
     """What `load_model` does, with an account of every tensor."""
-    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size) if image_size else None
+    size: tuple[int, int] | None = None
+    if image_size or image_size == 0:  # of another length: `at_size` refuses it in words
+        pair = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
+        size = pair  # pyright: ignore[reportAssignmentType]
     if interpolation is not None and interpolation not in METHODS:
         raise ValueError(f"interpolation must be one of {', '.join(METHODS)}, got {quoted(interpolation)}")
     path = zoo.fetch(source, progress, local_paths, token)
@@ -147,7 +150,7 @@ def size_within(size: tuple[int, int], patch: tuple[int, int], most: int) -> tup
     return rows * patch[0], columns * patch[1]
 
 
-def _own_config(config: dict, state: dict[str, Tensor]) -> ViTConfig:
+def _own_config(config: Mapping, state: dict[str, Tensor]) -> ViTConfig:
     """The config that our own saving wrote. Blocks are made before their shapes are compared, so that there must not be
     more of them than the weights have."""
     try:

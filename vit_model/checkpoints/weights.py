@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -338,7 +339,7 @@ def _read_pickle(path: Path, notes: list[str]) -> Iterator[tuple[str, Tensor]]:
     return iter(_unwrap(loaded, path.name, notes).items())
 
 
-def _unwrap(loaded: object, name: str, notes: list[str]) -> dict[str, Tensor]:
+def _unwrap(loaded: Any, name: str, notes: list[str]) -> dict[str, Tensor]:
     """The dict of tensors inside a training checkpoint's wrapping."""
     for _ in range(3):  # {"teacher": {...}} around {"state_dict": {...}} and the like; deeper ones do not exist
         if not isinstance(loaded, Mapping):

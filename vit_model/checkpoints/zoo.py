@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from vit_model.checkpoints.known import BUNDLED, KNOWN, SHIPPED
 from vit_model.errors import UnknownSourceError
@@ -51,7 +52,8 @@ def fetch(
         raise UnknownSourceError(_expectation(source, local_paths))
     from vit_model.checkpoints import hub  # a fraction of a second that the bundled model has no use for
 
-    return hub.download(*hub_id, progress=progress, **({} if token is None else {"token": token}))
+    rights: dict[str, Any] = {} if token is None else {"token": token}
+    return hub.download(*hub_id, progress=progress, **rights)
 
 
 def check_access(source: str, token: str | bool | None) -> None:

@@ -103,8 +103,8 @@ def _orientation(picture: Image.Image) -> int:
     """As Pillow finds it, without reading the EXIF block's other entries, whose data may overlap a thousandfold."""
     found = None
     with contextlib.suppress(ValueError, TypeError, KeyError, IndexError, struct.error):
-        if hasattr(picture, "tag_v2"):
-            found = picture.tag_v2.get(0x0112)
+        if (tags := getattr(picture, "tag_v2", None)) is not None:
+            found = tags.get(0x0112)
         elif exif := picture.info.get("exif"):
             found = _exif_orientation(exif)
         elif text := picture.info.get("Raw profile type exif"):

@@ -42,12 +42,13 @@ def _webp(data: bytes) -> int | None:
     """Two canvases, and a copy that Pillow reads from. The lossless kind has tables of a size of its own."""
     head, name = data[:30].ljust(30, b"\0"), data[12:16]
     if name == b"VP8X":
-        size = tuple(int.from_bytes(head[at : at + 3], "little") + 1 for at in (24, 27))
+        size = int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
     elif name == b"VP8L":
         bits = int.from_bytes(head[21:25], "little")
         size = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
-        size = tuple(side & 0x3FFF for side in struct.unpack_from("<HH", head, 26))
+        width, height = struct.unpack_from("<HH", head, 26)
+        size = width & 0x3FFF, height & 0x3FFF
     check_pixels("WEBP", size)
     beside = 12 * size[0] * size[1]
     if beside > MEMORY:

@@ -77,7 +77,8 @@ def _format(data: bytes) -> str | None:
     if _is_heic(data):
         return None
     Image.init()
-    return next((name for name in FORMATS if name in Image.OPEN and Image.OPEN[name][1](data[:16]) is True), None)
+    accepts = ((name, Image.OPEN[name][1]) for name in FORMATS if name in Image.OPEN)
+    return next((name for name, accept in accepts if accept is not None and accept(data[:16]) is True), None)
 
 
 def _is_heic(data: bytes) -> bool:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 if __name__ == "__main__":  # vit_model/__init__.py would import torch, which takes seconds and 300 MB
     package = types.ModuleType("vit_model")
@@ -34,8 +34,8 @@ from vit_model.picture.room import ROOM
 
 try:
     import resource
-except ImportError:  # Windows
-    resource = None
+except ImportError:  # Windows; typed as if it were there, since `decode_apart` asks first
+    resource = cast(Any, None)
 
 ASKED, TOLD = struct.Struct(">QQ8s"), struct.Struct(">Q")
 PIECE, SLACK = 2**22, 2**26
@@ -54,7 +54,7 @@ def decode_apart(data: bytes, format_: str, max_pixels: int) -> Image.Image:
         stays = False
         try:
             told = _asked(process, data, format_, max_pixels)
-            picture = _received(process.stdout, told["size"]) if "size" in told else None
+            picture = _received(_pipes(process)[1], told["size"]) if "size" in told else None
             stays = told["stays"]
         except (BrokenPipeError, EOFError) as error:
             raise _ended(process.wait(), format_) from error
@@ -80,10 +80,17 @@ def _started() -> subprocess.Popen:
 
 
 def _asked(process: subprocess.Popen, data: bytes, format_: str, max_pixels: int) -> dict:
-    process.stdin.write(ASKED.pack(len(data), max_pixels, format_.encode()))
-    process.stdin.write(data)
-    process.stdin.flush()
-    return json.loads(_exactly(process.stdout, TOLD.unpack(_exactly(process.stdout, TOLD.size))[0]))
+    to, back = _pipes(process)
+    to.write(ASKED.pack(len(data), max_pixels, format_.encode()))
+    to.write(data)
+    to.flush()
+    return json.loads(_exactly(back, TOLD.unpack(_exactly(back, TOLD.size))[0]))
+
+
+def _pipes(process: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
+    """Its standard input and output, which `_started` made."""
+    assert process.stdin is not None and process.stdout is not None
+    return process.stdin, process.stdout
 
 
 def _ended(code: int, format_: str) -> PictureError:
@@ -95,7 +102,7 @@ def _ended(code: int, format_: str) -> PictureError:
     return damaged(format_, f"its decoder ended with code {code}")
 
 
-def _received(stream: BinaryIO, size: tuple[int, int]) -> Image.Image:
+def _received(stream: IO[bytes], size: tuple[int, int]) -> Image.Image:
     """The RGB rows, put in their place as they come."""
     picture = Image.new("RGB", size)
     for top, rows in _bands(size):
@@ -110,7 +117,7 @@ def _bands(size: tuple[int, int]) -> list[tuple[int, int]]:
     return [(top, min(rows, size[1] - top)) for top in range(0, size[1], rows)]
 
 
-def _exactly(stream: BinaryIO, size: int) -> bytes:
+def _exactly(stream: IO[bytes], size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
         raise EOFError
@@ -120,7 +127,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 def _end(process: subprocess.Popen) -> None:
     process.kill()
     process.wait()
-    for stream in (process.stdin, process.stdout):
+    for stream in _pipes(process):
         with contextlib.suppress(OSError):
             stream.close()
 
@@ -182,7 +189,8 @@ def _limit_memory(before: int) -> None:
     `decode` bounds by the header alone."""
     with contextlib.suppress(OSError, ValueError):
         if before:
-            resource.setrlimit(resource.RLIMIT_AS, (before + MEMORY + SLACK,) * 2)
+            most = before + MEMORY + SLACK
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def _limit_time() -> None:

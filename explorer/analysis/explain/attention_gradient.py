@@ -11,6 +11,8 @@ O_i . d score / d O_i, with O the head outputs.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -53,7 +55,7 @@ def _summed(trace: Trace, gradients: Gradients, layer: int, query: int | None) -
     weighted = weighted_attention(trace, gradients, layer)
     if query is not None:
         return weighted(slice(query, query + 1)).sum(1).mean(0)
-    return sum(weighted(tokens).sum(1) for tokens in token_blocks(trace)).mean(0)
+    return reduce(torch.add, (weighted(tokens).sum(1) for tokens in token_blocks(trace))).mean(0)
 
 
 ATTENTION_GRADIENT = Method(

@@ -37,6 +37,7 @@ def chosen_classes(
     if target is None:
         first, *others = trace.logits[0].topk(min(2, model.config.classes)).indices.tolist()
         target = others[0] if first == against and others else first
+    assert target is not None
     target = class_index(model, target)
     if target == against:
         label = model.labels[target]

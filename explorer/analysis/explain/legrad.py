@@ -13,6 +13,8 @@ MLP again, and d s_l / d A_l = (d s_l / d O_l) V_l^T.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -45,7 +47,8 @@ def legrad(
     """
     target, against = chosen_classes(model, trace, target, against)
     layers = range(check_layer(trace, start_layer), trace.layers)
-    row = sum(_of_layer(model, trace, layer, target, against, pooling) for layer in layers) / len(layers)
+    of_layers = (_of_layer(model, trace, layer, target, against, pooling) for layer in layers)
+    row = reduce(torch.add, of_layers) / len(layers)
     return LEGRAD.explanation(on_grid(row, trace), target, against)
 
 
@@ -64,7 +67,7 @@ def _of_layer(
     check_finite((gradient,), gradients_of(model, target, layer))
     values = trace.values[layer][0].detach().transpose(-2, -1)
     rows = (gradient[:, tokens] @ values for tokens in token_blocks(trace) if tokens.start < gradient.shape[1])
-    return sum(block.float().relu_().mean(0).sum(0) for block in rows) / trace.tokens
+    return reduce(torch.add, (block.float().relu_().mean(0).sum(0) for block in rows)) / trace.tokens
 
 
 LEGRAD = Method(

@@ -6,6 +6,8 @@ A new method is one file with its function and its record, one line of the table
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from explorer.analysis.attention import check_one_picture
@@ -38,7 +40,7 @@ def explain(
     trace: Trace | None = None,
     gradients: Gradients | None = None,
     progress: Progress | None = None,
-    **choices: object,
+    **choices: Any,
 ) -> Explanation:
     """Explain what `model` makes of one picture, pixels [1, C, h, w], by a method of METHODS.
 

@@ -89,12 +89,12 @@ def sanity(
     chosen = tuple(METHODS) if methods is None else tuple(methods)
     originals: dict[str, Tensor] = {}
     for name, values in _maps(model, pixels, chosen, target, progress):
-        yield Sanity(chosen, step_names(model), (), *2 * [np.empty((len(chosen), 0))], doing=name)
+        yield Sanity(chosen, step_names(model), (), *_nothing(len(chosen)), doing=name)
         if values is not None:
             originals[name] = values
     if not originals:
         raise ValueError("none of the chosen methods can explain this model")
-    now = Sanity(tuple(originals), step_names(model), (), *2 * [np.empty((len(originals), 0))])
+    now = Sanity(tuple(originals), step_names(model), (), *_nothing(len(originals)))
     for step, changed in zip(now.planned, randomisations(model, seed), strict=True):
         pairs = []
         for index, (name, values) in enumerate(_maps(changed, pixels, now.methods, target, progress)):
@@ -110,6 +110,10 @@ def sanity(
 def step_names(model: VisionTransformer) -> tuple[str, ...]:
     """What is randomised, step by step, from the top: the head (with the final norm), every block, the embedding."""
     return ("head", *(f"block {index}" for index in reversed(range(model.config.depth))), "embedding")
+
+
+def _nothing(methods: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.empty((methods, 0)), np.empty((methods, 0))
 
 
 def randomisations(model: VisionTransformer, seed: int = 0) -> Iterator[VisionTransformer]:

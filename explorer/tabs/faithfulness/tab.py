@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -120,9 +121,9 @@ def _wire(
 ) -> None:
     measure, check, stop, as_csv = buttons
     seen = [choice, picture, *inputs]
-    long = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+    long: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
     long |= {"concurrency_id": "truth", "concurrency_limit": AT_ONCE}
-    in_place = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
+    in_place: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
     measure.click(_measured, seen, [*shown, stop], **long)
     check.click(_checked, seen, [*shown, stop], **long)
     stop.click(stop_handler(MEASURE, CHECK), None, None, **in_place)

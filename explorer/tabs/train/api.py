@@ -69,7 +69,7 @@ def endpoints(access: RunAccess) -> None:
         found.ask_stop()
         return {"run": found.id, "state": found.state}
 
-    hidden = {"visible": False}
+    hidden: dict[str, Any] = {"visible": False}
     run, key = gr.Textbox("", label="run", **hidden), gr.Textbox("", label="key", **hidden)
     recipe = gr.Textbox("scratch-tiny", label="recipe", **hidden)
     fields, name = gr.Textbox("{}", label="fields", **hidden), gr.Textbox("", label="name", **hidden)

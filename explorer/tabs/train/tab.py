@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.events import Dependency
@@ -50,7 +51,7 @@ class TrainTab:
         wire_form(self.form, demo)
         wire_check(self.check, self.form)
         wire_watch(self.watch)
-        quiet = {"api_visibility": "private", "show_progress": "hidden"}
+        quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
         shown = [self.inner, self.watch.choice, self.watch.view, self.watch.selected]
 
         @plain_errors
@@ -113,7 +114,12 @@ class TrainTab:
                 yield [*opening, told]
                 opening = [gr.skip() for _ in opening]
 
-        told = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": 16, "trigger_mode": "once"}
+        told: dict[str, Any] = {
+            "api_visibility": "private",
+            "show_progress": "hidden",
+            "concurrency_limit": 16,
+            "trigger_mode": "once",
+        }
         found = [buttons.cost, buttons.start, buttons.seen]
         buttons.measure.click(measure_cost, form.inputs, found, api_visibility="private", concurrency_limit=2)
         buttons.start.click(begin_in_slices, [buttons.seen, *form.inputs], [*shown, watch.told], **told)

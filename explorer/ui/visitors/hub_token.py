@@ -31,7 +31,8 @@ def is_allowed(repository: str) -> bool:
 
 def login_info(request: gr.Request | None) -> dict[str, Any] | None:
     """What a Hub login on a Space left in the session that Gradio signs; None for no login, or one that has expired."""
-    if request is None or not on_space() or getattr(request, "request", None) is None:
+    asked = getattr(request, "request", None)
+    if asked is None or not on_space():
         return None
-    known = (request.request.scope.get("session") or {}).get("oauth_info") or {}
+    known = (asked.scope.get("session") or {}).get("oauth_info") or {}
     return known if known.get("expires_at", 0) >= time.time() else None

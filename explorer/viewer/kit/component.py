@@ -82,7 +82,7 @@ class Component(gr.HTML):
     def files(cls, attribute: str) -> list[Path]:
         """The files that `html`, `css`, `script` or `words` names."""
         home = next(kind for kind in cls.__mro__ if attribute in vars(kind))
-        folder, named = Path(sys.modules[home.__module__].__file__).parent, vars(home)[attribute]
+        folder, named = Path(sys.modules[home.__module__].__file__ or "").parent, vars(home)[attribute]
         return [folder / name for name in ((named,) if isinstance(named, str | Path) else named)]
 
     def postprocess(self, value: dict | None) -> dict | None:

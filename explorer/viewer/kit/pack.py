@@ -95,6 +95,7 @@ def _predicted(codes: np.ndarray, steps: Sequence[int]) -> tuple[int, int]:
     if rows == 1:
         return 0, steps[0]
     sample = np.unique(np.linspace(1, rows - 1, SAMPLED_ROWS).astype(np.intp))
+    bits, step = [0.0], steps[-1]
     for step in steps:
         plain = _rounded(codes[:, sample], step)
         down = plain - _rounded(codes[:, sample - 1], step)

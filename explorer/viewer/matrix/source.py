@@ -31,9 +31,11 @@ class Source(Protocol):
 
     def matrices(self, layer: int) -> Tensor | np.ndarray:
         """One layer, [panels, N, N]. Only asked for where N is at most `viewer.WHOLE_LAYER_TOKENS`."""
+        ...
 
     def rows(self, layer: int, query: int, direction: Direction) -> Tensor | np.ndarray:
         """One token's row or column in every panel, [panels, N]."""
+        ...
 
 
 class AttentionSource:

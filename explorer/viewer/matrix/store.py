@@ -71,6 +71,7 @@ class ViewerStore:
             self._kept.move_to_end(token)
             if kept.source is not None:
                 return kept.source
+        assert kept.again is not None  # else `_shrink` lets go of the token too
         try:
             source = kept.again()
         except (ValueError, OSError):
@@ -91,23 +92,23 @@ class ViewerStore:
     @property
     def nbytes(self) -> int:
         with self._lock:
-            return sum(kept.source.nbytes for kept in self._held())
+            return sum(source.nbytes for _, source in self._held())
 
     def __len__(self) -> int:
         """How many sources are held."""
         with self._lock:
             return len(self._held())
 
-    def _held(self) -> list[_Kept]:
-        return [kept for kept in self._kept.values() if kept.source is not None]
+    def _held(self) -> list[tuple[_Kept, Source]]:
+        return [(kept, kept.source) for kept in self._kept.values() if kept.source is not None]
 
     def _shrink(self) -> None:
         held = self._held()
-        nbytes, count = sum(kept.source.nbytes for kept in held), len(held)
-        for kept in held[:-1]:
+        nbytes, count = sum(source.nbytes for _, source in held), len(held)
+        for kept, source in held[:-1]:
             if nbytes <= self.max_bytes and count <= (self.most or count):
                 break
-            nbytes, count = nbytes - kept.source.nbytes, count - 1
+            nbytes, count = nbytes - source.nbytes, count - 1
             kept.source = None
         for token in [token for token, kept in self._kept.items() if kept.source is None and kept.again is None]:
             del self._kept[token]

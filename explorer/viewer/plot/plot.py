@@ -16,7 +16,8 @@ import numpy as np
 
 from explorer.viewer.kit.component import Caption, Component
 
-PLOTLY_JS = Path(find_spec("plotly").origin).parent / "package_data" / "plotly.min.js"  # found without importing plotly
+_FOUND = find_spec("plotly")  # without importing it
+PLOTLY_JS = Path((_FOUND and _FOUND.origin) or "").parent / "package_data" / "plotly.min.js"
 
 _DTYPES = {"int8": "i1", "uint8": "u1", "int16": "i2", "uint16": "u2", "int32": "i4", "uint32": "u4"} | {
     "float32": "f4",
@@ -60,7 +61,7 @@ def json_safe(value: Any, key: str = "") -> Any:
         dtype = _DTYPES.get(value.dtype.name)
         if dtype and key != "customdata" and value.ndim in (1, 2) and value.size >= _PACKED_FROM:
             data = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
-            packed = {"dtype": dtype, "bdata": base64.b64encode(data).decode()}
+            packed = {"dtype": dtype, "bdata": base64.b64encode(data.tobytes()).decode()}
             return packed | ({"shape": ", ".join(map(str, value.shape))} if value.ndim > 1 else {})
         return json_safe(value.tolist())
     if isinstance(value, (list, tuple)):

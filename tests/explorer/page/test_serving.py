@@ -16,6 +16,7 @@ from gradio.i18n import I18nData
 
 import app
 from explorer.page.page import build_page
+from explorer.page.serving import launch
 from explorer.ui.model_picker import public_source
 from vit_model import SIZES, VisionTransformer, save_model
 
@@ -48,13 +49,13 @@ def answer(process: subprocess.Popen, seconds: float = 90) -> str:
 @pytest.mark.parametrize("port", ["99999", "-1", "http", "0"])
 def test_a_port_is_a_number(port, capsys):
     with pytest.raises(SystemExit):
-        app.arguments([f"--port={port}"])
+        launch.arguments([f"--port={port}"])
     assert f"argument --port: a port is a number from 1 to 65535, got '{port}'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["300.1.1.1", "192.0.2.1"])
 def test_a_host_that_cannot_be_is_named_with_its_flag(host):
-    assert app.address_fault(host, None).startswith(f"argument --host: cannot listen on '{host}' (")
+    assert launch.address_fault(host, None).startswith(f"argument --host: cannot listen on '{host}' (")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0", "localhost"])
@@ -63,9 +64,9 @@ def test_a_port_in_use_is_named_with_its_flag(host):
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        assert app.address_fault(host, port).startswith(f"argument --port: cannot listen on {port} (")
-    assert app.address_fault(host, port) == ""
-    assert app.address_fault(host, None) == ""
+        assert launch.address_fault(host, port).startswith(f"argument --port: cannot listen on {port} (")
+    assert launch.address_fault(host, port) == ""
+    assert launch.address_fault(host, None) == ""
 
 
 def test_an_address_that_cannot_be_ends_the_command_without_a_traceback():
@@ -81,10 +82,10 @@ def test_a_model_that_does_not_load_is_said_in_the_terminal(tmp_path, capsys):
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8no model")
     for name in ("none.safetensors", "photo.jpg"):
         source = tmp_path / name
-        app.load_ahead(str(source))
+        launch.load_ahead(str(source))
         said = capsys.readouterr().err
         assert said.startswith(f"app.py: --model {source}: ") and "bundled" not in said
-    app.load_ahead("bundled")
+    launch.load_ahead("bundled")
     assert capsys.readouterr().err == ""
 
 
@@ -260,7 +261,7 @@ def test_zero_gpu_runs_forwards_in_its_forked_worker(tmp_path):
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])
 def test_other_hosts_than_loopback_offer_no_local_paths(host):
-    assert app.arguments(["--host", host]).host not in app.LOOPBACK
+    assert launch.arguments(["--host", host]).host not in launch.LOOPBACK
 
 
 def test_a_model_of_the_hosts_own_is_offered_by_name_and_not_by_path(tmp_path):

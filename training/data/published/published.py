@@ -14,6 +14,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -135,7 +136,9 @@ def _extracted(url: str, archive: Path, md5: str, inside: str, progress: Progres
 def _extract(archive: Path, folder: Path, inside: str) -> None:
     """Puts what the checked archive holds in its folder `inside` to `folder`, in one move; the archive goes."""
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as beside, tarfile.open(archive) as tar:
-        carefully = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # Python before 3.11.4 has none
+        carefully: dict[str, Any] = (
+            {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        )  # Python before 3.11.4 has none
         tar.extractall(beside, **carefully)
         shutil.rmtree(folder / inside, ignore_errors=True)
         os.replace(Path(beside) / inside, folder / inside)

@@ -44,7 +44,7 @@ from vit_model.messages import rewrite
 
 MOST_ROWS = 200
 # All queued: an event that is not changes a State without its `change`.
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 _FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "panel_accuracy", "panel_lr")
 
 

@@ -38,7 +38,12 @@ from training.config import ConfigError, RunConfig
 from training.recipes import Recipe, recipe_named
 from training.runs import bounds
 
-QUIET = {"api_visibility": "private", "queue": False, "show_progress": "hidden", "trigger_mode": "always_last"}
+QUIET: dict[str, Any] = {
+    "api_visibility": "private",
+    "queue": False,
+    "show_progress": "hidden",
+    "trigger_mode": "always_last",
+}
 FILLED = ("length", "unit", "rates", *FIELDS)
 CHINESE = json.loads((Path(__file__).parent / "recipes.zh.json").read_text("utf-8"))  # name -> (source, expected)
 

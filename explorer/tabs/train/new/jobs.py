@@ -67,7 +67,7 @@ def build(form: Form) -> None:
         address = jobs.send(job, token_for(form.access, request, login))
         return say(request, "jobs_sent", url=address, repo=job.push_to), gr.Button(interactive=False), ""
 
-    private_ = {"api_visibility": "private", "concurrency_id": "push", "concurrency_limit": 2}
+    private_: dict[str, Any] = {"api_visibility": "private", "concurrency_id": "push", "concurrency_limit": 2}
     look.click(show, [*asked, *form.inputs], [request_view, send, seen, sent], **private_)
     send.click(submit, [seen, *asked, *form.inputs], [sent, send, seen], trigger_mode="once", **private_)
 

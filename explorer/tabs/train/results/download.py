@@ -24,7 +24,7 @@ from training.publish.export import export
 from training.runs.runs import CheckpointInfo, Run
 from vit_model.files.private import private_folder
 
-QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(access: RunAccess, selected: gr.State) -> None:

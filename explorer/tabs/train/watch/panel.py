@@ -98,7 +98,10 @@ def build_watch(access: RunAccess, selected: gr.State) -> Watch:
 
 
 def wire_watch(watch: Watch) -> None:
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}  # queued, or their errors would not be shown
+    quiet: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "hidden",
+    }  # queued, or their errors would not be shown
 
     shown = [watch.choice, watch.view, watch.selected]
 

@@ -18,12 +18,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from explorer.session.turns import MOMENT, VISITOR, check_wanted
 from training.runs.bounds import prefer_for_ending
-from training.runs.processes import without_token
+from training.runs.processes import python_path, without_token
 from vit_model.errors import CodedError
 from vit_model.messages import Message, add_codes, message, message_of, read_message
 
@@ -31,7 +30,6 @@ Kind = Literal["data", "batch", "step"]
 LIMIT_SECONDS = 900
 THUMBNAIL = 128
 MEMORY_SIGNALS = (-9, 137)
-_ROOT = Path(__file__).resolve().parents[5]
 
 
 class ProbeError(CodedError):
@@ -57,7 +55,7 @@ def ask(
     its visitor by leaving, with StoppedError. `guest`: whoever asks may
     not use this computer's Hub token."""
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": python_path(),
         "PYTHONUTF8": "1",
         **(without_token() if guest else {}),
     }

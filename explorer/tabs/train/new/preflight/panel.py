@@ -44,7 +44,7 @@ def build_check() -> Check:
 
 def wire_check(check: Check, form: Form) -> None:
     at_once = {"concurrency_id": "probe", "concurrency_limit": AT_ONCE, "trigger_mode": "once"}
-    shown = {"api_visibility": "private", "show_progress": "full", "show_progress_on": check.view}
+    shown: dict[str, Any] = {"api_visibility": "private", "show_progress": "full", "show_progress_on": check.view}
 
     @plain_errors
     def look(request: gr.Request, *values, progress=gr.Progress()):  # noqa: B008 - gradio's way
