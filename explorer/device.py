@@ -1,4 +1,4 @@
-"""Where forwards run: the device, in words for the page, and Hugging Face's ZeroGPU where it is there."""
+"""The device where forwards run, its description for the page, and Hugging Face's ZeroGPU where there is one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ZERO_GPU = spaces is not None and os.environ.get("SPACES_ZERO_GPU", "").lower() 
 
 
 def on_space() -> bool:
-    """Whether this process runs on a Hugging Face Space."""
+    """Return whether this process runs on a Hugging Face Space."""
     return "SPACE_ID" in os.environ
 
 
@@ -65,12 +65,13 @@ def best_device() -> torch.device:
 
 
 def resting_device() -> torch.device:
-    """Where models and traces stay between calls: on ZeroGPU the CPU, since a GPU is lent to one call at a time."""
+    """Return the device where models and traces stay between calls: on ZeroGPU the CPU, since a GPU is lent to one call
+    at a time."""
     return torch.device("cpu") if ZERO_GPU else best_device()
 
 
 def on_host(values: Tensor | ArrayLike, dtype: type | None = None) -> np.ndarray:
-    """As numpy, whatever device they are on; numpy itself takes no tensor of a GPU."""
+    """Convert values on any device to numpy, which itself takes no tensor of a GPU."""
     return np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values, dtype)
 
 

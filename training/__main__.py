@@ -26,7 +26,8 @@ RANK, WORLD = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 when finished or stopped, 1 for a run that failed, 2 with one line on stderr for what cannot be."""
+    """Run one command. Exit code 0 when finished or stopped, 1 for a run that failed, 2 with one line on stderr for a
+    mistake in the command."""
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
@@ -82,8 +83,8 @@ def _existing(path: Path, verb: str) -> Run:
 
 
 def _train(run: Run, resumed: dict[str, Any] | None = None) -> int:
-    """In this process, until it ends. Ctrl-C and SIGTERM stop it with a checkpoint. `resumed`: what `prepare_resume`
-    takes."""
+    """Train a run in this process, until it ends. Ctrl-C and SIGTERM stop it with a checkpoint. `resumed`: arguments of
+    `prepare_resume`."""
     if RANK > 0:
         from training.loop.worker import work
 
@@ -231,7 +232,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_job_flags(parser: argparse.ArgumentParser) -> None:
-    """The defaults are training.hosted.jobs', which takes a while to import."""
+    """Add the flags of a Job. Their defaults repeat those of training.hosted.jobs, which takes a while to import."""
     parser.add_argument("--push-to", metavar="OWNER/NAME", required=True, help="repository for the checkpoint")
     parser.add_argument("--flavor", default="a10g-small", help="machine, see `hf jobs hardware`; default: a10g-small")
     parser.add_argument("--timeout", default="2h", help="it is ended then; 90m, 2h, 1d; default: 2h")

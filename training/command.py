@@ -1,4 +1,4 @@
-"""The command line that does again what a run did. Standard library only."""
+"""The command line that repeats a run. Standard library only."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{
 
 
 def differences(config: RunConfig) -> dict[str, tuple[Any, Any]]:
-    """field -> (what the recipe sets for this data set, what this run does) wherever the two differ; recipe, data and
-    model left out. A run without a recipe of that name is held against the plain defaults."""
+    """Compare a run with its recipe: field -> (the recipe's value for this data set, the run's value) wherever the two
+    differ; recipe, data and model left out. A run without a recipe of that name is compared with the plain defaults."""
     recipe = RECIPES.get(config.recipe)
     theirs = recipe.config(data=config.data).to_dict() if recipe else _DEFAULTS
     return _differing(theirs, config)
 
 
 def run_words(config: RunConfig, rates: Sequence[float] = ()) -> list[str]:
-    """`run --recipe R --data D ...` (`sweep` with `rates`), with the fields that differ from the recipe's."""
+    """Return `run --recipe R --data D ...` (`sweep` with `rates`), with the fields that differ from the recipe's."""
     return [word for part in run_parts(config, rates) for word in part]
 
 
 def run_parts(config: RunConfig, rates: Sequence[float] = ()) -> list[tuple[str, ...]]:
-    """The same words, those that belong together in one tuple: the verb with its recipe, then each flag with its value;
+    """Return the same words, grouped: the verb with its recipe, then each flag with its value;
     data, model and rates always among them."""
     recipe = RECIPES.get(config.recipe, RECIPES["adamw"])  # without --recipe the command line takes that one
     parts = [("sweep" if rates else "run", "--recipe", recipe.name), ("--data", config.data), ("--model", config.model)]
@@ -47,7 +47,7 @@ def run_parts(config: RunConfig, rates: Sequence[float] = ()) -> list[tuple[str,
 
 
 def written(value: Any) -> str:
-    """A field's value as `parse_field` reads it."""
+    """Write a field's value as `parse_field` reads it."""
     if value is None:
         return "none"
     if isinstance(value, list | tuple):
@@ -69,13 +69,14 @@ def public_name(source: str) -> str:
 
 
 def base_model(config: RunConfig) -> str | None:
-    """The Hub id that the run began with; None for random weights, files and the bundled model."""
+    """Return the Hub id that the run began with; None for random weights, files and the bundled model."""
     name = config.model.removeprefix("hf-hub:").partition("@")[0]
     return name if _hub_id(config.model) else None
 
 
 def _hub_id(source: str) -> bool:
-    """A file or folder of that name was made an absolute path when the run was created, so this is none."""
+    """Return whether a source is a Hub id: a file or folder of that name became an absolute path when the run was
+    created."""
     return _HUB_ID.fullmatch(source.removeprefix("hf-hub:")) is not None
 
 

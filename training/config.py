@@ -18,7 +18,7 @@ HeadInit = Literal["zero", "zero-no-bias", "random", "keep"]
 
 
 class ConfigError(CodedError):
-    """A field of a run that cannot be meant; says which, what was expected, and what to do."""
+    """An invalid field of a run; the message says which, what was expected, and what to do."""
 
 
 def parse_stages(text: str) -> tuple[tuple[int, float], ...]:
@@ -74,7 +74,7 @@ class RunConfig:
     - `checkpoint_every` steps (0: at each evaluation); `keep_every`: a checkpoint every so many steps is kept for good.
     - `log_every` steps: mean training loss of these steps becomes one event.
 
-    Raises ConfigError for values that cannot be meant.
+    Raises ConfigError for invalid values.
     """
 
     recipe: str = run_field("custom", "source", "Recipe", "the named set of values that the others are changes to")
@@ -216,12 +216,12 @@ class RunConfig:
             raise ConfigError(message("no_source", "name a data set and a model"))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; tuples become lists."""
+        """Convert to a dict for JSON; tuples become lists."""
         return {name: _listed(value) for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:
-        """What `to_dict` wrote. ConfigError names unknown fields, so that none is lost in silence."""
+        """Read back what `to_dict` wrote. ConfigError names unknown fields, so that none is lost in silence."""
         unknown = set(values) - set(_HINTS)
         if unknown:
             names = ", ".join(sorted(unknown))
@@ -233,14 +233,14 @@ class RunConfig:
             raise ConfigError(message("field_shape", text, reason=error)) from error
 
     def having(self, **changes: Any) -> RunConfig:
-        """A copy with these fields; a length (steps, epochs, minutes) takes the place of the former one."""
+        """Return a copy with these fields; a length (steps, epochs, minutes) replaces the former one."""
         if any(changes.get(name) is not None for name in LENGTHS):
             changes = dict.fromkeys(LENGTHS) | changes
         return replace(self, **changes)
 
 
 def parse_field(name: str, text: str) -> Any:
-    """A field's value as typed on the command line or on the page. Lists: "64:0.7,96:0.1" for stages, "10,20" for
+    """Parse a field's value as typed on the command line or on the page. Lists: "64:0.7,96:0.1" for stages, "10,20" for
     test_at; "none" or nothing for an optional field; true/false for switches. ConfigError says what is expected."""
     if name not in _HINTS:
         text, names = "unknown field {name}; the fields are {names}", ", ".join(_HINTS)
@@ -324,7 +324,8 @@ def _tupled(value: Any) -> Any:
 
 
 def largest_batch(pictures: int, parts: int) -> int:
-    """The largest batch out of a training set that can be cut into `parts`; all of it where it has fewer pictures."""
+    """Return the largest batch out of a training set that can be cut into `parts`; all of it if it has fewer
+    pictures."""
     return pictures // parts * parts or pictures
 
 

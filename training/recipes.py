@@ -15,7 +15,8 @@ from vit_model.messages import message
 class Recipe:
     """A way to train.
 
-    - `fields`: what it sets of `RunConfig`; `data` and `model` among them are what it is meant for, and may be changed.
+    - `fields`: the fields of `RunConfig` that it sets; `data` and `model` are those that it was made for, and may be
+      changed.
     - `source`: where it comes from. `expected`: what was published for it, in words.
     - `published`: (data set, model) -> accuracy, 0 to 1, to stand next to the reached one; `published_at`: (data set,
       epoch) -> accuracy for recipes whose source reports marks on the way.

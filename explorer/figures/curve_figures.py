@@ -15,7 +15,7 @@ GREY = "#8c8c8c"
 
 
 def style_of(index: int) -> dict:
-    """A line unlike the others: colours first, then dashes."""
+    """Return a line style unlike the others: colours first, then dashes."""
     return {"color": PALETTE[index % len(PALETTE)], "dash": DASHES[index // len(PALETTE) % len(DASHES)], "width": 2}
 
 

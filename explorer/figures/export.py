@@ -1,4 +1,4 @@
-"""What is taken away: NPZ and PNG files that carry a manifest saying where their numbers come from."""
+"""Downloads: NPZ and PNG files that carry a manifest saying where their numbers come from."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vit_model import VisionTransformer
 
 
 def manifest_for(model: VisionTransformer, picture_hash: str | None, **choices: object) -> dict:
-    """What a reader needs to make the numbers again: the model's source, format, SHA-256 and config, the picture's hash
-    (None where no picture took part), the choices, the versions of libraries, and the date (UTC)."""
+    """Return what a reader needs to make the numbers again: the model's source, format, SHA-256 and config, the
+    picture's hash (None where no picture took part), the choices, the versions of libraries, and the date (UTC)."""
     return {
         "model": model.origin.source,
         "format": model.origin.format,
@@ -57,15 +57,15 @@ def save_npz(path: str | Path, arrays: dict[str, np.ndarray], manifest: dict) ->
 
 
 def load_npz(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
-    """(arrays, manifest) of a file that `save_npz` wrote."""
+    """Return (arrays, manifest) of a file that `save_npz` wrote."""
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if name != "manifest"}
         return arrays, json.loads(str(file["manifest"]))
 
 
 def png_with(picture: Image.Image, manifest: dict) -> bytes:
-    """A PNG file that carries the manifest as the browser's own do (kit/scripts/saving.js): JSON in an iTXt chunk
-    with the keyword "vit-explorer", which Pillow reads as `picture.text["vit-explorer"]`."""
+    """Encode a PNG file that carries the manifest as the browser's own do (kit/scripts/saving.js): JSON in an iTXt
+    chunk with the keyword "vit-explorer", which Pillow reads as `picture.text["vit-explorer"]`."""
     info, file = PngInfo(), io.BytesIO()
     info.add_itxt("vit-explorer", json.dumps(manifest, ensure_ascii=False))
     picture.save(file, "PNG", pnginfo=info)

@@ -39,7 +39,7 @@ WORDS = {
 
 
 def colour(values: ArrayLike, colours: str = "viridis", signed: bool = False, limit: float | None = None) -> np.ndarray:
-    """Values of any shape -> RGB uint8 [..., 3] on the module's scale; what lies beyond `limit` gets the end's colour.
+    """Colour values of any shape as RGB uint8 [..., 3] on the module's scale; beyond `limit` they get the end's colour.
 
     Raises ValueError for an unknown colour map, NaN or infinity, and a limit that is not positive.
     """
@@ -55,12 +55,12 @@ def colour(values: ArrayLike, colours: str = "viridis", signed: bool = False, li
 
 
 def scale_limit(values: ArrayLike) -> float:
-    """The end of the scale that a map gets by itself: its largest magnitude, 1 where all of it is 0."""
+    """Return the end of the scale that a map has by itself: its largest magnitude, or 1 if all of it is 0."""
     return float(np.abs(on_host(values)).max()) or 1.0
 
 
 def colour_table(colours: str) -> np.ndarray:
-    """A colour map as RGB uint8 [256, 3], from its low end."""
+    """Return a colour map as RGB uint8 [256, 3], from its low end."""
     if colours not in _STOPS:
         raise ValueError(f"unknown colour map {quoted(colours)}; there are {', '.join(COLOUR_MAPS)}")
     stops = np.array([list(bytes.fromhex(code)) for code in _STOPS[colours].split()], np.float64)
@@ -76,7 +76,7 @@ def overlay(
     smooth: bool = False,
     limit: float | None = None,
 ) -> Image.Image:
-    """A map over the picture that the model saw, patch by patch; `smooth` interpolates between patches.
+    """Draw a map over the picture that the model saw, patch by patch; `smooth` interpolates between patches.
 
     `colours`: viridis, and diverging for a signed map, unless named. `opacity` from 0 (picture) to 1 (map).
     """
@@ -90,8 +90,8 @@ def overlay(
 
 
 def filter_tile(filters: ArrayLike, across: int = 7, zoom: int = 4, gap: int = 2) -> Image.Image:
-    """Filters [count, ph, pw, channels] of one or three channels, row by row. Scale: each filter from minus to plus its
-    own largest magnitude, so that mid-grey is 0."""
+    """Draw filters [count, ph, pw, channels] of one or three channels, row by row. Scale: each filter from minus to
+    plus its own largest magnitude, so that mid-grey is 0."""
     filters = np.asarray(filters, np.float32)
     if filters.ndim != 4 or filters.shape[-1] not in (1, 3):
         raise ValueError(f"expected filters [count, ph, pw, 1 or 3 channels], got {list(filters.shape)}")
@@ -103,7 +103,7 @@ def filter_tile(filters: ArrayLike, across: int = 7, zoom: int = 4, gap: int = 2
 def position_mosaic(
     similarity: ArrayLike, colours: str | None = None, limit: float | None = None, zoom: int = 3, gap: int = 2
 ) -> Image.Image:
-    """Position similarity [gh, gw, gh, gw] as gh x gw small maps, one for each position (ViT paper, Figure 7). One
+    """Draw position similarity [gh, gw, gh, gw] as gh x gw small maps, one for each position (ViT paper, Figure 7). One
     scale for all, signed unless `colours` names another map than "diverging" and nothing is below 0."""
     similarity = np.asarray(similarity, np.float32)
     gh, gw = similarity.shape[:2]
@@ -115,7 +115,7 @@ def position_mosaic(
 
 
 def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int = 3, side: int = 150) -> Image.Image:
-    """Pairs of a picture and the same picture times its map, so that what was not attended to is dark (ViT paper,
+    """Draw pairs of a picture and the same picture times its map, so that unattended parts are dark (ViT paper,
     Figure 6). Scale: the map over its largest value, interpolated. `across` pairs to a row, each half at most `side`
     pixels wide and high; nothing, and so the page, between them."""
     if not seen:
@@ -139,12 +139,12 @@ def rollout_sheet(seen: Sequence[tuple[Image.Image, Explanation]], across: int =
 
 
 def distance_figure(distance: ArrayLike, language: str = "en") -> dict:
-    """Plotly figure of attention distances [L, H] in pixels: a point for each head, over its layer."""
+    """Make a Plotly figure of attention distances [L, H] in pixels: a point for each head, over its layer."""
     return _by_layer(distance, "distance", language)
 
 
 def entropy_figure(entropy: ArrayLike, language: str = "en") -> dict:
-    """Plotly figure of attention entropies [L, H] in nats: a point for each head, over its layer."""
+    """Make a Plotly figure of attention entropies [L, H] in nats: a point for each head, over its layer."""
     return _by_layer(entropy, "entropy", language)
 
 
@@ -185,7 +185,8 @@ def _by_layer(values: ArrayLike, quantity: str, language: str) -> dict:
 
 
 def _mosaic(cells: np.ndarray, across: int, zoom: int, gap: int) -> Image.Image:
-    """RGB cells [count, h, w, 3], `across` to a row, each pixel drawn `zoom` wide, `gap` pixels of paper between."""
+    """Lay out RGB cells [count, h, w, 3], `across` to a row, each pixel drawn `zoom` wide, `gap` pixels of paper
+    between."""
     count, height, width = cells.shape[0], cells.shape[1] * zoom, cells.shape[2] * zoom
     down = math.ceil(count / across)
     sheet = Image.new("RGB", (across * (width + gap) - gap, down * (height + gap) - gap), PAPER)

@@ -38,8 +38,8 @@ LINED_UP = 16  # calls of one endpoint that take turns: no quick one stands in G
 
 
 def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
-    """Add /predict, /attention, /explain, /faithfulness and /positions to the open `gr.Blocks`, on components that
-    nobody sees. `opened`: the model that the page opens with."""
+    """Add /predict, /attention, /explain, /faithfulness and /positions to the open `gr.Blocks`, on hidden components.
+    `opened`: the model that the page opens with."""
 
     def source(model: str, request: gr.Request) -> str:
         name = (model or "").strip()
@@ -247,7 +247,7 @@ def endpoints(local_paths: bool, opened: str = BUNDLED) -> None:
 
 
 def _methods(named: list[str] | None) -> list[str]:
-    """Names of methods as a client sends them; ValueError for one that there is not."""
+    """Check the names of methods that a client sends; ValueError for an unknown one."""
     for name in named if isinstance(named, list) else [] if named is None else [named]:
         if not isinstance(named, list) or not isinstance(name, str) or name not in METHODS:
             raise ValueError(f"methods must be among {', '.join(METHODS)}, in a list; got {quoted(name)}")
@@ -255,7 +255,7 @@ def _methods(named: list[str] | None) -> list[str]:
 
 
 def _judged(asked: Asked) -> dict:
-    """The leaderboard, the best first, and the methods that cannot explain this model or picture."""
+    """Return the leaderboard, the best first, and the methods that cannot explain this model or picture."""
     board = asked.found.board
     names, areas = board.curves.names, board.curves.areas
     ranking = [
@@ -275,5 +275,5 @@ def _about(seen: Scene) -> dict:
 
 
 def _class(seen: Scene, named: str | None) -> int | None:
-    """A class as a client names it: a label, a number in digits, or nothing."""
+    """Find the class that a client names: a label, a number in digits, or nothing."""
     return class_index(seen.model, named) if (named or "").strip() else None

@@ -1,4 +1,4 @@
-"""Full: an answer in words, and when to come again, for whoever comes while more wait than are served in good time."""
+"""Full: refuses requests while too many wait, and says when to come again."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Full:
 
 
 def wait_seconds(queue: Queue) -> int:
-    """About how long it takes until what waits now has begun: by how long such work has taken until now."""
+    """Estimate how long it takes until everything in the queue has begun, by the mean time of such work so far."""
     longest = 0.0
     for line in queue.event_queue_per_concurrency_id.values():
         known = [queue.process_time_per_fn.get(event.fn) for event in line.queue]

@@ -1,4 +1,4 @@
-"""Gradio 6.31.0 without what this page never uses: what it keeps for each visitor, and what it sends to each browser.
+"""Gradio 6.31.0 made lighter, by what it keeps for each visitor and sends to each browser; and a queue that lasts.
 
 - Each session holds the settings and values of all components, for links to a page as it looks now ("deep links"): 0.1
   to 0.3 s of the server's event loop and 0.8 MB for whoever sends a new session hash. This page offers no such links.
@@ -30,13 +30,12 @@ from explorer.ui.visitors.visitor_files import GuardedBlocks
 
 MADE_FOR = "6.31.0"
 MOST_SESSIONS = 2000
-"""A visitor who has opened every tab leaves 40 kB, so all together stay below 100 MB, and below 300 MB were each to
-leave three times as much. A program's calls leave 1 kB."""
+"""A visitor who has opened every tab leaves 40 kB, so all together stay below 100 MB. A program's calls leave 1 kB."""
 MOST_HOURS = 6  # since its last use; as long as its files are kept
 
 
 class LightSession(SessionState):
-    """A session that holds what was changed in it: its states, and the components that were set anew."""
+    """A session that holds only its changes: its states, and the components that were set anew."""
 
     def __init__(self, page: gr.Blocks):
         shared = page.default_config
@@ -50,7 +49,7 @@ class LightSession(SessionState):
         self.is_closed = False
 
     def __setitem__(self, key: int, value: Any) -> None:
-        """A state's value, or the component of that number as an event has set it anew. Gradio makes one for each
+        """Keep a state's value, or the component of that number as an event has set it anew. Gradio makes one for each
         `gr.skip()` too, which changes nothing, and with a number of its own, by which the next event would keep it once
         more."""
         present = self.blocks_config.blocks.get(key)
@@ -64,14 +63,14 @@ class LightSession(SessionState):
             self.blocks_config.blocks[key] = value
 
     def _update_config(self, key: int) -> None:
-        """Nothing: there are no links to a page as it looks now."""
+        """Do nothing: there are no links to a page as it looks now."""
 
     def _update_value_in_config(self, key: int, value: Any) -> None:
-        """Nothing, likewise."""
+        """Do nothing, likewise."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether a new one would be the same: what programs call leaves nothing."""
+        """Whether a new session would be the same: calls of programs leave nothing."""
         return not self.state_data and not self.blocks_config.blocks.maps[0]
 
 
@@ -100,7 +99,7 @@ class BoundedSessions(StateHolder):
                 self._forget(next(empty, others[0]))
 
     def delete_all_expired_state(self) -> None:
-        """Gradio calls this every second."""
+        """Drop sessions that are too old. Gradio calls this every second."""
         oldest = datetime.datetime.now() - datetime.timedelta(hours=MOST_HOURS)
         with self.lock:
             while self.session_data:
@@ -110,7 +109,7 @@ class BoundedSessions(StateHolder):
                 self._forget(session_hash)
 
     def _forget(self, session_hash: str) -> None:
-        """The session, and answers that wait for it: none of an event that is still to come or at work."""
+        """Drop a session, and the answers that wait for it, unless one of its events is waiting or running."""
         del self.session_data[session_hash]
         self.time_last_used.pop(session_hash, None)
         queue = self.blocks._queue
@@ -121,7 +120,7 @@ class BoundedSessions(StateHolder):
 
 
 class SteadyQueue(queueing.Queue):
-    """A queue that goes on where the messages of a waiting visitor are gone: their event is dropped, and no others."""
+    """A queue that goes on when the messages of a waiting visitor are gone: it drops their event, and no others."""
 
     def __init__(self, *args: Any, **choices: Any):
         super().__init__(*args, **choices)
@@ -135,7 +134,7 @@ class SteadyQueue(queueing.Queue):
 
 
 class _Messages(dict):
-    """Session -> its messages, of `MOST_SESSIONS` and of all that wait; of the others the oldest go."""
+    """Session -> its messages, for `MOST_SESSIONS` sessions and all that wait; of the others the oldest go."""
 
     def __init__(self, queue: SteadyQueue):
         super().__init__()
@@ -149,7 +148,7 @@ class _Messages(dict):
 
 
 def _waits(queue: queueing.Queue, session_hash: str) -> bool:
-    """Whether something that this session has asked for is still to come or at work."""
+    """Return whether an event of this session is waiting or running."""
     asked = queue.pending_event_ids_session.get(session_hash, ())
     return any(event in queue.event_ids_to_events for event in asked)
 

@@ -10,7 +10,7 @@ from training.data.archives import ENDINGS, is_archive_path
 from training.data.pictures import Pictures, pictures_of
 
 VISITORS = Limits(members=20_000, total_bytes=2 * 2**30)
-"""Of an archive, where the page is open to others."""
+"""Limits of an archive on a page that is open to others."""
 
 
 class PictureFolders:

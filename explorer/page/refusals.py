@@ -1,4 +1,4 @@
-"""Page: a `gr.Blocks` whose every refusal has words, and HANDLERS, the same for what is refused before it is asked.
+"""Page: a `gr.Blocks` whose every refusal has words, and HANDLERS, which do the same for requests that do not reach it.
 
 Gradio (6.31.0) answers errors that are no `gr.Error` with `{"error": null}`, tells with `show_error` whatever they say,
 host paths and values of any length included, and sends a traceback's status without words for calls that fit no
@@ -57,7 +57,7 @@ class Page(LightPage):
             raise refusal from error
 
     async def preprocess_data(self, block_fn: Any, inputs: list, *args: Any, **choices: Any) -> list:
-        """What was sent, as the function takes it; what does not fit is the sender's fault, in words."""
+        """Preprocess the values sent; values that do not fit are the sender's fault, in words."""
         try:
             values = await super().preprocess_data(block_fn, inputs, *args, **choices)
         except Error as error:
@@ -81,8 +81,8 @@ class Page(LightPage):
 
 
 def _of_its_kind(block: Any, value: Any) -> bool:
-    """Whether a value is of the type that the component gives in a browser. Gradio hands on whatever comes, where a
-    list takes other values than its own and where the value is a script's."""
+    """Return whether a value is of the type that the component gives in a browser. Gradio hands on whatever comes,
+    where a list takes other values than its own and where the value is a script's."""
     if value is None:
         return True
     if isinstance(block, Component):
@@ -95,7 +95,7 @@ def _of_its_kind(block: Any, value: Any) -> bool:
 
 
 class _MisfitError(Exception):
-    """What was sent fits no function's inputs."""
+    """The values sent do not fit the function's inputs."""
 
     def __init__(self, block_fn: Any, inputs: Any):
         super().__init__()
@@ -109,19 +109,19 @@ def shortened(text: str, most: int = MOST) -> str:
 
 
 def _answer(request: Request, status: int, key: str, **values: object) -> JSONResponse:
-    """`detail` is where FastAPI's clients look for words, `error` where Gradio's do."""
+    """Answer in words, under `detail`, where FastAPI's clients look, and `error`, where Gradio's do."""
     said = say(gr.Request(request), key, **values)
     return JSONResponse({"detail": said, "error": said}, status)
 
 
 async def _unreadable(request: Request, error: RequestValidationError) -> Response:
-    """A body of another form. FastAPI would send it back whole."""
+    """Refuse a body of another form. FastAPI would send it back whole."""
     wrong = [".".join(map(str, one.get("loc", ()))) + ": " + str(one.get("msg", "")) for one in error.errors()[:3]]
     return _answer(request, 422, "unreadable", reason=shortened("; ".join(wrong), 200))
 
 
 async def _refused(request: Request, error: HTTPException) -> Response:
-    """Gradio's and Starlette's own refusals, which may repeat an address of any length."""
+    """Shorten Gradio's and Starlette's own refusals, which may repeat an address of any length."""
     detail = error.detail if isinstance(error.detail, list | dict) else shortened(str(error.detail or error), 300)
     detail = without_folders(detail) if isinstance(detail, str) else detail
     return JSONResponse({"detail": detail, "error": detail}, error.status_code, headers=error.headers)
@@ -132,14 +132,14 @@ async def _unknown(request: Request, error: Exception) -> Response:
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:
-    """Whoever sent this left before it was complete."""
+    """Log a request whose sender left before it was complete."""
     _LOG.warning("%s %s: the sender left before it was complete", request.method, request.url.path)
     return Response(status_code=CLIENT_CLOSED)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    """What is raised outside of `Page.process_api`: by Gradio itself, which stumbles over a call that fits no function
-    or component, or by us."""
+    """Answer an error raised outside of `Page.process_api`: by Gradio itself, for a call that fits no function or
+    component, or by us."""
     if _last_module(error).startswith("gradio"):
         _LOG.warning("%s %s fits nothing here: %s", request.method, request.url.path[:200], type(error).__name__)
         return _answer(request, 400, "no_endpoint")
@@ -148,7 +148,7 @@ async def _unexpected(request: Request, error: Exception) -> Response:
 
 
 def _last_module(error: Exception) -> str:
-    """The module whose line raised it."""
+    """Return the module whose line raised an error."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return frames[-1].f_globals.get("__name__", "") if frames else ""
 
@@ -163,4 +163,4 @@ HANDLERS = {
     ValueError: _unexpected,
     Exception: _unexpected,  # for any other; Starlette logs its traceback once more
 }
-"""For `launch(app_kwargs={"exception_handlers": HANDLERS})`."""
+"""Exception handlers, for `launch(app_kwargs={"exception_handlers": HANDLERS})`."""

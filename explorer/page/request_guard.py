@@ -1,5 +1,5 @@
-"""RequestGuard: what no request may be, whatever it asks for: sent by another web site's page, without bounds, or for
-what this page has no use for."""
+"""RequestGuard: refuses requests of other web sites' pages, without bounds, or to addresses that this page does not
+use."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from training.storage.disk import free_bytes
 
 READING = ("GET", "HEAD", "OPTIONS")
 MOST_BYTES = 16 * 2**20
-"""Of a request that is no upload. Gradio reads these whole."""
+"""Most bytes of a request that is no upload. Gradio reads these whole."""
 FREE_BYTES = 2**30
-"""What an upload must leave free on the disk of the upload cache."""
+"""Bytes that an upload must leave free on the disk of the upload cache."""
 UNUSED = re.compile(
     r"/gradio_api/(file=https?:|proxy=|stream/|deep_link|process_recording|vibe-|undo-vibe|dev/|run-history|profiling)"
     r"|/monitoring"
@@ -52,7 +52,7 @@ class RequestGuard:
             await self._call(scope, receive, send, _length(headers) or 0)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, told: int | None) -> None:
-        """An upload that says how large it is; the server reads no more than what was told."""
+        """Pass on an upload that says how large it is, and read no more than that."""
         if told is None:
             await _refuse(send, 411, "an upload has to say its size: send a Content-Length")
         elif told > self.most_upload:
@@ -64,7 +64,7 @@ class RequestGuard:
             await self.app(scope, receive, send)
 
     async def _call(self, scope: Scope, receive: Receive, send: Send, told: int) -> None:
-        """The body, read no further than MOST_BYTES, then given to the app as if it came now."""
+        """Read the body, no further than MOST_BYTES, then pass it on to the app."""
         read: list[Message] = []
         taken = 0
         while max(told, taken) <= MOST_BYTES and (not read or read[-1].get("more_body")):
@@ -83,13 +83,13 @@ class RequestGuard:
 
 
 def _length(headers: Headers) -> int | None:
-    """Bytes of the body, where the request says so."""
+    """Return the bytes of the body, if the request says how many."""
     told = headers.get("content-length", "")
     return int(told) if told.isascii() and told.isdigit() and len(told) < 20 else None
 
 
 async def _refuse(send: Send, status: int, words: str) -> None:
-    """An answer in words, under both names by which Gradio's clients look for them."""
+    """Answer in words, under both names by which Gradio's clients look for them."""
     body = json.dumps({"error": words, "detail": words}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})

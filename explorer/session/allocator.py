@@ -1,4 +1,4 @@
-"""Keeps freed memory in the process, so that the next forward pass need not fetch it from the system again."""
+"""Keep freed memory in the process, so that the next forward pass need not fetch it from the system again."""
 
 from __future__ import annotations
 

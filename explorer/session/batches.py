@@ -13,12 +13,12 @@ from vit_model import Trace, VisionTransformer
 
 MOST_PICTURES = 4
 MOST_TOKENS = 1100
-"""Of all pictures of a batch, which bounds its memory: a longer sequence runs alone."""
+"""Tokens of all pictures of a batch together, which bounds its memory; a longer sequence runs alone."""
 
 
 @dataclass(eq=False)
 class _Asked:
-    """A picture [1, C, h, w] that waits for its trace. `taken`: whether it is in somebody's batch."""
+    """A picture [1, C, h, w] that waits for its trace. `taken`: whether it is part of a batch already."""
 
     pixels: Tensor
     taken: bool = False
@@ -28,8 +28,9 @@ class _Asked:
 
 
 class Batches:
-    """Who has a turn traces the pictures of others who wait for the same model, too. A picture's numbers in a batch are
-    those that it has alone up to fp32's rounding: products of other shapes add in another order."""
+    """Pictures that wait for their trace. Whoever gets a turn also traces the pictures of others that wait for the same
+    model. A picture's numbers in a batch equal those that it has alone up to fp32's rounding, since products of other
+    shapes add in another order."""
 
     def __init__(self, turns: Turns):
         self._turns = turns
@@ -61,7 +62,8 @@ class Batches:
         return mine.trace
 
     def _take(self, model: VisionTransformer, mine: _Asked) -> list[_Asked]:
-        """Mine and those that have waited longest; none where mine has been taken in the meantime."""
+        """Return `mine` and the pictures that have waited longest; an empty list if another batch took `mine`
+        meanwhile."""
         with self._lock:
             if mine.taken:
                 return []

@@ -14,7 +14,7 @@ Value = TypeVar("Value")
 
 @dataclass
 class _Making:
-    """One value that is being made, and how many wait for it."""
+    """A value in the making, and how many threads wait for it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     asking: int = 0
@@ -45,7 +45,7 @@ class ByteCache(Generic[Value]):
         self.bytes = 0
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """The value of `key`, made now if it is not there."""
+        """Return the value of `key`, making it now if it is not there."""
         with self._lock:
             self._drop_expired()
             if key in self._entries:

@@ -1,4 +1,4 @@
-"""Explanations of a scene, made once for all visitors: what several views show of the same picture and class."""
+"""Explanations of scenes, made once for all visitors and views."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vit_model.errors import CodedError
 from vit_model.messages import message
 
 MOST_WORK = int(os.environ.get("VIT_EXPLORER_MAX_EXPLAINING", 2_000_000))
-"""Passes times tokens of one map. 1,369 patches left out one at a time, a 37 x 37 grid, are just below it."""
+"""Most passes times tokens of one map. Occlusion of a 37 x 37 grid, one patch at a time, is just below it."""
 
 _EXPLANATIONS: ByteCache[Explanation] = ByteCache(32 * 2**20, 3600, lambda made: made.values.nbytes + 1000)
 
@@ -29,9 +29,9 @@ _EXPLANATIONS: ByteCache[Explanation] = ByteCache(32 * 2**20, 3600, lambda made:
 def explained(
     scene: Scene, method: str, target: int | None, progress: Progress | None = None, **choices: Any
 ) -> Explanation:
-    """`explain` of the scene, made once. `target`: a class's number; None for the predicted one.
+    """Explain a scene, or return the explanation made before. `target`: a class's number; None for the predicted one.
 
-    Raises as `explain`, and CodedError where the map would take more work than this host gives to one.
+    Raises what `explain` raises, and CodedError for a map that takes more work than this host allows.
     """
     choices = choices if "against" not in choices else choices | {"against": _number(scene, choices["against"])}
     check_work(scene, method, choices)
@@ -53,7 +53,7 @@ def explained(
 
 
 def is_explained(scene: Scene, method: str, target: int | None, **choices: object) -> bool:
-    """Whether that map is there already."""
+    """Return whether that map was made already."""
     return _key(scene, method, target, choices) in _EXPLANATIONS
 
 
@@ -84,7 +84,7 @@ def _key(scene: Scene, method: str, target: int | None, choices: dict) -> Hashab
 def _explanation(
     choice: ModelChoice, pixels: np.ndarray, method: str, target: int | None, choices: dict, resizing: tuple | None
 ) -> tuple:
-    """In ZeroGPU's worker: numbers go in and come out as numpy arrays."""
+    """Explain inside ZeroGPU's worker, where numbers go in and come out as numpy arrays."""
     model, moved = on_best_device(choice, pixels, resizing)
     found = explain(model, moved, method, target, **choices)
     return found.values.numpy(), found.target, found.against

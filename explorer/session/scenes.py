@@ -1,4 +1,4 @@
-"""What the page looks at: models and traced pictures, in caches shared by all visitors and keyed by content.
+"""Scenes, which are pictures traced by models, in caches shared by all visitors and keyed by content.
 
 Nothing is remembered per visitor: a scene is derived from (model, size, picture file) at each request, and only found
 faster the second time. So a restarted server loses nothing, and no visitor can reach what another brought.
@@ -35,8 +35,8 @@ from vit_model.picture import MAX_BYTES, picture_hash, read_picture
 
 GIB = 1024**3
 KEPT = 8
-"""How many pictures' numbers are kept where their bound in bytes is not set: enough for what a few visitors look at
-now, and however many come, memory stays as it is. To make one again takes a forward pass."""
+"""How many pictures' traces are kept unless the host sets a bound in bytes: enough for a few visitors at a time, while
+memory stays flat however many come. Making one again takes a forward pass."""
 
 MAX_PATCHES = int(os.environ.get("VIT_EXPLORER_MAX_PATCHES", 4096))
 Progress = Callable[[int, int, str], None]
@@ -73,20 +73,20 @@ class Scene:
 
     @property
     def name(self) -> str:
-        """What the page calls the model; of a path only its end, since files that are taken away say it too."""
+        """The model's name on the page; of a path only its end, since downloaded files hold it too."""
         name = self.choice.name
         return Path(name).name if name == self.choice.source and os.path.exists(os.path.expanduser(name)) else name
 
     @property
     def model_key(self) -> str:
-        """Changes when the model or its size does."""
+        """A key that changes with the model and its size."""
         size = "x".join(map(str, self.model.config.image_size))
         method = f"-{self.resizing[1]}" if self.resizing else ""
         return f"{_identity(self.model)}-{size}{method}"
 
     @property
     def key(self) -> str:
-        """Changes when the model, its size or the picture does."""
+        """A key that changes with the model, its size and the picture."""
         return f"{self.model_key}-{self.picture_hash[:16]}"
 
     @property
@@ -94,7 +94,7 @@ class Scene:
         return self.trace.nbytes + self.pixels.nbytes + 4 * self.picture.width * self.picture.height  # Pillow pads RGB
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
-        """The most probable labels with their softmax probabilities; empty for a model without a head."""
+        """Return the most probable labels with their softmax probabilities; empty for a model without a head."""
         if not self.model.config.classes:
             return []
         probabilities = self.trace.logits[0].float().softmax(-1)
@@ -108,8 +108,8 @@ _MODELS: ByteCache[VisionTransformer] = ByteCache(
 
 
 def _of_pictures(setting: str, max_bytes: int) -> ByteCache[Any]:
-    """A cache of what a forward pass leaves, of as many bytes as the host has set, else of `KEPT` pictures within
-    `max_bytes`."""
+    """Make a cache for the results of forward passes: of as many bytes as the host has set, else of `KEPT` pictures
+    within `max_bytes`."""
     given = os.environ.get(setting)
     return ByteCache(int(given or max_bytes), 3600, lambda value: value.nbytes, most=None if given else KEPT)
 
@@ -119,8 +119,8 @@ _GRADIENTS: ByteCache[Gradients] = _of_pictures("VIT_EXPLORER_GRADIENT_BYTES", G
 
 
 def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTransformer:
-    """The chosen model, loaded once for all visitors, and handed to those alone whom the Hub shows it. A file that has
-    changed since is read again. HubError for all others."""
+    """Return the chosen model, loaded once for all visitors. A file that has changed since is read again. Raises
+    HubError for a visitor whom the Hub does not show the model, also if it is in the cache."""
     path = os.path.expanduser(choice.source)
     if os.path.isabs(path) and not os.path.exists(path):
         if choice.source == choice.name:  # a path as the visitor typed it
@@ -149,7 +149,7 @@ def get_model(choice: ModelChoice, progress: Progress | None = None) -> VisionTr
 
 
 def could_be_other_than_square(model: VisionTransformer) -> bool:
-    """Whether the model's positions, about whose grid its files say nothing, were only taken for a square."""
+    """Return whether the grid of the model's positions was assumed to be square, since its files do not say."""
     return any(SQUARE_ASSUMED in note for note in model.origin.notes)
 
 
@@ -162,14 +162,14 @@ def resized(model: VisionTransformer, size: tuple[int, int], interpolation: str 
 
 
 def most_patches(config: ViTConfig) -> int:
-    """How many patches this host allows a model: at most MAX_PATCHES, and a trace that the cache can keep. One that it
-    cannot would be made anew for every look at it."""
+    """Return how many patches this host allows a model: at most MAX_PATCHES, and no more than a trace may have that the
+    cache can keep. A larger trace would be made anew at every request."""
     return max(min(MAX_PATCHES, _SCENES.max_bytes // token_bytes(config) - config.prefix), 1)
 
 
 def token_bytes(config: ViTConfig) -> int:
-    """Bytes of a trace for each token: the residual stream before each block and after the last, and queries, keys,
-    values and head outputs of each, in float32."""
+    """Count the bytes of a trace for each token: the residual stream before each block and after the last, and queries,
+    keys, values and head outputs of each, in float32."""
     return 4 * config.width * (5 * config.depth + 1)
 
 
@@ -187,7 +187,7 @@ def _check_patches(model: VisionTransformer, size: tuple[int, int]) -> None:
 
 
 def scene_of(choice: ModelChoice, picture_file: str | Path, progress: Progress | None = None) -> Scene:
-    """Read the picture, run the model over it once, and keep what came of it."""
+    """Read the picture, run the model over it once, and keep the scene."""
     model = get_model(choice, progress)
     with open_regular(picture_file, MAX_BYTES) as file:
         digest = hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
@@ -202,8 +202,8 @@ def scene_of(choice: ModelChoice, picture_file: str | Path, progress: Progress |
 
 
 def scene_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None = None) -> Scene:
-    """The scene's picture through its model at another size, its positions resampled by `interpolation` (None: by the
-    scheme of the checkpoint's origin); run once, as in `scene_of`."""
+    """Return the scene of the same picture by the same model at another size, its positions resampled by
+    `interpolation` (None: by the scheme of the checkpoint's origin); run once, as in `scene_of`."""
     model = resized(scene.model, size, interpolation)
     if model is scene.model:
         return scene
@@ -214,7 +214,7 @@ def scene_at_size(scene: Scene, size: tuple[int, int], interpolation: str | None
 
 
 def with_model(scene: Scene, choice: ModelChoice) -> Scene:
-    """The scene's picture through another model, run once, as in `scene_of`."""
+    """Return the scene of the same picture by another model, run once, as in `scene_of`."""
     model = get_model(choice)
     key = (choice.name, _identity(model), model.config.image_size, scene.picture_hash)
     again = scene.again and _again(scene.again, lambda seen: with_model(seen, choice))
@@ -222,20 +222,20 @@ def with_model(scene: Scene, choice: ModelChoice) -> Scene:
 
 
 def with_picture(scene: Scene, picture: Image.Image) -> Scene:
-    """Another picture, RGB and upright, through the scene's model, run once, as in `scene_of`."""
+    """Return the scene of another picture, RGB and upright, by the same model, run once, as in `scene_of`."""
     hashed = picture_hash(picture)
     key = (scene.name, scene.model_key, hashed)
     return _SCENES.get(key, lambda: _seen(scene.model, scene.choice, picture, hashed, scene.resizing))
 
 
 def _again(before: Callable[[], Scene], then: Callable[[Scene], Scene]) -> Callable[[], Scene]:
-    """For a scene made from another. A function of its own, so that it holds neither."""
+    """Return how to make a scene again that was made from another. A function of its own, so that it holds neither."""
     return lambda: then(before())
 
 
 def gradients_of(scene: Scene, target: int, against: int | None = None) -> Gradients:
-    """`class_gradients` of the scene, made once: one forward and one backward pass for all methods and choices that
-    need no more. Only these detached tensors are kept, never the differentiable trace that they come from."""
+    """Return `class_gradients` of the scene, made once: one forward and one backward pass for all methods and choices
+    that need no more. Only these detached tensors are kept, never the differentiable trace that they come from."""
 
     def make() -> Gradients:
         if ZERO_GPU:
@@ -256,7 +256,7 @@ def _seen(
     resizing: tuple | None = None,
     again: Callable[[], Scene] | None = None,
 ) -> Scene:
-    """The picture's scene, by one forward pass."""
+    """Make the picture's scene by one forward pass."""
     pixels, box = model.preprocess(picture)
     if ZERO_GPU:
         parts = _trace_on_zero_gpu(choice, pixels.numpy(), resizing)
@@ -284,7 +284,7 @@ def _gradients(
 
 
 def on_best_device(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | None) -> tuple[VisionTransformer, Tensor]:
-    """The chosen model, and pixels that came as an array, where forwards run."""
+    """Return the chosen model, and pixels that came as an array, on the device where forwards run."""
     model, device = get_model(choice), best_device()
     if resizing is not None:
         model = resized(model, *resizing)
@@ -292,7 +292,7 @@ def on_best_device(choice: ModelChoice, pixels: np.ndarray, resizing: tuple | No
 
 
 def _map_tensors(function: Callable, value: Any) -> Any:
-    """`function` of a tensor or array, or of each in a tuple of them; anything else as it is."""
+    """Apply `function` to a tensor or array, or to each in a tuple of them; return anything else as it is."""
     if isinstance(value, Tensor | np.ndarray):
         return function(value)
     return tuple(_map_tensors(function, item) for item in value) if isinstance(value, tuple) else value
@@ -322,7 +322,8 @@ def parse_size(text: str | None, patch_size: Sequence[int]) -> tuple[int, int] |
 
 
 def _identity(model: VisionTransformer) -> str:
-    """What tells models apart: the checksum is of the weights alone, and a config can name other labels or pixels."""
+    """Return a text that differs between models. The checksum is not enough: it is of the weights alone, while two
+    configs may name different labels or preprocessing."""
     parts = (model.origin.checksum, model.origin.interpolation, model.config, model.labels, model.preprocessing)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -332,7 +333,7 @@ def _model_bytes(model: VisionTransformer) -> int:
 
 
 def _fingerprint(source: str) -> tuple[tuple[str, int, int], ...]:
-    """Name, size and time of the files behind a local source, so that a retrained checkpoint is read again."""
+    """Return name, size and time of the files behind a local source, so that a retrained checkpoint is read again."""
     path = Path(source)
     if not os.path.exists(path):  # False, too, for what is too long to be a name
         return ()

@@ -30,12 +30,13 @@ MOMENT = 0.25  # seconds between two looks at whether a waiting visitor is still
 
 
 class StoppedError(Exception):
-    """Raised inside work whose visitor has stopped it or has left."""
+    """Raised inside work that its visitor has stopped, or whose visitor has left."""
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """For whom work is done. `key`: who shares the turns of one; `gone`: whether nobody waits for the work any more."""
+    """The visitor for whom work is done. Work with the same `key` shares one visitor's turns; `gone()` tells whether
+    nobody waits for the work any more."""
 
     key: Hashable = None
     gone: Callable[[], bool] = lambda: False
@@ -45,7 +46,7 @@ VISITOR: ContextVar[Visitor] = ContextVar("VISITOR", default=Visitor())  # noqa:
 
 
 def check_wanted() -> None:
-    """StoppedError where the visitor for whom this runs has left."""
+    """Raise StoppedError if the visitor for whom this runs has left."""
     if VISITOR.get().gone():
         raise StoppedError
 
@@ -59,7 +60,8 @@ class _Waiting:
 
 
 class Turns:
-    """The gate. `places`: how many run at a time; with one only, slow work takes it where no quick work waits."""
+    """The gate that lets `places` pieces of work run at a time. With a single place, slow work gets it only while no
+    quick work waits."""
 
     def __init__(self, places: int = PLACES, clock: Callable[[], float] = time.monotonic):
         self.places, self._clock = places, clock
@@ -73,7 +75,8 @@ class Turns:
 
     @contextmanager
     def quick(self, unless: Callable[[], bool] = lambda: False) -> Iterator[bool]:
-        """A turn for one forward pass, True; or False, without one, as soon as it is needless: `unless`."""
+        """Take a turn for one forward pass and yield True; or yield False without one, as soon as `unless()` is
+        true."""
         begun = self._take(slow=False, unless=unless)
         try:
             yield begun
@@ -82,13 +85,14 @@ class Turns:
                 self._give(slow=False)
 
     def look_again(self) -> None:
-        """Tell those who wait that a turn may have become needless for them."""
+        """Wake those who wait, since a turn may have become needless for them."""
         with self._changed:
             self._changed.notify_all()
 
     @contextmanager
     def slow(self, progress: Progress | None = None) -> Iterator[Progress]:
-        """A turn for work of many steps: the `progress` for its method, which tells `progress`, and lets others in."""
+        """Take turns for work of many steps. Yields the progress function for the work to call between its steps: it
+        passes the report on to `progress`, and lets others run."""
         key, held = VISITOR.get().key, False
 
         def step(done: int, total: int) -> None:
@@ -117,7 +121,7 @@ class Turns:
                     self._last.pop(key, None)
 
     def waiting(self) -> int:
-        """How much work waits for its turn."""
+        """Count the work that waits for its turn."""
         return len(self._waiting)
 
     def _take(self, slow: bool, unless: Callable[[], bool] = lambda: False) -> bool:
@@ -163,7 +167,7 @@ class Turns:
         return mine is min(quick, key=lambda one: one.arrived)
 
     def _turn(self, one: _Waiting) -> tuple[int, int]:
-        """Who has waited longest since their last turn, or since they came, is next."""
+        """Sort key: whoever has waited longest since their last turn, or since they came, is next."""
         return self._last.get(one.visitor.key, one.arrived), one.arrived
 
 

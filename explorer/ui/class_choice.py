@@ -1,4 +1,4 @@
-"""A class as a visitor names it: from the list of the model's classes, by its number, or as it was typed."""
+"""The class that a visitor names: from the list of the model's classes, by number, or typed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from explorer.ui.words import TEXT, say_both
 
 
 def instead(error: ValueError) -> dict[str, str]:
-    """Why a class that was named is not the one explained."""
+    """Say why the predicted class is explained in place of the one that was named."""
     return say_both("explain_instead", reason={language: reason_of(error, language) for language in TEXT})
 
 
 def named_class(text: str | None) -> Class | None:
-    """A class as the list gives it, "#7", or as it was typed."""
+    """Parse a class: "#7", as the list gives it, or a label that was typed."""
     text = (text or "").strip()
     if not text:
         return None

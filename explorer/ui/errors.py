@@ -1,4 +1,4 @@
-"""Errors as a visitor reads them: plain words, shown as text, in a message that lasts; earlier results stay."""
+"""Errors for visitors: in plain words and their language, shown as text, while earlier results stay."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def reason_of(error: Exception, language: str) -> str:
 
 
 def plain_error(message: str, title: str, as_html: bool = True) -> gr.Error:
-    """A `gr.Error` shown as text (toasts render HTML), for a minute, as it may hold a command to copy."""
+    """Make a `gr.Error` shown as text (toasts render HTML), for a minute, as it may hold a command to copy."""
     return gr.Error(
         html.escape(message, quote=False) if as_html else message, duration=60, title=title, print_exception=False
     )

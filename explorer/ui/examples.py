@@ -22,7 +22,7 @@ _PHOTOGRAPHS = Path(gr.__file__).parent / "media_assets" / "images"
 
 @cache
 def example_files() -> tuple[Path, ...]:
-    """Paths of the example pictures; the first is what the page opens with."""
+    """Return the paths of the example pictures; the page opens with the first."""
     drawn = Path(tempfile.mkdtemp(prefix="vit-explorer-")) / "parachute.png"
     draw_parachute().save(drawn)
     photographs = [_PHOTOGRAPHS / name for name in ("tower.jpg", "cheetah1.jpg", "lion.jpg")]
@@ -30,7 +30,7 @@ def example_files() -> tuple[Path, ...]:
 
 
 def name_examples(page: gr.Blocks) -> None:
-    """Give the examples, which are pictures alone, a name for those who do not see them."""
+    """Name the examples, which are pictures alone, for screen readers."""
     names = json.dumps([_NAMES[file.stem] for file in example_files()], ensure_ascii=False)
     page.load(
         None,
@@ -46,7 +46,7 @@ def name_examples(page: gr.Blocks) -> None:
 
 
 def draw_parachute(side: int = 384) -> Image.Image:
-    """A striped parachute over hills: one of the bundled model's ten classes, drawn at three times the size."""
+    """Draw a striped parachute over hills: one of the bundled model's ten classes, drawn at three times the size."""
     s = side * 3
     sky = Image.linear_gradient("L").resize((s, s))
     picture = Image.merge(

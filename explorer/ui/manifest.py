@@ -1,4 +1,4 @@
-"""manifest_of: what every file that is taken away from the page says of where it comes from; saved_npz: such a file."""
+"""manifest_of: the manifest of every file downloaded from the page; saved_npz: an NPZ that carries one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from explorer.session.scenes import Scene
 
 
 def manifest_of(scene: Scene, view: str, **choices: object) -> dict:
-    """`manifest_for` of a scene on the tab `view`. A tab's NPZ carries it, and the values of its components under
-    "manifest", for the PNGs that the browser saves of them (kit/scripts/saving.js). The model goes by the name that
-    the page calls it, not by its source, which may be a path on this computer."""
+    """Return `manifest_for` of a scene on the tab `view`. A tab's NPZ carries it, and the values of its components
+    under "manifest", for the PNGs that the browser saves of them (kit/scripts/saving.js). The model goes by the name
+    that the page calls it, not by its source, which may be a path on this computer."""
     return manifest_for(scene.model, scene.picture_hash, view=view, **choices) | {"model": scene.name}
 
 
 def saved_npz(name: str, arrays: dict, manifest: dict) -> str:
-    """Path of an NPZ in the app's cache, where it expires like every other file."""
+    """Write an NPZ to the app's cache, where it expires like every other file, and return its path."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "arrays.npz"
         save_npz(path, arrays, manifest)

@@ -10,9 +10,9 @@ from explorer.analysis.explain.method import OneOf
 
 
 def method_words() -> dict[str, dict[str, str]]:
-    """Language -> "name_METHOD", "about_METHOD", "read_METHOD", "paper_METHOD" and "link_METHOD" of every method, and
-    "choice_NAME" and "choice_NAME_OPTION" of what the Explain tab offers, from `methods.words.json`. A method and a
-    choice without any go by their names."""
+    """Return language -> "name_METHOD", "about_METHOD", "read_METHOD", "paper_METHOD" and "link_METHOD" of every
+    method, and "choice_NAME" and "choice_NAME_OPTION" of what the Explain tab offers, from `methods.words.json`. A
+    method and a choice without any go by their names."""
     words = json.loads(Path(methods.__file__).with_name("methods.words.json").read_text("utf-8"))
     for texts in words.values():
         for name, method in methods.METHODS.items():

@@ -33,15 +33,16 @@ class MoreModels(Protocol):
     """Models that a visitor may choose beside those that everybody may: checkpoints of their runs."""
 
     def holds(self, name: str) -> bool:
-        """Whether a name of the list is one of these."""
+        """Return whether a name of the list is one of these."""
         ...
 
     def names(self, request: gr.Request) -> list[tuple[str, str]]:
-        """(what a person reads, the name)."""
+        """List (label, name) of the models that this visitor may choose."""
         ...
 
     def chosen(self, name: str, request: gr.Request) -> ModelChoice:
-        """What a name stands for now. ValueError, in the visitor's language, where it is gone or not theirs."""
+        """Return the choice that a name means now. ValueError, in the visitor's language, if it is gone or not
+        theirs."""
         ...
 
 
@@ -112,7 +113,7 @@ class ModelPicker:
             event_before.success(None, self._fields, js=js, api_visibility="private", queue=False)
 
     def connect(self) -> list[Dependency]:
-        """The events that set `choice`, made to happen. A second picker's `choice.change` can be listened to."""
+        """Wire the events that set `choice`, and return them. A second picker's `choice.change` can be listened to."""
         named = self.name.input(self._by_name, [self.name, self.size], self.choice, **self._quiet)
         resized = self.size.input(self._resized, [self.choice, self.name, self.size], self.choice, **self._quiet)
         owned = self.load.click(self._own, [self.files, self.path, self.size], [self.choice, self.name], **self._quiet)
@@ -152,8 +153,8 @@ class ModelPicker:
         self._others.append(event)
 
     def showing(self, name: str, request: gr.Request) -> gr.Dropdown:
-        """The dropdown with a run's checkpoint, by a name of `runs`, as what is chosen: what is on its way comes too
-        late."""
+        """Return the dropdown with a run's checkpoint, by a name of `runs`, as its choice. A model that still loads
+        comes too late."""
         ORDER.newest(asker(request, self.name.elem_id), next(BEGUN))
         return gr.Dropdown(choices=self._offered(request), value=name)
 
@@ -201,7 +202,7 @@ class ModelPicker:
     def _load(
         self, choice: ModelChoice, size: str, request: gr.Request, progress: gr.Progress, begun: int
     ) -> ModelChoice | dict:
-        """The choice, its model loaded; `gr.skip()` where one that began later has loaded meanwhile."""
+        """Load the model and return its choice; `gr.skip()` if a later choice has loaded meanwhile."""
         loading = say(request, "loading_model", name=choice.name)
 
         def report(done: int, total: int, file: str) -> None:
@@ -225,14 +226,14 @@ class ModelPicker:
 
 
 def public_source(name: str | None) -> str:
-    """What `load_model` takes for a name that a visitor typed: a bundled model or a Hub id, never a path."""
+    """Turn a name that a visitor typed into a source for `load_model`: a bundled model or a Hub id, never a path."""
     name = (name or "").strip()
     return name if name in SHIPPED else HUB_PREFIX + name.removeprefix(HUB_PREFIX)
 
 
 def hub_reason(error: HubError, request: gr.Request | None, local_paths: bool) -> str:
-    """Why a model could not be fetched. On a page for others without the names of its folders and of settings that are
-    not the visitor's, nor an advice that is not for them."""
+    """Say why a model could not be fetched. On a page for others: without names of its folders and settings, and
+    without advice that only the host can follow."""
     if local_paths and is_local(request):
         return f"{reason_of(error, language_of(request))}. {say(request, 'hub_folder')}"
     key = _FOR_VISITORS.get(error.code, "down")

@@ -22,8 +22,8 @@ class Picture(gr.Image):
 
 
 def changed_once(picture: Picture) -> gr.Textbox:
-    """A box out of sight whose `change` comes once for each new picture. gr.Image's own `change` comes twice for an
-    upload, when the browser sets its value and when the value is bound, and a refusal would be said twice."""
+    """Add a hidden box whose `change` comes once for each new picture. gr.Image's own `change` comes twice for an
+    upload, when the browser sets its value and when the value is bound, and a refusal would be shown twice."""
     file = gr.Textbox(visible="hidden", elem_id="picture-file")  # visible=False would not be in the page at all
     picture.change(
         None,

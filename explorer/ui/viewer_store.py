@@ -1,4 +1,4 @@
-"""What the tabs' viewers share: where their numbers wait, and small readings of what a browser says."""
+"""The store of all tabs' viewers, and how a tab makes its source again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ STORE = ViewerStore(int(_BYTES or 2 << 30), max_age_seconds=6 * 3600, most=None 
 
 
 def remade(scene: Scene, source_of: Callable[[Scene], Source]) -> Callable[[], Source] | None:
-    """For the store: makes `source_of(scene)` again from the visitor's own picture. It keeps nothing of the scene."""
+    """Return how to make `source_of(scene)` again from the visitor's own picture, holding nothing of the scene."""
     again = scene.again
     return again and (lambda: source_of(again()))
 
 
 def chosen_layer(state: dict, layers: int) -> int:
-    """The layer that the browser says is in sight; the last where it says nothing sensible."""
+    """Return the layer that the browser shows, by its state; the last if the state is invalid."""
     layer = state.get("layer")
     return layer if type(layer) is int and 0 <= layer < layers else layers - 1

@@ -1,4 +1,4 @@
-"""The page's words in English and Chinese, and which of the two a visitor reads."""
+"""The page's words in English and Chinese, and the visitor's language."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from explorer.ui.method_words import method_words
 
 
 def _read(folder: Path) -> dict[str, dict[str, str]]:
-    """The words.json of every folder below this one, as one; a key stands in one file only."""
+    """Merge the words.json of every folder below this one; a key stands in one file only."""
     read: dict[str, dict[str, str]] = {"en": {}, "zh": {}}
     for file in sorted(folder.rglob("words.json")):
         for language, words in json.loads(file.read_text("utf-8")).items():
@@ -39,7 +39,7 @@ LANGUAGE_COOKIE = "vit_explorer_language"  # written by head.html
 
 _PREFIX = "vit_"  # Gradio translates any string of the page that equals a key, the value of a dropdown too
 TRANSLATIONS = gr.I18n(**{code: {} for code in ("en", "zh-CN", "zh-TW")})
-"""Passed to `launch`: what the page has asked for by `words`. Gradio shows Chinese to these two locales alone."""
+"""The texts that the page uses by `words`, for `launch`. Gradio shows Chinese to these two locales alone."""
 
 
 def add_words(texts: dict[str, dict[str, str]]) -> None:
@@ -51,15 +51,15 @@ def add_words(texts: dict[str, dict[str, str]]) -> None:
 
 
 def words(key: str) -> str:
-    """One text that the browser fills in, in the visitor's language. While the page is built, which carries the texts;
-    what the server writes later it `say`s."""
+    """Return a text that the browser fills in, in the visitor's language. For building the page, which carries the
+    texts; what the server writes later comes from `say`."""
     for code, texts in TRANSLATIONS.translations_dict.items():
         texts[_PREFIX + key] = TEXT[code[:2]][key]
     return cast(str, TRANSLATIONS(_PREFIX + key))  # I18nData, which Gradio takes where its types say str
 
 
 def language_of(request: gr.Request | None) -> str:
-    """ "zh" or "en": what the visitor chose on the page, else the first language their browser asks for."""
+    """Return "zh" or "en": the visitor's choice on the page, else the first language their browser asks for."""
     if request is None or request.request is None:
         return "en"
     chosen = request.cookies.get(LANGUAGE_COOKIE)
@@ -69,12 +69,12 @@ def language_of(request: gr.Request | None) -> str:
 
 
 def say(request: gr.Request | None, key: str, **values: object) -> str:
-    """One text in the visitor's language, for what the server writes."""
+    """Return one text in the visitor's language, for what the server writes."""
     return TEXT[language_of(request)][key].format(**values)
 
 
 def say_both(key: str, **values: object) -> dict[str, str]:
-    """One text in both languages, for components that choose in the browser. A value may itself be in both."""
+    """Return one text in both languages, for components that choose in the browser. A value may itself be in both."""
 
     def of(value: object, language: str) -> object:
         return value[language] if isinstance(value, dict) else value

@@ -27,7 +27,7 @@ MAX_PAX_HEADERS = 100  # that hold for a whole tar: tarfile copies them for each
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may hold: `members`; `total_bytes` unpacked; and, beyond `free_bytes`, no more than `ratio` times
+    """Bounds on an archive: `members`; `total_bytes` unpacked; and, beyond `free_bytes`, no more than `ratio` times
     the archive's own bytes. Pictures hardly shrink when packed: CIFAR-10 as a .tar.xz unpacks to 5 times its size."""
 
     members: int = 200_000
@@ -43,7 +43,7 @@ KINDS = {
     b"\x89PNG": "a single picture",
     b"\xff\xd8\xff": "a single picture",
 }
-"""First bytes of what is sent in place of an archive, in words."""
+"""First bytes of files that are sent in place of an archive -> their kind."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Member:
 
 
 def members(file: BinaryIO, limits: Limits) -> Iterator[Member]:
-    """All members of the archive in `file`, told by its first bytes. DataError for what it may not hold; the archive
-    modules' own errors for damage."""
+    """Yield all members of the archive in `file`, whose kind its first bytes tell. DataError for forbidden content; the
+    archive modules' own errors for damage."""
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(8)
@@ -113,7 +113,7 @@ class _Xz:
         self._decoder: lzma.LZMADecompressor | None = None
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes; b"" at the end."""
+        """Read at most `size` bytes; b"" at the end."""
         while True:
             packed = b""
             if self._decoder is None or self._decoder.eof:
@@ -230,8 +230,8 @@ def _check_directory(file: BinaryIO, limits: Limits) -> None:
 
 
 def zip_names(infos: list[zipfile.ZipInfo]) -> Callable[[zipfile.ZipInfo], str]:
-    """How to read the names of a zip. Those not marked as UTF-8 are in the code page of whoever packed it, which no
-    field tells: UTF-8 or GB 2312 where all of them are that, else code page 437, as the format says."""
+    """Return how to read the names of a zip. Those not marked as UTF-8 are in the code page of whoever packed it, which
+    no field tells: UTF-8 or GB 2312 where all of them are that, else code page 437, as the format says."""
     marked = 0x800
     raw = [info.orig_filename.encode("cp437", "replace") for info in infos if not info.flag_bits & marked]
     for encoding in ("utf-8", "gb2312"):
@@ -253,7 +253,7 @@ def zip_names(infos: list[zipfile.ZipInfo]) -> Callable[[zipfile.ZipInfo], str]:
 
 
 def _tar_name(name: str) -> str:
-    """Names that are not UTF-8 come with their bytes escaped, which no text file may hold."""
+    """Decode a tar's name. Names that are not UTF-8 come with their bytes escaped, which no text file may hold."""
     raw = name.encode("utf-8", "surrogateescape")
     try:
         return raw.decode("utf-8")
@@ -262,7 +262,7 @@ def _tar_name(name: str) -> str:
 
 
 def checked_name(name: str) -> str:
-    """A member's name with "/" between its parts, and "." left out. DataError if it leads out of the archive."""
+    """Return a member's name with "/" between its parts, and "." left out. DataError if it leads out of the archive."""
     if len(name) > MAX_NAME:
         text = "a name in the archive has {length} characters ({start}...), at most {most}"
         length, most = f"{len(name):,}", f"{MAX_NAME:,}"

@@ -65,7 +65,7 @@ def is_archive_path(path: Path) -> bool:
 
 
 def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits: Limits | None = None) -> Unpacked:
-    """The pictures of a .zip or .tar (plain, .gz, .xz, .bz2), unpacked below `cache` under the archive's own hash; an
+    """Unpack the pictures of a .zip or .tar (plain, .gz, .xz, .bz2) below `cache` under the archive's own hash; an
     archive with the same bytes is unpacked once. `progress(bytes of the archive, all its bytes, text)`.
 
     DataError for an archive that is damaged, encrypted, holds links or devices or names that climb out, or goes beyond
@@ -115,8 +115,8 @@ def unpack(archive: Path, cache: Path, progress: Progress | None = None, limits:
 
 
 def make_room(cache: Path, keep_bytes: int = KEPT_BYTES) -> None:
-    """Removes what was unpacked longest ago and has not been opened for a week, until the rest takes `keep_bytes`; and
-    what processes that were killed left half unpacked."""
+    """Remove the archives that were unpacked longest ago and not opened for a week, until the rest takes `keep_bytes`;
+    and what killed processes left half unpacked."""
     now, kept = time.time(), []
     for folder in cache.iterdir():
         used = folder.stat().st_mtime
@@ -136,7 +136,7 @@ def make_room(cache: Path, keep_bytes: int = KEPT_BYTES) -> None:
 
 
 def _unpack_at_once(archive: Path, folder: Path, limits: Limits, progress: Progress | None) -> None:
-    """`folder` appears complete or not at all."""
+    """Unpack an archive into `folder`, which appears complete or not at all."""
     beside = Path(tempfile.mkdtemp(prefix=HALF, dir=folder.parent))
     try:
         _unpack(archive, beside, limits, progress)
@@ -182,7 +182,7 @@ def _unpack(archive: Path, folder: Path, limits: Limits, progress: Progress | No
 
 
 def _copy(member: Member, out: BinaryIO) -> None:
-    """A picture's bytes. Of one that is larger than any that is read, just enough that it is refused as such later."""
+    """Copy a picture's bytes; of one above the size limit just enough that it is refused as such later."""
     left = MAX_PICTURE_BYTES + 1
     for piece in member.pieces():
         out.write(piece[:left])
@@ -215,7 +215,7 @@ def _hash(path: Path, progress: Progress | None) -> str:
 
 @contextlib.contextmanager
 def _plainly(archive: Path) -> Iterator[None]:
-    """What the archive modules raise on broken bytes -> DataError."""
+    """Turn what the archive modules raise on broken bytes into DataError."""
     try:
         yield
     except DataError:

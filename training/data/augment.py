@@ -26,7 +26,7 @@ ERASE = ("erase", "erase_area", "erase_aspect", "erase_down", "erase_across")
 
 @dataclass(frozen=True)
 class Mixed:
-    """What a batch is to be told apart as: `share` of `first` and the rest of `second`, each [B]."""
+    """Targets of a batch: `share` of class `first` and the rest of class `second`, each [B]."""
 
     first: Tensor
     second: Tensor
@@ -37,7 +37,7 @@ class Mixed:
         return Mixed(first, first if self.second is self.first else self.second[rows], self.share[rows])
 
     def loss(self, logits: Tensor, smoothing: float) -> Tensor:
-        """Cross-entropy of each picture [B], nats, against smoothed and mixed targets."""
+        """Return the cross-entropy of each picture [B], nats, against smoothed and mixed targets."""
         first = F.cross_entropy(logits, self.first, reduction="none", label_smoothing=smoothing)
         if self.second is self.first:
             return first
@@ -53,9 +53,9 @@ def augment(
     step: int,
     rows: slice | None = None,
 ) -> tuple[Tensor, Mixed]:
-    """The batch of a step as the model sees it, and its targets. `rows`: which part of the step's whole batch of
-    `config.batch` pictures `pixels` and `labels` are; None for all of it. Rows come in pairs, since mixup and cutmix
-    (arXiv 1710.09412, 1905.04899) mix each picture with its neighbour."""
+    """Augment the batch of a step; return what the model sees, and the targets. `rows`: which part of the step's whole
+    batch of `config.batch` pictures `pixels` and `labels` are; None for all of it. Rows come in pairs, since mixup and
+    cutmix (arXiv 1710.09412, 1905.04899) mix each picture with its neighbour."""
     rows = rows or slice(0, len(pixels))
     draws = generator(config.seed, "augment", step).random((config.batch, len(COLUMNS) + len(ERASE)))[rows]
     uniform = torch.from_numpy(draws.astype(np.float32)).to(pixels.device).unbind(1)
@@ -103,7 +103,7 @@ def _place(pixels: Tensor, u: dict[str, Tensor], config: RunConfig, size: tuple[
 
 
 def _downscale(x: Tensor, config: RunConfig, step: int, rows: slice) -> Tensor:
-    """A share of the pictures shrunk and enlarged again, as pictures of few pixels come to the model."""
+    """Shrink and enlarge a share of the pictures, to look like pictures of few pixels."""
     draw = generator(config.seed, "augment", step, part=2)
     shrunk, times = draw.random(config.batch)[rows] < config.downscale, draw.choice(SHRINK, config.batch)[rows]
     for factor in SHRINK:
@@ -117,7 +117,7 @@ def _downscale(x: Tensor, config: RunConfig, step: int, rows: slice) -> Tensor:
 
 
 def _jitter(x: Tensor, u: dict[str, Tensor], strength: float) -> Tensor:
-    """Brightness, contrast and saturation, each by a factor of 1 - strength to 1 + strength."""
+    """Change brightness, contrast and saturation, each by a factor of 1 - strength to 1 + strength."""
     factors = {n: (1 + strength * (2 * u[n] - 1)).view(-1, 1, 1, 1) for n in ("brightness", "contrast", "saturation")}
     x = (x * factors["brightness"]).clamp_(0, 1)
     grey = x.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
@@ -135,7 +135,7 @@ def _erase(x: Tensor, u: dict[str, Tensor], share: float) -> Tensor:
 
 
 def _boxes(width: Tensor, height: Tensor, across: Tensor, down: Tensor, size: torch.Size) -> Tensor:
-    """[B, h, w] bool: rectangles of relative width and height, centred anywhere and cut at the edges."""
+    """Draw masks [B, h, w]: rectangles of relative width and height, centred anywhere and cut at the edges."""
     rows = (torch.arange(size[0], device=width.device) + 0.5) / size[0]
     columns = (torch.arange(size[1], device=width.device) + 0.5) / size[1]
     vertical = (rows - down[:, None]).abs() < height[:, None] / 2

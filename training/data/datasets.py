@@ -31,7 +31,8 @@ HUB = "hf:"
 
 
 def cache_folder() -> Path:
-    """Where data is kept: VIT_EXPLORER_DATA, else the folder data in VIT_EXPLORER_CACHE, else in ~/.cache."""
+    """Return the folder where data is kept: VIT_EXPLORER_DATA, else the folder data in VIT_EXPLORER_CACHE, else in
+    ~/.cache."""
     if named := os.environ.get("VIT_EXPLORER_DATA"):
         return Path(named).expanduser()
     if shared := os.environ.get("VIT_EXPLORER_CACHE"):
@@ -47,7 +48,7 @@ def open_dataset(
     local_paths: bool = True,
     guest: bool = False,
 ) -> PictureSet:
-    """The data set that `source` names: "shapes", "cifar10", "cifar100", "pets", "flowers102", "hf:owner/name"; a
+    """Open the data set that `source` names: "shapes", "cifar10", "cifar100", "pets", "flowers102", "hf:owner/name"; a
     folder or an archive (.zip, .tar, .tar.gz, .tar.xz, .tar.bz2), whose layout `layout.arrange` reads; or the plain
     name of a folder or archive that lies in the cache folder.
 
@@ -78,14 +79,15 @@ def open_dataset(
 
 
 def visitors_limits(cache: Path) -> Limits:
-    """Of a visitor's archive: what one visitor may take of the disk, and not the room that is left to the host."""
+    """Return the limits of a visitor's archive: one visitor's share of the disk, less the room that is left to the
+    host."""
     room = free_bytes(cache) - bounds.VISITOR.reserve
     return Limits(total_bytes=max(min(bounds.VISITOR.disk, room), 0))
 
 
 def would_download(source: str, cache: Path | None = None) -> bool:
-    """Whether opening this data set would fetch pictures from somewhere. Asks no network, and may say so needlessly of
-    a repository whose listing is not remembered."""
+    """Return whether opening this data set would fetch pictures over the network. Asks no network, and may be wrongly
+    True for a repository whose listing is not remembered."""
     source, cache = source.strip(), cache_folder() if cache is None else cache
     if source.startswith(HUB):
         return not is_fetched(source.removeprefix(HUB), cache)
@@ -93,8 +95,8 @@ def would_download(source: str, cache: Path | None = None) -> bool:
 
 
 def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """(indices to train on, indices held out), both ascending. Of each class with n pictures, n * share are held out,
-    rounded, yet at least one and at most n - 1; of a class with one picture none.
+    """Split into (indices to train on, indices held out), both ascending. Of each class with n pictures, n * share are
+    held out, rounded, yet at least one and at most n - 1; of a class with one picture none.
 
     Which ones follows from (seed, index) by SHA-256, so that it is the same on every machine and version. A share of 0
     holds out nothing.

@@ -1,4 +1,4 @@
-"""What a run is fed with: its data set split, decoded for the resolution at hand, batch by batch."""
+"""The pictures of a run: its data set split, decoded for the resolution at hand, batch by batch."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class Feed:
 
     @property
     def parts(self) -> dict[str, tuple[str, np.ndarray]]:
-        """What the run makes of the data set: part -> (split that it is taken from, indices of its pictures there)."""
+        """Return the parts of the data set that the run uses: part -> (split, indices of its pictures there)."""
         parts = {"train": ("train", self.indices), "val": (self.held_split, self.held_indices)}
         return parts | ({"test": ("test", np.arange(len(self.test_labels)))} if self.has_test else {})
 
     def prepare(self, preprocessing: Preprocessing) -> None:
-        """Decode for this resolution."""
+        """Decode the pictures for this resolution."""
         self._preprocessing = preprocessing
         train = self.data.splits["train"]
         self.train = self._pictures(train, self.indices, Stored(self._stored(train, preprocessing)))
@@ -80,7 +80,7 @@ class Feed:
         return self._pictures(split, np.arange(len(split.labels)), Stored(self._preprocessing))
 
     def batch(self, step: int, rank: int, world: int) -> tuple[Tensor, Tensor, slice]:
-        """This process's rows of the batch of `step` (from 0): uint8 pixels, labels, and which rows they are."""
+        """Return this process's rows of the batch of `step` (from 0): uint8 pixels, labels, and which rows they are."""
         size = self.config.batch // world
         rows = slice(rank * size, (rank + 1) * size)
         if step != self._next:  # the first of all, or after a jump
@@ -97,7 +97,7 @@ class Feed:
         return self.train.waited_seconds
 
     def _positions(self, step: int, rows: slice) -> Iterator[Tensor]:
-        """For every step from `step` on, without end: the pictures of these rows, as positions in the training part.
+        """Yield, for every step from `step` on, the pictures of these rows, as positions in the training part.
         Every epoch visits all of them in a new order; what does not fill a batch is left out of that epoch."""
         batch, per_epoch = self.config.batch, self.count // self.config.batch
         epoch, visited = -1, np.arange(0)
@@ -115,8 +115,8 @@ class Feed:
         )  # fmt: skip
 
     def _stored(self, split, preprocessing: Preprocessing) -> Preprocessing:
-        """How training pictures are stored. Without crops: as they are evaluated. Else squares of one size stay as they
-        are, unless they are far larger than needed; others get a little more room than the input."""
+        """Choose how training pictures are stored. Without crops: as they are evaluated. Else squares of one size stay
+        as they are, unless they are far larger than needed; others get a little more room than the input."""
         side = preprocessing.size[0]
         native = self._native(split)
         if self.config.crop == "none":
@@ -127,7 +127,7 @@ class Feed:
         return preprocessing.at_size(round(side * roomy))
 
     def _native(self, split) -> int | None:
-        """The side of the training pictures, if a few of them are squares of one size."""
+        """Return the side of the training pictures, if a few of them are squares of one size."""
         some = self.indices[np.linspace(0, self.count - 1, min(self.count, 16)).astype(int)]
         sizes = {split.read(int(index)).size for index in some}
         (width, height), *others = sizes
@@ -136,7 +136,7 @@ class Feed:
 
 @dataclass(frozen=True)
 class Stored:
-    """Picture -> uint8 [h, w, 3] with the geometry of a preprocessing, the values as they are before normalisation."""
+    """A function picture -> uint8 [h, w, 3] with the geometry of a preprocessing, before normalisation."""
 
     preprocessing: Preprocessing
 

@@ -15,8 +15,8 @@ SMALL_BYTES = 64 * 2**20  # of which the contents are read too
 
 
 def files_below(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """All files and all folders below `folder`, by relative names in order. Junk is not looked into; links to files and
-    folders are followed, as people build data sets of them, but not in circles."""
+    """List all files and all folders below `folder`, by relative names in order. Junk is not looked into; links to
+    files and folders are followed, as people build data sets of them, but not in circles."""
     names, folders, seen = [], [], set()
     for where, below, files in os.walk(folder, followlinks=True, onerror=_refuse):
         real = os.path.realpath(where)
@@ -33,7 +33,7 @@ def files_below(folder: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def files_fingerprint(folder: Path, names: Sequence[str]) -> str:
-    """Of names, sizes and times, and of the contents of small sets: reading every byte of a large one again at each
+    """Hash names, sizes and times, and the contents of small sets: reading every byte of a large one again at each
     start would take longer than it saves."""
     digest = hashlib.blake2b(digest_size=16)
     left = SMALL_BYTES

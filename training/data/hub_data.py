@@ -56,8 +56,8 @@ class Fetched:
 def hub_pictures(
     name: str, cache: Path, progress: Progress | None = None, guest: bool = False, limits: Limits | None = None
 ) -> Fetched:
-    """The pictures of the data-set repository `name`, "owner/name" or "owner/name@revision"; what its archives hold if
-    it has no picture itself: one archive with everything, or archives called train, val and test.
+    """Fetch the pictures of the data-set repository `name`, "owner/name" or "owner/name@revision"; those of its
+    archives if it has no picture itself: one archive with everything, or archives called train, val and test.
 
     What huggingface_hub's cache holds is not fetched again, and does without the network.
 
@@ -101,7 +101,7 @@ def hub_pictures(
 
 
 def is_fetched(name: str, cache: Path) -> bool:
-    """Whether huggingface_hub's cache holds all of what the Hub listed when it was last asked."""
+    """Return whether huggingface_hub's cache holds all files that the Hub listed when it was last asked."""
     parsed = _NAME.fullmatch(name)
     if parsed is None:
         return False
@@ -117,7 +117,7 @@ def is_fetched(name: str, cache: Path) -> bool:
 
 
 def _joined(repository: str, parts: list[tuple[str, Unpacked]]) -> Fetched:
-    """One archive as it is; of several, each must be a split, and gives its own folder."""
+    """Join archives: one as it is; of several, each must be a split, and gives its own folder."""
     if len(parts) == 1:
         (_, only), *_ = parts
         return Fetched(only.names, only.store, only.fingerprint)
@@ -167,8 +167,8 @@ def _wanted(repository: str, sizes: dict[str, int]) -> list[str]:
 
 
 def _listing(repository: str, revision: str, cache: Path, token: bool | None) -> tuple[str, dict[str, int], bool]:
-    """(commit, {file: bytes}, whether everybody may have them) as the Hub has them; as they were when it last answered,
-    if it does not: without a token, where they were public then."""
+    """Return (commit, {file: bytes}, whether everybody may have them) as the Hub lists them; if it does not answer, as
+    it listed them last: without a token, if they were public then."""
     note = _note(cache, repository, revision)
     try:
         info = HfApi(library_name="vit-explorer").dataset_info(
@@ -211,8 +211,8 @@ def _listing(repository: str, revision: str, cache: Path, token: bool | None) ->
 
 
 def _check_open(repository: str, commit: str, file: str) -> None:
-    """DataError unless the Hub gives this file to everybody: the list of a gated repository's files is no proof, and
-    what the cache holds is not asked for again."""
+    """Raise DataError unless the Hub gives this file to everybody: the list of a gated repository's files is no proof,
+    and what the cache holds is not asked for again."""
     try:
         url = hf_hub_url(repository, file, repo_type="dataset", revision=commit)
         get_hf_file_metadata(url, token=False, timeout=TIMEOUT_SECONDS)
@@ -236,7 +236,7 @@ def _gated(repository: str) -> DataError:
 
 
 def _note(cache: Path, repository: str, revision: str) -> Path:
-    """Where the last listing of a repository is kept."""
+    """Return where the last listing of a repository is kept."""
     return cache / ".hub" / (re.sub(r"[^\w.-]", "--", f"{repository}@{revision}") + ".json")
 
 
@@ -296,7 +296,7 @@ def _downloaded(
 
 
 class _NoBar(tqdm):
-    """Thousands of bars, one a file, tell nobody anything."""
+    """A progress bar that shows nothing: thousands of bars, one a file, would help nobody."""
 
     def __init__(self, *arguments, **choices):
         super().__init__(*arguments, **choices | {"disable": True})

@@ -1,4 +1,4 @@
-"""Which file is a picture of which class, in which split: read off the files' names alone, opening none."""
+"""Class and split of every picture, read off the files' names alone, opening none."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class Layout:
 
 
 def is_junk(name: str) -> bool:
-    """What operating systems leave in folders: hidden files, __MACOSX, Thumbs.db and the like, at any depth."""
+    """Return whether an operating system left this file: hidden files, __MACOSX, Thumbs.db and the like, at any
+    depth."""
     return any(part.startswith(".") or part.casefold() in JUNK for part in name.split("/"))
 
 
@@ -54,7 +55,7 @@ def is_archive(name: str) -> bool:
 
 
 def arrange(names: Sequence[str], folders: Iterable[str] = ()) -> Layout:
-    """The classes and splits that `names` (relative, parts separated by "/") are laid out in.
+    """Find the classes and splits that `names` (relative, parts separated by "/") are laid out in.
 
     One folder a class, pictures at any depth in it; or train/ with val/ and/or test/, each with one folder a class. One
     such split besides train/ is the test set, whatever it is called; of two, val/ is held out and test/ is the test
@@ -80,14 +81,14 @@ def arrange(names: Sequence[str], folders: Iterable[str] = ()) -> Layout:
 
 
 def unwrapped(names: Sequence[str]) -> list[str]:
-    """The names without the folders that hold everything."""
+    """Strip the folders that hold everything from the names."""
     pictures = [(tuple(name.split("/")), 0) for name in names if not is_junk(name) and is_picture(name)]
     depth = _wrapping(pictures, []) if pictures else 0
     return ["/".join(name.split("/")[depth:]) for name in names]
 
 
 def _wrapping(pictures: list[tuple[tuple[str, ...], int]], empty: list[tuple[str, ...]]) -> int:
-    """How many folders hold everything, and hold folders themselves."""
+    """Count the folders that hold everything, and hold folders themselves."""
     depth = 0
     while True:
         tops = {parts[depth] for parts, _ in pictures} | {parts[depth] for parts in empty if len(parts) > depth}
@@ -134,7 +135,8 @@ def _splits(
 
 
 def _has_class_folders(pictures: list[tuple[tuple[str, ...], int]]) -> bool:
-    """Whether a folder called "train" is a split: a class "train" (of vehicles, say) holds its pictures itself."""
+    """Return whether a folder called "train" is a split: a class "train" (of vehicles, say) holds its pictures
+    itself."""
     return all(len(parts) > 2 for parts, _ in pictures)
 
 
@@ -277,6 +279,6 @@ def _passed_over(others: list[tuple[str, ...]]) -> Message:
 
 
 def listed(names: Sequence[str]) -> str:
-    """The first few names, quoted, and how many more there are; for messages."""
+    """Quote the first few names, and count the rest; for messages."""
     shown = ", ".join(repr(name if len(name) <= 80 else name[:77] + "...") for name in names[:SHOWN])
     return shown + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")

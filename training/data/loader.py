@@ -56,7 +56,7 @@ class Pictures:
         budget_bytes: int | None = None,
         progress: Progress | None = None,
     ) -> Pictures:
-        """Decodes everything now if it takes at most `budget_bytes` (default: a quarter of the device's free memory,
+        """Decode everything now if it takes at most `budget_bytes` (default: a quarter of the device's free memory,
         or of the RAM at hand), which `progress(pictures done, pictures, text)` follows.
 
         `make`: picture -> uint8 [height, width, 3], picklable, the same size for all. `workers`: processes that decode;
@@ -78,11 +78,11 @@ class Pictures:
 
     @property
     def nbytes(self) -> int:
-        """What all pixels together take."""
+        """Bytes of all pixels together."""
         return len(self.indices) * int(np.prod(self._decoder.shape))
 
     def fetch(self, positions: Tensor) -> Tensor:
-        """Positions [b] int64 -> pixels [b, 3, height, width] uint8 on the device."""
+        """Return the pixels [b, 3, height, width] uint8, on the device, of positions [b] int64."""
         began = time.perf_counter()
         if self._pixels is not None:
             pixels = self._pixels[positions.to(self.device)]
@@ -93,8 +93,8 @@ class Pictures:
         return pixels
 
     def ahead(self, plan: Iterable[Tensor]) -> Iterator[Tensor]:
-        """The batches of `plan`, a sequence of positions, in its order. Unless the set is resident, several of them
-        are under way at any time; one such iteration can run at once, and it can be left at any point."""
+        """Yield the batches of `plan`, a sequence of positions, in its order. Unless the set is resident, several of
+        them are under way at any time; one such iteration can run at once, and it can be left at any point."""
         if self._pixels is not None:
             yield from map(self.fetch, plan)
             return
@@ -195,7 +195,7 @@ class _Decoder(Dataset):
 
 
 class _Plan:
-    """What DataLoader calls a batch sampler: the lists of positions to decode, in order. Each epoch brings another."""
+    """A batch sampler for DataLoader: the lists of positions to decode, in order. Each epoch brings another."""
 
     plan: Iterable[Tensor] = ()
 
@@ -204,14 +204,16 @@ class _Plan:
 
 
 def default_budget(device: torch.device) -> int:
-    """A quarter of the memory that is free on the device, in bytes; of the RAM at hand where it has none of its own."""
+    """Return a quarter of the memory that is free on the device, in bytes; of the free RAM for a device without its
+    own."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // 4
     return _free_ram() // 4
 
 
 def _free_ram() -> int:
-    """RAM that can be had without swapping, within the limit of this container; 4 GiB where the system does not say."""
+    """Return the RAM that can be had without swapping, within the limit of this container; 4 GiB if the system does not
+    say."""
     free = 4 * 2**30
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -229,7 +231,7 @@ def _threads() -> int:
 
 
 def _shape(split: Split, indices: np.ndarray, make: Make) -> tuple[int, ...]:
-    """Of the first picture, which all have."""
+    """Return the shape of the first picture, which all pictures have."""
     if not len(indices):
         return (3, 0, 0)
     try:
@@ -249,7 +251,7 @@ def _pixels(array: np.ndarray) -> Tensor:
 
 
 def _stacked(pictures: Iterable[Tensor | str]) -> Tensor | str:
-    """A batch [b, 3, height, width], or the reason why the first picture that failed did."""
+    """Stack pictures to a batch [b, 3, height, width], or return the reason why the first one that failed did."""
     decoded: list[Tensor] = []
     for picture in pictures:
         if isinstance(picture, str):

@@ -1,4 +1,4 @@
-"""What a run is made from: made_from.json, with which a resume compares its data.
+"""made_from.json: a fingerprint of the data that a run is made from, with which a resume compares its data.
 
 Of every picture counts what it shows and its class, in order, as these decide the training; its file's name and times
 do not: the same pictures unpacked again, checked out again or moved elsewhere are the same data.
@@ -20,11 +20,12 @@ NOTE = "made_from.json"
 
 
 class ChangedDataError(DataError):
-    """The data are not those that the run was made from, and nobody said to go on with them."""
+    """The data are not those that the run was made from, and nobody agreed to go on with them."""
 
 
 def made_from(pictures: PictureSet) -> dict[str, Any]:
-    """For JSON: the classes, and of each split the number of pictures and hashes of labels and contents."""
+    """Fingerprint a data set, for JSON: the classes, and of each split the number of pictures and hashes of labels and
+    contents."""
     splits = {}
     for kind, split in pictures.splits.items():
         contents = _hash(_contents(split, pictures))
@@ -33,7 +34,7 @@ def made_from(pictures: PictureSet) -> dict[str, Any]:
 
 
 def compare(folder: Path, pictures: PictureSet) -> str:
-    """What has changed since the run in `folder` began, in words; "" for nothing, or where nothing was noted.
+    """Describe what has changed since the run in `folder` began; "" for nothing, or if nothing was noted.
     ChangedDataError where something has, unless it was resumed with changed data; DataError where the run cannot go on
     with them at all."""
     before, now = read_json(folder / NOTE), made_from(pictures)
@@ -54,7 +55,7 @@ def compare(folder: Path, pictures: PictureSet) -> str:
 
 
 def note(folder: Path, pictures: PictureSet, told: str, step: int) -> None:
-    """Note what the run is made from, and `told`, what of it has changed at this step."""
+    """Note the data that the run is made from, and `told`, the change at this step."""
     known = read_json(folder / NOTE) or {}
     if told or not known:
         change = add_codes({"step": step, "what": told, "time": time.time()})
@@ -64,7 +65,7 @@ def note(folder: Path, pictures: PictureSet, told: str, step: int) -> None:
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
-    """The first thing that differs, in words; "" for none. ValueError where `before` is damaged."""
+    """Describe the first difference; "" for none. ValueError if `before` is damaged."""
     old, new = before.get("classes"), now["classes"]
     if old != new:
         count = len(old) if isinstance(old, list) else 0
@@ -87,7 +88,7 @@ def difference(before: dict[str, Any], now: dict[str, Any]) -> str:
 
 
 def _contents(split: Split, pictures: PictureSet) -> bytes:
-    """Of the pixels where each picture was decoded when the set was opened; else the set is a published one."""
+    """Hash the pixels, if each picture was decoded when the set was opened; else the set is a published one."""
     return pictures.fingerprint.encode() if split.survey is None else split.survey.digests.tobytes()
 
 

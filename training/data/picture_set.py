@@ -1,4 +1,4 @@
-"""Labelled pictures as the rest of training sees them, wherever they are kept."""
+"""Labelled pictures, in whatever store they are kept."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vit_model.picture import PictureError, read_picture
 
 
 class DataError(CodedError):
-    """Data that cannot be trained on; says what was expected, what came, and what to do."""
+    """Data that cannot be trained on; the message says what was expected, what came, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """What decoding told of n pictures: `sizes` [n, 2] int32, height and width; `digests` [n, 16] uint8, a hash of size
+    """Facts from decoding n pictures: `sizes` [n, 2] int32, height and width; `digests` [n, 16] uint8, a hash of size
     and RGB pixels; `faults` [n], objects: why a picture cannot be read, "" for those that can."""
 
     sizes: np.ndarray
@@ -33,7 +33,7 @@ class Survey:
 
 
 class Store(Protocol):
-    """Where pictures are kept: row -> RGB picture, upright. Picklable, as worker processes get a copy."""
+    """A store of pictures: row -> RGB picture, upright. Picklable, as worker processes get a copy."""
 
     def read(self, row: int) -> Image.Image: ...
 
@@ -53,7 +53,7 @@ class Split:
         return len(self.names)
 
     def read(self, index: int) -> Image.Image:
-        """Picture `index`, RGB and upright; PictureError, with its name, if it does not decode (any more)."""
+        """Read picture `index`, RGB and upright; PictureError, with its name, if it does not decode (any more)."""
         try:
             return self.store.read(int(self.rows[index]))
         except PictureError as error:

@@ -31,13 +31,13 @@ class Pictures:
         return len(self.names)
 
     def read(self, index: int) -> Image.Image:
-        """RGB and upright; PictureError where it cannot be decoded."""
+        """Read a picture, RGB and upright; PictureError if it cannot be decoded."""
         return self.store.read(self.rows[index])
 
     def spread(self, count: int | None) -> list[int]:
-        """`count` of the pictures, evenly spaced over the names: so of every folder about the same share. All of them
-        for None or more than there are. They come in an order of which any beginning is evenly spaced, too (multiples
-        of the golden ratio modulo 1, sorted), so that work on them may stop anywhere."""
+        """Choose `count` of the pictures, evenly spaced over the names: so of every folder about the same share. All of
+        them for None or more than there are. They come in an order of which any beginning is evenly spaced, too
+        (multiples of the golden ratio modulo 1, sorted), so that work on them may stop anywhere."""
         have = len(self)
         count = have if count is None else min(count, have)
         return [i * have // count for i in sorted(range(count), key=lambda i: i * GOLDEN % 1)]
@@ -63,8 +63,8 @@ def pictures_of(source: Path, progress: Progress | None = None, limits: Limits |
 
 
 def class_of(name: str, labels: Sequence[str]) -> int | None:
-    """The class whose label is the name of a folder that a picture lies in, the innermost that is one; None where there
-    is none. Capitals do not count, and "garbage_truck" is "garbage truck"."""
+    """Return the class whose label is the name of a folder that a picture lies in, the innermost such folder; None if
+    there is none. Capitals do not count, and "garbage_truck" is "garbage truck"."""
     known = {_plain(label): index for index, label in reversed(list(enumerate(labels)))}
     return next((known[_plain(part)] for part in reversed(name.split("/")[:-1]) if _plain(part) in known), None)
 

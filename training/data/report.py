@@ -1,4 +1,4 @@
-"""The data report: what a data set holds, and what is wrong with it, before anything is trained on it."""
+"""The data report: content and faults of a data set, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def report(
     resolution: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """What is to be known of a data set, for JSON. `parts`: what a run makes of the splits, such as {"train": ("train",
+    """Report on a data set, for JSON. `parts`: the parts that a run makes of the splits, such as {"train": ("train",
     indices), "val": ("train", other indices), "test": ("test", ...)}; by default the splits themselves.
 
     - `source`, `fingerprint`, `classes`, `notes` (sentences on what was passed over), `notes_coded` (see `add_codes`)
@@ -84,7 +84,7 @@ def _surveyed(split: Split, kind: str, progress: Progress | None) -> Survey:
 
 
 def _spread(labels: np.ndarray) -> np.ndarray:
-    """Positions of sample pictures, a class after the other in turn, each class's spread over it."""
+    """Choose the positions of sample pictures, a class after the other in turn, each class's spread over it."""
     classes = np.unique(labels)
     classes = classes[np.linspace(0, len(classes) - 1, min(len(classes), SAMPLES)).astype(int)]
     rounds = max(SAMPLES // len(classes), 1)
@@ -149,7 +149,7 @@ def _duplicates(splits: Mapping[str, Split], parts: Mapping[str, Part], seen: Ma
 
 
 def _groups(digests: np.ndarray, indices: np.ndarray) -> dict[bytes, list[int]]:
-    """Indices of the pictures with the same pixels, by their hash."""
+    """Group the indices of pictures with the same pixels, by their hash."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for index in indices.tolist():
         groups[digests[index].tobytes()].append(index)

@@ -25,7 +25,8 @@ def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Five points: within a fifth of a turn the edge is the straight line from a tip (radius 1) to a notch."""
+    """Return whether points lie in a five-pointed star: within a fifth of a turn the edge is the straight line from a
+    tip (radius 1) to a notch."""
     fold = np.pi / 5
     angle = np.abs((np.arctan2(x, y) + fold) % (2 * fold) - fold)
     along, across = np.hypot(x, y) * np.cos(angle), np.hypot(x, y) * np.sin(angle)
@@ -50,7 +51,7 @@ CLASSES = tuple(SHAPES)
 
 @lru_cache(maxsize=sum(COUNTS.values()))
 def draw(split: str, index: int) -> np.ndarray:
-    """Picture `index` of `split`, [32, 32, 3] uint8. Its class is CLASSES[index % 8].
+    """Draw picture `index` of `split`, [32, 32, 3] uint8. Its class is CLASSES[index % 8].
 
     The same bits everywhere: every number comes from Python's own generator, seeded by (split, index), whose sequence
     does not change between versions.
@@ -90,7 +91,7 @@ class DrawnStore:
 
 
 def shapes() -> PictureSet:
-    """4,000 pictures to train on and 1,000 to test on, of eight classes; drawn as they are read."""
+    """Return 4,000 pictures to train on and 1,000 to test on, of eight classes, drawn as they are read."""
     splits = {}
     for split, count in COUNTS.items():
         labels = np.arange(count, dtype=np.int64) % len(CLASSES)

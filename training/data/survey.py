@@ -1,5 +1,5 @@
-"""What is known of every picture once each has been decoded: whether it can be, its size, and what it shows; and the
-data set without those that cannot."""
+"""The survey of a data set: every picture decoded once, for its size, its hash and its faults; and the data set without
+the pictures that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHECKING = message("checking_pictures", "checking pictures")
 def survey(
     store: Store, rows: Sequence[int] | np.ndarray, progress: Progress | None = None, text: str = CHECKING
 ) -> Survey:
-    """Decodes `rows` of the store one by one, by threads: about 4,000 small pictures a second and core."""
+    """Decode `rows` of the store one by one, by threads: about 4,000 small pictures a second and core."""
     sizes, digests = np.zeros((len(rows), 2), np.int32), np.zeros((len(rows), 16), np.uint8)
     faults = [""] * len(rows)
 
@@ -63,7 +63,7 @@ def survey(
 def remembered_survey(
     store: Store, rows: Sequence[int] | np.ndarray, fingerprint: str, folder: Path, progress: Progress | None = None
 ) -> Survey:
-    """As `survey`, kept in `folder` under `fingerprint` of the pictures, so that a set is decoded for this once."""
+    """Survey pictures, and keep the survey in `folder` under `fingerprint`, so that a set is decoded for this once."""
     path = folder / f"{fingerprint}-{_hash(np.asarray(rows, np.int64).tobytes())[:16]}-{VERSION}.npz"
     found = _kept(path, len(rows))
     if found is not None:
@@ -119,8 +119,8 @@ def checked_set(
     progress: Progress | None = None,
     notes: Sequence[str] = (),
 ) -> PictureSet:
-    """The set without the pictures that cannot be read, which are named. `splits`: kind -> (rows of `store` [n], labels
-    [n]); `names` of all rows. DataError if a class of the training set is left without any picture."""
+    """Make a data set without the pictures that cannot be read, which are named. `splits`: kind -> (rows of `store`
+    [n], labels [n]); `names` of all rows. DataError if a class of the training set is left without any picture."""
     rows = np.concatenate([rows for rows, _ in splits.values()])
     seen = remembered_survey(store, rows, fingerprint, cache / ".surveys", progress)
     readable, unreadable, reasons, begin = {}, [], [], 0

@@ -40,7 +40,7 @@ PUSH_SECONDS = 600  # between two pushes of a run that goes on
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked of `HfApi.run_job`, apart from the token."""
+    """The arguments of `HfApi.run_job`, apart from the token."""
 
     image: str
     command: list[str]
@@ -52,7 +52,7 @@ class Job:
     overwrite: bool
 
     def shown(self) -> dict[str, Any]:
-        """For people: with the token masked, as `send` would add it."""
+        """Return the Job for people to read, with the token masked, as `send` would add it."""
         return asdict(self) | {"secrets": {"HF_TOKEN": "***"}}
 
 
@@ -68,7 +68,7 @@ def job_for(
     private: bool = True,
     overwrite: bool = False,
 ) -> Job:
-    """The Job that trains `config` (with `rates`: after a sweep) and pushes its best checkpoint to `push_to`.
+    """Make the Job that trains `config` (with `rates`: after a sweep) and pushes its best checkpoint to `push_to`.
 
     `flavor`: the machine, as `hf jobs hardware` lists them; one with several GPUs trains on all. `timeout`: when
     the Job is ended, e.g. "90m" or "2h"; what was not pushed by then is lost. `image`: any with
@@ -127,13 +127,13 @@ class Price:
     most: float
 
     def in_dollars(self) -> dict[str, str]:
-        """To be read."""
+        """Format the amounts."""
         return {name: f"{amount:.2f}" for name, amount in asdict(self).items()}
 
 
 def price_of(flavor: str, timeout: str) -> Price | None:
-    """By the Hub's public list of machines, asked for without a token; None where it cannot be had, or does not name
-    this one. (huggingface_hub's own call waits without end for a Hub that does not answer.)"""
+    """Look the price up in the Hub's public list of machines, without a token; None if the list cannot be had, or does
+    not name this one. (huggingface_hub's own call waits without end for a Hub that does not answer.)"""
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
 
@@ -149,8 +149,8 @@ def price_of(flavor: str, timeout: str) -> Price | None:
 
 
 def send(job: Job, token: str) -> str:
-    """Start it on the account of the token; returns the address of its page. The repository is made first, so that a
-    name that is taken is known before anything is paid for. PushError says what the Hub refused."""
+    """Start the Job on the account of the token; return the address of its page. The repository is made first, so that
+    a name that is taken is known before anything is paid for. PushError says what the Hub refused."""
     from huggingface_hub import HfApi, constants
 
     token = checked_token(token)
@@ -178,7 +178,7 @@ def _train(config: RunConfig, rates: Sequence[float], flavor: str) -> str:
 
 
 def _fetch(source: str) -> list[str]:
-    """The lines that bring this project's code to _FOLDER."""
+    """Return the shell lines that bring this project's code to _FOLDER."""
     if found := _HUB.fullmatch(source):
         kind, repo, revision = found.groups()
         words = ["hf", "download", repo, "--repo-type", kind.removesuffix("s"), "--local-dir", _FOLDER, "--quiet"]

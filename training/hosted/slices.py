@@ -92,7 +92,7 @@ def train_in_slices(
 def slices_needed(
     preflight: Preflight, config: RunConfig, seconds: int = SECONDS, *, trials: int = 0
 ) -> tuple[int, float]:
-    """(slices, seconds of GPU time) that a run will take, as its pre-flight on such a GPU measured it. Evaluations on
+    """Estimate (slices, seconds of GPU time) of a run from its pre-flight on such a GPU. Evaluations on
     the held-out part are counted as a third of training on it; the test set, read once at the end, comes on top.
     `trials`: learning rates that are tried first. ConfigError where a slice leaves no time to train.
     """
@@ -109,8 +109,9 @@ def slices_needed(
 
 
 def one_slice(path: str, seconds: int, reserve: float, local_paths: bool) -> Iterator[dict[str, Any]]:
-    """What runs on the GPU: `{"begun": pid}`, then `{"event": ...}`s, then `{"ended": "finished"|"stopped"|"failed",
-    "reason": ...}`; "stopped" also where only its time was over. Everything given and yielded can be pickled."""
+    """Run one slice on the GPU: yield `{"begun": pid}`, then `{"event": ...}`s, then `{"ended":
+    "finished"|"stopped"|"failed", "reason": ...}`; "stopped" also where only its time was over. Everything given and
+    yielded can be pickled."""
     deadline = time.monotonic() + seconds - reserve
     yield {"begun": os.getpid()}
     try:
@@ -132,12 +133,12 @@ def one_slice(path: str, seconds: int, reserve: float, local_paths: bool) -> Ite
 
 
 def slice_seconds(path: str, seconds: int, reserve: float, local_paths: bool) -> int:
-    """The GPU time to ask for, from the arguments of `one_slice`."""
+    """Return the GPU time to ask for, from the arguments of `one_slice`."""
     return seconds
 
 
 def _slices(run: Run, gpu: Gpu, seconds: int, local_paths: bool) -> Iterator[dict[str, Any]]:
-    """One slice after the other; returns (state, reason)."""
+    """Run one slice after the other; return (state, reason)."""
     sliced, reserve, number, in_vain = gpu(one_slice, slice_seconds), RESERVE * seconds, 0, 0
     while True:
         number, reached = number + 1, _reached(run)
@@ -175,7 +176,7 @@ def _slices(run: Run, gpu: Gpu, seconds: int, local_paths: bool) -> Iterator[dic
 
 
 def _drained(slices: Iterator[dict[str, Any]]) -> tuple[State, str]:
-    """(state, reason) of what was asked to stop, once it has."""
+    """Exhaust slices that were asked to stop; return (state, reason)."""
     while True:
         try:
             next(slices)
@@ -184,7 +185,7 @@ def _drained(slices: Iterator[dict[str, Any]]) -> tuple[State, str]:
 
 
 def _prepare(run: Run, config: RunConfig, local_paths: bool) -> None:
-    """What can be done without a GPU: downloads, and the data report."""
+    """Do what needs no GPU: downloads, and the data report."""
     feed = Feed(
         config,
         torch.device("cpu"),
@@ -199,12 +200,13 @@ def _prepare(run: Run, config: RunConfig, local_paths: bool) -> None:
 
 
 def _slicable(config: RunConfig) -> RunConfig:
-    """A daemonic process may have no children, and ZeroGPU does not compile."""
+    """Return the config without workers and compiling: a daemonic process may have no children, and ZeroGPU does not
+    compile."""
     return config.having(workers=0, compile=False)
 
 
 def _reached(run: Run) -> tuple:
-    """Changes with every checkpoint, and with every trial of a sweep."""
+    """Return a value that changes with every checkpoint, and with every trial of a sweep."""
     checkpoints = (*run.path.glob("checkpoints/step-*"), *run.path.glob("trials/*/checkpoints/step-*"))
     return str(run.read("sweep.json").get("accuracies")), sorted(map(str, checkpoints))
 

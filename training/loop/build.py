@@ -38,7 +38,7 @@ def build_model(
     local_paths: bool = True,
     guest: bool = False,
 ) -> TrainedModel:
-    """The model that the run starts from, at its final resolution, with what is not `trainable` frozen.
+    """Build the model that the run starts from, at its final resolution, with everything but `trainable` frozen.
 
     Every model has `preprocessing` and `labels`. `guest`: of the Hub only what everybody may have. ConfigError or
     CheckpointError say what cannot be.
@@ -71,7 +71,7 @@ def at_resolution(model: TrainedModel, side: int) -> None:
 
 
 def new_config(config: RunConfig) -> ViTConfig:
-    """The shape that "new:SIZE" and the fields over it describe."""
+    """Return the config of a model that "new:SIZE" and the fields over it describe."""
     name = config.model.removeprefix(NEW)
     if name not in SIZES:
         text, names = "no named size {name}; the sizes are {names}", ", ".join(SIZES)

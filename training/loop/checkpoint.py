@@ -38,7 +38,7 @@ def folder_name(step: int) -> str:
 
 
 def complete(checkpoints: Path) -> dict[int, Path]:
-    """step -> folder of every checkpoint, in order."""
+    """Return step -> folder of every checkpoint, in order."""
     if not checkpoints.is_dir():
         return {}
     found = ((NAME.fullmatch(path.name), path) for path in checkpoints.iterdir() if path.is_dir())
@@ -53,7 +53,7 @@ def save_checkpoint(
     state: dict,
     keep: Callable[[int], bool],
 ) -> Path:
-    """Write the checkpoint of `step`, on the disk when this returns, then let go of those that `keep` does not name.
+    """Write the checkpoint of `step`, on the disk when this returns, then delete those that `keep` does not name.
     A process killed at any moment leaves the former checkpoints as they were."""
     checkpoints.mkdir(parents=True, exist_ok=True)
     target = checkpoints / folder_name(step)
@@ -91,7 +91,7 @@ def save_checkpoint(
 
 
 def checkpoint_bytes(model: nn.Module, tensors: dict[str, Tensor]) -> int:
-    """What a checkpoint takes on the disk; `tensors`: of its state, which only the last one keeps."""
+    """Count the bytes that a checkpoint takes on the disk; `tensors`: of its state, which only the last one keeps."""
     return servable_bytes(model) + sum(tensor.nbytes for tensor in tensors.values())
 
 
@@ -108,8 +108,8 @@ def clear_leftovers(checkpoints: Path) -> None:
 
 
 def load_state(checkpoints: Path) -> tuple[dict[str, Tensor], dict] | None:
-    """(tensors on the CPU, state) of the last checkpoint that can be resumed; None where there is none, which starts
-    over."""
+    """Read (tensors on the CPU, state) of the last checkpoint that can be resumed; None if there is none, and the run
+    starts over."""
     for path in reversed(complete(checkpoints).values()):
         try:
             state = read_json(path / STATE[1])
@@ -125,12 +125,12 @@ def load_state(checkpoints: Path) -> tuple[dict[str, Tensor], dict] | None:
 
 
 def write_best(run: Path, best: dict) -> None:
-    """best.json: the step and accuracy of the best checkpoint."""
+    """Write best.json: the step and accuracy of the best checkpoint."""
     write_json(run / "best.json", best)
 
 
 def load_servable(folder: Path, like: TrainedModel) -> TrainedModel:
-    """What `save_servable` wrote, as a model of the kind of `like`."""
+    """Load what `save_servable` wrote, as a model of the kind of `like`."""
     if isinstance(like, VisionTransformer):
         return load_model(folder)
     model = copy.deepcopy(like)
@@ -139,7 +139,7 @@ def load_servable(folder: Path, like: TrainedModel) -> TrainedModel:
 
 
 def save_servable(model: TrainedModel, folder: Path) -> None:
-    """The model as a folder: Hugging Face's layout for a ViT, torchvision's keys for a ResNet-18."""
+    """Save the model as a folder: Hugging Face's layout for a ViT, torchvision's keys for a ResNet-18."""
     if isinstance(model, VisionTransformer):
         save_model(model, folder)
         return

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Answers:
-    """What a model said of each of n pictures: true and predicted class [n] int64, the softmax probability of the
+    """A model's answers for n pictures: true and predicted class [n] int64, the softmax probability of the
     prediction [n] and the cross-entropy [n], nats."""
 
     labels: Tensor
@@ -45,8 +45,8 @@ class Answers:
 def evaluate(
     model: TrainedModel, pictures, labels: Tensor, batch: int, precision: str, device: torch.device
 ) -> Answers:
-    """The model's answers on `pictures` (a loader.Pictures at the model's resolution). With several processes each
-    takes its share, and all of them get all answers."""
+    """Evaluate a model on `pictures` (a loader.Pictures at the model's resolution). Of several processes each takes its
+    share, and all of them get all answers."""
     was_training = model.training
     model.eval()
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
@@ -73,7 +73,7 @@ def evaluate(
 
 
 def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """uint8 [B, C, h, w] -> what the model takes, as `Preprocessing` computes it."""
+    """Normalise uint8 [B, C, h, w] as `Preprocessing` does."""
     mean, std = (torch.tensor(v, device=pixels.device).view(-1, 1, 1) for v in (preprocessing.mean, preprocessing.std))
     return pixels.float().mul_(preprocessing.rescale).sub_(mean).div_(std)
 
@@ -93,9 +93,9 @@ def write_results(
     indices: Sequence[int] | np.ndarray,
     classes: Sequence[str],
 ) -> None:
-    """results/<split>.json with the confusion matrix (rows true, columns predicted), and results/<split>.safetensors
-    with each picture's index in the data set's split, label, prediction and its probability. `step`: when it was
-    measured; `checkpoint`: the step whose weights answered."""
+    """Write results/<split>.json with the confusion matrix (rows true, columns predicted), and
+    results/<split>.safetensors with each picture's index in the data set's split, label, prediction and its
+    probability. `step`: when it was measured; `checkpoint`: the step whose weights answered."""
     folder.mkdir(exist_ok=True)
     count = len(classes)
     pairs = answers.labels * count + answers.predicted

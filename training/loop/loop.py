@@ -44,7 +44,7 @@ def train(
 def open_training(
     run: RunFolder, config: RunConfig, local_paths: bool = True, sample: int | None = None
 ) -> TrainingState:
-    """The state of a run after its last checkpoint, or before its first step. Raises what `train` does."""
+    """Return the state of a run after its last checkpoint, or before its first step. Raises what `train` raises."""
     state = TrainingState(run, config, local_paths, sample)
     snapshot.restore(state)
     return state
@@ -105,7 +105,8 @@ def _go(state: TrainingState, should_stop: Callable[[], bool], deadline: float |
 
 
 def _finish(state: TrainingState) -> Iterator[MetricEvent]:
-    """What is still due after the last step: an evaluation, a checkpoint, and the test set, read by the best."""
+    """Do what is due after the last step: evaluate, write a checkpoint, and read the test set by the best
+    checkpoint."""
     state.enter_stage(1.0)
     last = state.step
     due = not state.due(state.config.eval_every or state.per_epoch)

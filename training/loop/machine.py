@@ -1,4 +1,4 @@
-"""What a run was trained on: machine.json, for its model card."""
+"""machine.json: the machine that a run was trained on, for its model card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.storage.jsonfile import write_json
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """The device in words, how many processes train, and the versions that decide the numbers."""
+    """Describe the device, the number of processes, and the versions that decide the numbers."""
     return {
         "device": _name(device),
         "processes": parallel.world(),
@@ -45,7 +45,7 @@ def _name(device: torch.device) -> str:
 
 
 def _processor() -> str:
-    """The model of the processor, "" where the system does not tell."""
+    """Return the model of the processor; "" if the system does not say."""
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):

@@ -1,4 +1,4 @@
-"""How good a training is by now: on the held-out part, which decides what is best, and on the test set."""
+"""Evaluation during training: on the held-out part, which decides the best checkpoint, and on the test set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from training.runs.metrics import MetricEvent
 
 
 def held_out(state: TrainingState) -> list[MetricEvent]:
-    """Measure the model as it is, and note where it is the best so far; nothing where nothing is held out."""
+    """Evaluate on the held-out part, and note a new best; return no event if nothing is held out."""
     feed, step = state.feed, state.step
     if not len(feed.held_labels):
         return []
@@ -25,7 +25,7 @@ def held_out(state: TrainingState) -> list[MetricEvent]:
 
 
 def test(state: TrainingState, best: int | None = None) -> MetricEvent:
-    """Read the test set; by the checkpoint of step `best` where one is named, else by the model as it is."""
+    """Evaluate on the test set: the checkpoint of step `best` if one is named, else the model as it is."""
     state.report(phase="testing")
     feed, step = state.feed, state.step
     model = None if best is None else snapshot.model_at(state, best)

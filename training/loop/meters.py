@@ -1,4 +1,4 @@
-"""What is measured while training goes on: sums that wait for no device, images a second, memory."""
+"""Meters of a training: sums that wait for no device, images a second, memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 
 class RunningMean:
-    """Sums on the device of what was measured since the last event, so that no step waits for a number. Means are taken
-    on the CPU, in float64, which Apple's mps does not have."""
+    """Mean loss and accuracy since the last event, kept on the device so that no step waits for a number. Means are
+    taken on the CPU, in float64, which Apple's mps does not have."""
 
     def __init__(self, state: dict[str, Tensor] | None = None):
         state = state or {}
@@ -18,7 +18,7 @@ class RunningMean:
         self.correct: list[Tensor] = list(state.get("since.right", ()))
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint keeps, so that the first event after a resume tells of the same steps."""
+        """Return the tensors for a checkpoint, so that the first event after a resume covers the same steps."""
         return (
             {"since.losses": torch.stack(self.losses), "since.right": torch.stack(self.correct)} if self.losses else {}
         )
@@ -57,13 +57,13 @@ class Rate:
 
     @property
     def waiting(self) -> float:
-        """Share of the time that was spent waiting for data."""
+        """Share of the time spent waiting for data."""
         (start, _, before), (end, _, after) = self.marks[0], self.marks[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
 
 def peak_memory(device: torch.device) -> int:
-    """Bytes: of this process on the GPU, else of its resident memory."""
+    """Return the peak bytes of this process on the GPU, else of its resident memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     try:

@@ -58,7 +58,7 @@ class Optimisers:
             part.zero_grad(set_to_none=True)
 
     def state(self) -> dict[str, Tensor]:
-        """{"parameter:entry": tensor}."""
+        """Return the state as {"parameter:entry": tensor}."""
         return {
             f"{self.names[id(parameter)]}:{entry}": torch.as_tensor(value)
             for part in self.parts
@@ -68,7 +68,7 @@ class Optimisers:
         }
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state` gave. Entries of a parameter whose shape has changed since are left out."""
+        """Load what `state` returned. Entries of a parameter whose shape has changed since are left out."""
         entries: dict[str, dict[str, Tensor]] = {}
         for key, value in state.items():
             name, entry = key.rsplit(":", 1)
@@ -99,7 +99,8 @@ def _torch_optimiser(config: RunConfig, groups: list[dict], muon: bool) -> torch
 
 
 def layer_scale(name: str, depth: int, decay: float) -> float:
-    """Factor on the learning rate of a parameter: decay^(blocks above it), as BEiT fine-tunes (arXiv 2106.08254)."""
+    """Return the factor on a parameter's learning rate: decay^(blocks above it), as BEiT fine-tunes (arXiv
+    2106.08254)."""
     if decay == 1.0 or not depth:
         return 1.0
     first = name.split(".")[0]
@@ -109,8 +110,8 @@ def layer_scale(name: str, depth: int, decay: float) -> float:
 
 
 def learning_rate(config: RunConfig, step: int, progress: float, total: int | None) -> float:
-    """The rate of step `step` (from 0). `progress`: share of the run that is over; `total`: its steps, None where time
-    is the budget. Linear warm-up to `config.lr`, then 0.5 (1 + cos(pi p)), 1 - p, or constant."""
+    """Return the learning rate of step `step` (from 0). `progress`: share of the run that is over; `total`: its steps,
+    None where time is the budget. Linear warm-up to `config.lr`, then 0.5 (1 + cos(pi p)), 1 - p, or constant."""
     warm = min((step + 1) / config.warmup, 1.0) if config.warmup else 1.0
     if total is not None:
         progress = max(step - config.warmup, 0) / max(total - config.warmup, 1)
@@ -121,8 +122,8 @@ def learning_rate(config: RunConfig, step: int, progress: float, total: int | No
 
 @torch.no_grad()
 def average(into: nn.Module, model: nn.Module, decay: float, step: int) -> None:
-    """One step of the exponential moving average of weights; buffers are copied. Starts fast, as a short memory fits a
-    young model: decay = min(decay, (1 + step) / (10 + step))."""
+    """Take one step of the exponential moving average of weights; buffers are copied. Starts fast, as a short memory
+    fits a young model: decay = min(decay, (1 + step) / (10 + step))."""
     weight = 1 - min(decay, (1 + step) / (10 + step))
     ours: list[Tensor] = list(into.parameters())
     theirs: list[Tensor] = list(model.parameters())
@@ -132,5 +133,5 @@ def average(into: nn.Module, model: nn.Module, decay: float, step: int) -> None:
 
 
 def grad_norm(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """Global L2 norm of the gradient."""
+    """Return the global L2 norm of the gradient."""
     return torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])

@@ -21,13 +21,13 @@ from vit_model.messages import message, message_of
 
 
 def launched() -> bool:
-    """Whether torchrun started this process."""
+    """Return whether torchrun started this process."""
     return int(os.environ.get("WORLD_SIZE", 1)) > 1
 
 
 @contextmanager
 def group(device: str) -> Iterator[None]:
-    """Join the other processes for as long as the block runs; nothing where there is only one."""
+    """Join the other processes for as long as the block runs; do nothing for a single one."""
     if not launched():
         yield
         return
@@ -77,7 +77,7 @@ def device_of(name: str) -> torch.device:
 
 
 def wrap(model: nn.Module, device: torch.device, compiled: bool) -> nn.Module:
-    """The model as the training step calls it. The parameters stay those of `model`."""
+    """Wrap the model for the training step. The parameters stay those of `model`."""
     if world() > 1:
         model = DistributedDataParallel(model, device_ids=[device.index] if device.type == "cuda" else None)
     if compiled:
@@ -86,13 +86,13 @@ def wrap(model: nn.Module, device: torch.device, compiled: bool) -> nn.Module:
 
 
 def without_sync(model: nn.Module, more_to_come: bool):
-    """Gradients are exchanged once a step, with its last part."""
+    """Suppress the exchange of gradients for all but the last part of a step."""
     inner = getattr(model, "_orig_mod", model)
     return inner.no_sync() if more_to_come and isinstance(inner, DistributedDataParallel) else nullcontext()
 
 
 def mean(value: Tensor) -> Tensor:
-    """Over all processes."""
+    """Average a value over all processes."""
     if world() == 1:
         return value
     value = value.clone()
@@ -101,7 +101,7 @@ def mean(value: Tensor) -> Tensor:
 
 
 def any_of(flag: bool) -> bool:
-    """Whether it is true in any process."""
+    """Return whether `flag` is true in any process."""
     if world() == 1:
         return flag
     total = torch.tensor(float(flag), device=_device())
@@ -110,7 +110,7 @@ def any_of(flag: bool) -> bool:
 
 
 def agree(value: float) -> float:
-    """The first process's value, in all of them."""
+    """Return the first process's value in all processes."""
     if world() == 1:
         return value
     shared = torch.tensor(value, dtype=torch.float64, device=_device())
@@ -119,7 +119,7 @@ def agree(value: float) -> float:
 
 
 def wait() -> None:
-    """For all the others."""
+    """Wait for all other processes."""
     if world() > 1:
         dist.barrier()
 

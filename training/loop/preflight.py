@@ -1,4 +1,4 @@
-"""Before a run: what it will take, from a few dry steps on real pictures; and the batch that the model will see."""
+"""The pre-flight: an estimate of a run from a few dry steps on real pictures; and the batch that the model will see."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SAMPLE = 512  # pictures that the dry steps draw from
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a run will take on this machine. `steps` is None where minutes are the budget (`steps_in_budget` is the
+    """The estimate of a run on this machine. `steps` is None where minutes are the budget (`steps_in_budget` is the
     estimate then); `seconds` is of training alone, evaluations left out; `peak_bytes` of GPU memory, or of this
     process's memory; `disk_bytes`: of checkpoints, at most at once, where `disk_free` are; `batch_parts`: into how
     many parts the batch must be cut to fit, 1 for none."""
@@ -117,8 +117,9 @@ def preflight(
 
 
 def disk_needed(training: TrainingState, config: RunConfig, steps: int) -> int:
-    """Bytes of the checkpoints of a run of so many steps: the best, those that are kept for good, the last with its
-    state, and the one that is being written in its place. Measured after a step, when the optimiser has its state."""
+    """Count the bytes of the checkpoints of a run of so many steps: the best, those that are kept for good, the last
+    with its state, and the one that is being written in its place. Measured after a step, when the optimiser has its
+    state."""
     served, whole = servable_bytes(training.eval_model), checkpoint_bytes(training.eval_model, tensors_of(training))
     kept = steps // config.keep_every if config.keep_every else 0
     return 2 * whole + (1 + kept) * served
@@ -127,8 +128,8 @@ def disk_needed(training: TrainingState, config: RunConfig, steps: int) -> int:
 def augmented_batch(
     config: RunConfig, count: int = 8, *, local_paths: bool = True, guest: bool = False
 ) -> tuple[np.ndarray, list[str], tuple[int, int]]:
-    """The first pictures of a run as the model will see them, augmented: (uint8 [count, h, w, 3], what each is to be
-    told apart as, e.g. "cat" or "cat 70 % + dog", the patch size (height, width))."""
+    """Return the first pictures of a run as the model will see them, augmented: (uint8 [count, h, w, 3], the target of
+    each, e.g. "cat" or "cat 70 % + dog", the patch size (height, width))."""
     from training.loop.build import build_model
 
     device = device_of("cpu")
@@ -155,7 +156,7 @@ def augmented_batch(
 
 @dataclass(frozen=True)
 class _Nowhere:
-    """A run folder for steps that nobody will ask for."""
+    """A run folder for the dry steps, which nobody reads later."""
 
     path: Path
     progress: Callable[[int, int, str], None] | None

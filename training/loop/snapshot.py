@@ -1,4 +1,4 @@
-"""A training between two steps, to disk and back: what a resume needs, beside the model that is evaluated."""
+"""Save and restore a training between two steps: the tensors and values that a resume needs, beside the model."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 
 def save(state: TrainingState) -> None:
-    """A checkpoint of this step, with the state of the training; none before the first step. TrainingError where the
-    weights are no numbers any more, which a loss that is still one does not tell."""
+    """Save a checkpoint of this step, with the state of the training; none before the first step. TrainingError if the
+    weights are no longer finite, which a finite loss does not rule out."""
     if not all(tensor.isfinite().all() for tensor in state.eval_model.state_dict().values()):
         raise TrainingError(
             message(
@@ -58,7 +58,7 @@ def save(state: TrainingState) -> None:
 
 
 def tensors_of(state: TrainingState) -> dict[str, Tensor]:
-    """What a resume needs of the model, its average and the optimiser."""
+    """Return the tensors that a resume needs: of the model, its average and the optimiser."""
     tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
     if state.ema_model is not None:
         tensors |= {f"averaged.{name}": tensor for name, tensor in state.ema_model.state_dict().items()}
@@ -66,8 +66,8 @@ def tensors_of(state: TrainingState) -> dict[str, Tensor]:
 
 
 def restore(state: TrainingState) -> None:
-    """Put a freshly built training where the last checkpoint stands; nothing where there is none. TrainingError where
-    that checkpoint is another config's."""
+    """Restore a freshly built training from its last checkpoint, if there is one. TrainingError if that checkpoint
+    belongs to another config."""
     folder = state.run.path / "checkpoints"
     if state.rank == 0:
         checkpoint.clear_leftovers(folder)
@@ -101,7 +101,7 @@ def restore(state: TrainingState) -> None:
 
 
 def model_at(state: TrainingState, step: int) -> TrainedModel | None:
-    """The model that was saved after `step`; None if it was at an earlier stage's resolution."""
+    """Load the model that was saved after `step`; None if it was at an earlier stage's resolution."""
     folder = state.run.path / "checkpoints" / checkpoint.folder_name(step)
     model = checkpoint.load_servable(folder, state.eval_model).to(state.device)
     return model if model.preprocessing.size == state.eval_model.preprocessing.size else None

@@ -1,4 +1,4 @@
-"""TrainingState: what one process holds of a run; the loop, its steps and its checkpoints are functions of it."""
+"""TrainingState: one process's state of a run; the loop, its steps and its checkpoints are functions of it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PROGRESS_SECONDS = 1.0
 
 
 class RunFolder(Protocol):
-    """What the loop needs of a `runs.Run`."""
+    """The part of a `runs.Run` that the loop needs."""
 
     @property
     def path(self) -> Path: ...
@@ -42,7 +42,7 @@ class RunFolder(Protocol):
 
 
 class TrainingState:
-    """Everything that one process holds of a run, as it is after `step` steps."""
+    """Model, optimiser, data and counters of one process, as they are after `step` steps."""
 
     def __init__(self, run: RunFolder, config: RunConfig, local_paths: bool = True, sample: int | None = None):
         self.run, self.config = run, config
@@ -100,7 +100,7 @@ class TrainingState:
         self.recent = RunningMean()
 
     def _check_data(self) -> None:
-        """The data are those that the run was made from, or it was said that it goes on all the same."""
+        """Check that the data are those that the run was made from, or that going on with others was agreed to."""
         home: Path = getattr(self.run, "parent", self.run).path  # the trials of a sweep are made from one set
         told = made_from.compare(home, self.feed.data)
         parallel.wait()  # all processes have compared
@@ -120,7 +120,7 @@ class TrainingState:
 
     @property
     def seconds(self) -> float:
-        """Of training so far, over all attempts."""
+        """Seconds of training so far, over all attempts."""
         now = time.monotonic()
         return self.previous_seconds + now - (now if self.began is None else self.began)
 
@@ -138,12 +138,12 @@ class TrainingState:
         return self.ema_model if self.ema_model is not None else self.model
 
     def begin(self) -> None:
-        """Start the clock, and get ready for the stage that the run is in."""
+        """Start the clock, and enter the stage that the run is in."""
         self.began = time.monotonic()
         self.enter_stage(self.progress)
 
     def enter_stage(self, progress: float) -> None:
-        """The resolution of this part of the run; on a change, the model, the average and the optimiser move along."""
+        """Switch to the resolution of this part of the run: model, average and optimiser change with it."""
         side = _stage(self.config, progress)
         if side == self.resolution and self.wrapped is not None:
             return
@@ -163,7 +163,7 @@ class TrainingState:
         return self.step > 0 and self.step % every == 0
 
     def keeps(self, step: int) -> bool:
-        """Whether the checkpoint of that step stays for good."""
+        """Return whether the checkpoint of that step stays for good."""
         return bool(self.config.keep_every) and step % self.config.keep_every == 0
 
     @property
@@ -181,7 +181,7 @@ class TrainingState:
                 self.board.add(events)
 
     def report(self, phase: str, force: bool = False, **more) -> None:
-        """progress.json, at most once a second."""
+        """Write progress.json, at most once a second."""
         now = time.monotonic()
         if self.rank or (phase == "training" and not force and now - self.last_progress < PROGRESS_SECONDS):
             return

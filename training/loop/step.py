@@ -19,11 +19,12 @@ from training.randomness import seed_torch
 from vit_model.messages import message
 
 Step = tuple[Tensor, Tensor, Tensor]
-"""(mean loss, norm of the gradient, share of right answers), over all processes."""
+"""(mean loss, norm of the gradient, accuracy), over all processes."""
 
 
 def take_step(state: TrainingState, rate: float) -> Step:
-    """The next step of a run, at learning rate `rate`. TrainingError where not even the smallest part fits."""
+    """Take the next step of a run, at learning rate `rate`. TrainingError if not even the smallest part fits into
+    memory."""
     pixels, labels, rows = state.feed.batch(state.step, state.rank, state.world)
     while True:
         try:

@@ -30,7 +30,7 @@ def train(
     deadline: float | None = None,
     local_paths: bool = True,
 ) -> Iterator[MetricEvent]:
-    """`loop.train` for a run with rates to sweep: the same arguments, events and return value.
+    """Train a run with rates to sweep: arguments, events and return value as of `loop.train`.
 
     Each rate trains a run of its own in `trials/`, on the training set less `config.held_out` of it (0: the recipe's
     share). The best by held-out accuracy after the last step, the smaller rate of equal ones, then trains this run on
@@ -63,7 +63,7 @@ def train(
 
 
 def trial_config(config: RunConfig, rate: float) -> RunConfig:
-    """How one rate is tried: like the run itself, but on a part of the training set, and without the test set."""
+    """Return the config of one trial: the run's own, on a part of the training set and without the test set."""
     recipe = RECIPES.get(config.recipe)
     fields = dict(recipe.sweep_fields.get(config.data, {})) if recipe else {}
     share = config.held_out or fields.get("held_out") or HELD_OUT
@@ -71,21 +71,21 @@ def trial_config(config: RunConfig, rate: float) -> RunConfig:
 
 
 def best_rate(rates: list[float], accuracies: list[float | None]) -> float:
-    """The rate with the highest accuracy, the smaller one of equals; NaN where none has any."""
+    """Return the rate with the highest accuracy, the smaller one of equals; NaN if none has any."""
     ranked = [(accuracy, -rate) for rate, accuracy in zip(rates, accuracies, strict=True) if accuracy is not None]
     return -max(ranked)[1] if ranked else math.nan
 
 
 def write_summary(run: Run, rates: list[float], accuracies: list[float | None], best: float | None = None) -> None:
-    """sweep.json: `rates`, `trials` (folders in `trials/`), `accuracies` so far, null for a rate that broke down, and
-    `best` once it is known."""
+    """Write sweep.json: `rates`, `trials` (folders in `trials/`), `accuracies` so far, null for a rate that broke down,
+    and `best` once it is known."""
     if parallel.rank() == 0:
         told = {"rates": rates, "trials": [_name(rate) for rate in rates]}
         write_json(run.path / "sweep.json", told | {"accuracies": accuracies, "best": best})
 
 
 class _Trial(Run):
-    """The run of one rate. What it tells of its progress, the sweep's run tells too."""
+    """The run of one rate, whose progress the sweep's run reports too."""
 
     def __init__(self, parent: Run, index: int, rates: list[float]):
         super().__init__(parent.path / "trials" / _name(rates[index]))
@@ -128,7 +128,7 @@ def _try(
 
 
 def _held_out_accuracy(trial: Run) -> float | None:
-    """After its last step; None for a trial that did not get there."""
+    """Return the held-out accuracy after the last step; None for a trial that did not get there."""
     if trial.state != "finished":
         return None
     accuracies = [event.values.get("accuracy") for event in trial.curve() if event.split == "val"]

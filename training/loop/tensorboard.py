@@ -15,7 +15,7 @@ FOLDER = "tensorboard"
 
 
 class Board:
-    """Writes `split/name` scalars, such as "val/accuracy", by step into `folder`/tensorboard."""
+    """A writer of `split/name` scalars, such as "val/accuracy", by step into `folder`/tensorboard."""
 
     def __init__(self, folder: Path):
         try:
@@ -32,8 +32,8 @@ class Board:
         self._make, self._folder, self._writer = SummaryWriter, folder / FOLDER, None
 
     def add(self, events: Iterable[MetricEvent]) -> None:
-        """On the disk when this returns. What a killed attempt had written from the first event's step on is hidden
-        in TensorBoard, as those steps are measured again."""
+        """Write events, on the disk when this returns. What a killed attempt had written from the first event's step on
+        is hidden in TensorBoard, as those steps are measured again."""
         for event in events:
             if self._writer is None:
                 self._writer = self._make(str(self._folder), purge_step=event.step)
@@ -50,5 +50,6 @@ class Board:
 
 
 def board(folder: Path, config: RunConfig) -> Board | None:
-    """The board of the run in `folder`; None unless its recipe asks for one. ConfigError where there can be none."""
+    """Return the board of the run in `folder`; None unless its config asks for one. ConfigError if tensorboard is
+    missing."""
     return Board(folder) if config.tensorboard else None

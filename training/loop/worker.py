@@ -1,4 +1,4 @@
-"""What a training process does: take hold of a run, train it, and say how it ended."""
+"""The training process: take hold of a run, train it, and record how it ended."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def _work(run: Run, asked: list[int]) -> int:
 
 
 def line(event: MetricEvent) -> str:
-    """One event on one short line."""
+    """Format one event as a short line."""
     shown = {"loss": ".4f", "accuracy": ".2%", "lr": ".2e", "grad_norm": ".2f", "images_per_second": ".0f"}
     values = " ".join(f"{name} {event.values[name]:{spec}}" for name, spec in shown.items() if name in event.values)
     return f"step {event.step} epoch {event.epoch:.2f} {event.seconds:.0f} s {event.split} {values}"
 
 
 def reason_of(error: BaseException, folder: Path | None = None) -> Message:
-    """Why a run failed, for people. `folder`: of the run, whose disk it is that is full where the error names none."""
+    """Say why a run failed. `folder`: of the run, for a full-disk error that names no folder."""
     if is_full(error):
         named, needed = getattr(error, "folder", folder), getattr(error, "needed", 0)
         if named is None:

@@ -1,5 +1,5 @@
-"""model_card: what others need to know of a checkpoint, as the README.md of a Hugging Face repository. Standard library
-only: it tells what the folder of the run holds, and loads no model."""
+"""model_card: the README.md of a checkpoint's Hugging Face repository. Standard library only: it reads the folder of
+the run, and loads no model."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ CURVES = "curves.svg"
 
 
 def model_card(run: Record, checkpoint: CheckpointInfo, repo_id: str | None = None) -> str:
-    """README.md for a folder with `checkpoint`: front matter, results, recipe, curves, data, confusions, how to use it,
-    time and machine. `repo_id`: where it is going to be, for the examples. Whatever the run does not know is left out.
+    """Write the text of README.md for a folder with `checkpoint`: front matter, results, recipe, curves, data,
+    confusions, how to use it, time and machine. `repo_id`: where it is going to be, for the examples. Whatever the run
+    does not know is left out.
 
     Names of classes, pictures and files are shown as they are, never acted upon; of paths only the last part is told.
     """
@@ -52,7 +53,7 @@ def model_card(run: Record, checkpoint: CheckpointInfo, repo_id: str | None = No
 
 
 def write_card(run: Record, checkpoint: CheckpointInfo, folder: Path, repo_id: str | None = None) -> None:
-    """README.md, and curves.svg where there are curves."""
+    """Write README.md, and curves.svg if there are curves."""
     (folder / "README.md").write_text(model_card(run, checkpoint, repo_id), encoding="utf-8")
     drawing = curves_svg(run.curve())
     if drawing is not None:
@@ -74,7 +75,8 @@ def _library(saved: dict[str, Any]) -> str:
 def _metadata(
     run: Record, config: RunConfig, saved: dict[str, Any], measured: Sequence[Outcome], repo_id: str | None
 ) -> dict[str, Any]:
-    """No licence is named: that is for whoever publishes it, who knows those of the data and the weights."""
+    """Return the front matter. No licence is named: whoever publishes the model knows those of the data and the
+    weights."""
     library = _library(saved)
     kind = "resnet" if library == "torchvision" else "vision-transformer"
     values: dict[str, Any] = {
@@ -193,7 +195,7 @@ def _curves(curve: Sequence[MetricEvent]) -> str:
 
 
 def _at(values: dict[int, float], step: int) -> float | None:
-    """The last value up to `step`."""
+    """Return the last value up to `step`."""
     return values.get(max((one for one in values if one <= step), default=-1))
 
 

@@ -23,7 +23,7 @@ def _of_kind(value: Any, kind: type[Kind]) -> Kind:
 
 
 def data_section(run: Record, config: RunConfig) -> str:
-    """What data.json tells: counts, balance, duplicates, what could not be read."""
+    """Write the section on data from data.json: counts, balance, duplicates, unreadable pictures."""
     name = escaped(command.public_name(config.data))
     told = run.read("data.json")
     parts = _of_kind(told.get("parts"), dict)
@@ -61,7 +61,7 @@ def _counted(found: Any) -> bool:
 
 
 def confusion_section(one: Outcome) -> str:
-    """The confusion matrix; of more than WHOLE_MATRIX classes, the WORST most frequent confusions."""
+    """Write the confusion matrix; for more than WHOLE_MATRIX classes, the WORST most frequent confusions."""
     where = "the test set" if one.split == "test" else "the held-out part"
     if len(one.classes) <= WHOLE_MATRIX:
         rows = [

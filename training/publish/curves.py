@@ -18,14 +18,14 @@ NAMES = {"train": "training", "val": "held out", "test": "test"}
 
 
 def line(events: Sequence[MetricEvent], split: str, name: str) -> list[Point]:
-    """The finite values of one measure."""
+    """Return the finite values of one measure."""
     points = ((event.step, event.values.get(name, math.nan)) for event in events if event.split == split)
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
 def marks(curve: Sequence[MetricEvent], most: int = 12) -> list[MetricEvent]:
-    """At most `most` of the curve's held-out events (the training events where there are none), spread evenly, the
-    first and the last among them."""
+    """Choose at most `most` of the curve's held-out events (the training events where there are none), spread evenly,
+    the first and the last among them."""
     chosen = [event for event in curve if event.split == "val"] or [e for e in curve if e.split == "train"]
     if len(chosen) <= most:
         return chosen
@@ -33,7 +33,7 @@ def marks(curve: Sequence[MetricEvent], most: int = 12) -> list[MetricEvent]:
 
 
 def smoothed(points: Sequence[Point], factor: float = SMOOTHING) -> list[Point]:
-    """The exponential moving average s_t = f s_{t-1} + (1 - f) x_t, divided by 1 - f^t as it begins at 0."""
+    """Smooth by the exponential moving average s_t = f s_{t-1} + (1 - f) x_t, divided by 1 - f^t as it begins at 0."""
     total, weight, made = 0.0, 0.0, []
     for step, value in points:
         total, weight = factor * total + (1 - factor) * value, factor * weight + (1 - factor)
@@ -42,7 +42,8 @@ def smoothed(points: Sequence[Point], factor: float = SMOOTHING) -> list[Point]:
 
 
 def curves_svg(curve: Sequence[MetricEvent]) -> str | None:
-    """Loss and accuracy over the steps, as an SVG that needs no style of its surroundings; None without any event."""
+    """Draw loss and accuracy over the steps, as an SVG that needs no style of its surroundings; None without any
+    event."""
     last = max((event.step for event in curve), default=0)
     if not last:
         return None
@@ -65,7 +66,7 @@ def curves_svg(curve: Sequence[MetricEvent]) -> str | None:
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where a panel lies, and how steps and values become pixels in it."""
+    """The place of a panel, and the scale from steps and values to its pixels."""
 
     left: int
     width: int

@@ -17,8 +17,8 @@ FILES = ("config.json", "model.safetensors", "preprocessor_config.json")
 
 
 def chosen(run: Run, checkpoint: str | int | None = None) -> CheckpointInfo:
-    """The checkpoint called "best", "last" or by its step; None is the best, or the last where none was held out to
-    choose by. RunError names what there is."""
+    """Find the checkpoint called "best", "last" or by its step; None means the best, or the last where none was held
+    out to choose by. RunError names what there is."""
     there = run.checkpoints()
     if not there:
         raise RunError(message("no_checkpoint", "{run} has no checkpoint yet", run=run.id))

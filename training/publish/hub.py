@@ -27,7 +27,7 @@ _TOKEN = re.compile(r"[!-~]{4,4096}", re.ASCII)
 
 
 class PushError(CodedError):
-    """What was to be sent to the Hub could not be; says why, and what to do. Never holds the token."""
+    """A failed upload to the Hub; the message says why, and what to do. Never holds the token."""
 
 
 def push(
@@ -39,7 +39,7 @@ def push(
     private: bool = True,
     overwrite: bool = False,
 ) -> str:
-    """Upload what `export` makes of a checkpoint to a new model repository "owner/name"; returns its address.
+    """Upload an exported checkpoint to a new model repository "owner/name"; returns its address.
 
     `overwrite`: the repository may be there already, if this token may write to it: files of the same names are
     replaced, the others and its visibility stay. PushError from the Hub, RunError from the run.
@@ -75,7 +75,7 @@ def claim(repo_id: str, token: str, *, private: bool = True, overwrite: bool = F
 
 
 def checked_id(repo_id: str) -> str:
-    """The same; PushError unless it is "owner/name" as the Hub allows it."""
+    """Return the id; PushError unless it is "owner/name" as the Hub allows it."""
     try:
         if not isinstance(repo_id, str) or repo_id.count("/") != 1:
             raise hub_errors.HFValidationError
@@ -87,7 +87,7 @@ def checked_id(repo_id: str) -> str:
 
 
 def checked_token(token: str | None) -> str:
-    """The same, without blanks around it. PushError for none: huggingface_hub would take one of this machine."""
+    """Return the token without blanks around it. PushError for none: huggingface_hub would take one of this machine."""
     token = token.strip() if isinstance(token, str) else ""
     if not token:
         text = "this needs a token: log in, run `hf auth login`, or set HF_TOKEN to one that may write"
@@ -98,7 +98,7 @@ def checked_token(token: str | None) -> str:
 
 
 def ask(call: Callable[..., Any], token: str, what: str, afterwards: str = "", **choices: Any) -> Any:
-    """`call(token=token, **choices)` of huggingface_hub. What the Hub and the network raise becomes a PushError about
+    """Call a function of huggingface_hub with the token. Errors of the Hub and the network become a PushError about
     `what`; the errors themselves carry the request, with the token in its headers, and are let go of."""
     try:
         return call(token=token, **choices)

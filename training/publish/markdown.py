@@ -1,5 +1,4 @@
-"""Words that others wrote, as parts of a Markdown document: shown as they are, whatever they hold. Standard library
-only."""
+"""Text by others as parts of a Markdown document, shown literally, whatever it holds. Standard library only."""
 
 from __future__ import annotations
 
@@ -16,20 +15,21 @@ _SPECIAL = re.compile(r"[\\`*_{}\[\]<>#|~!&$@:.^]")
 
 
 def escaped(words: Any, longest: int = LONGEST) -> str:
-    """On one line, cut after `longest` characters, and with nothing that Markdown or HTML would act upon."""
+    """Escape words for Markdown: one line, cut after `longest` characters, nothing that Markdown or HTML acts upon."""
     line = printable(" ".join(str(words).split())).strip()
     cut = line if len(line) <= longest else line[: longest - 1] + "…"
     return _SPECIAL.sub(r"\\\g<0>", cut) or "—"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: bool = True) -> str:
-    """Cells as they come: escape those with words in them. `numbers`: all columns but the first are to the right."""
+    """Write a table of cells as they come: escape those with words first. `numbers`: align all but the first column
+    right."""
     lines = [head, ["---:" if numbers and column else "---" for column in range(len(head))], *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def front_matter(values: dict[str, Any]) -> str:
-    """The YAML block that opens a model card. Written as JSON by key, which YAML reads alike."""
+    """Write the YAML block that opens a model card, as JSON by key, which YAML reads alike."""
     lines = [f"{key}: {json.dumps(_plain(value), ensure_ascii=False)}" for key, value in values.items()]
     return "\n".join(["---", *lines, "---"])
 

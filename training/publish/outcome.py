@@ -1,4 +1,4 @@
-"""How well one checkpoint did, from the results and events of its run. Standard library only."""
+"""Accuracy and loss of one checkpoint, from the results and events of its run. Standard library only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Outcome:
 
     @property
     def count(self) -> int:
-        """Pictures, 0 where that is not known."""
+        """Number of pictures, 0 if unknown."""
         return sum(map(sum, self.confusion))
 
     @property
@@ -33,7 +33,7 @@ class Outcome:
 
 
 def outcomes(run: Record, checkpoint: CheckpointInfo, curve: Sequence[MetricEvent]) -> list[Outcome]:
-    """What was measured of this very checkpoint: held-out part first, then test set. A file that somebody damaged
+    """Return the measurements of this very checkpoint: held-out part first, then test set. A file that somebody damaged
     counts as missing."""
     found = []
     for split in ("val", "test"):
@@ -54,7 +54,8 @@ def _from_results(run: Record, split: str, step: int) -> Outcome | None:
 
 
 def _from_events(curve: Sequence[MetricEvent], split: str, step: int, run: Record) -> Outcome | None:
-    """The events of the test set do not say which checkpoint read it, where a best one did at the end of the run."""
+    """Return the outcome from the events alone, which do not say whether the best checkpoint read the test set at the
+    end."""
     for event in curve:
         accuracy, loss = event.values.get("accuracy"), event.values.get("loss")
         if event.split == split and event.step == step and is_number(accuracy):

@@ -1,4 +1,4 @@
-"""What a visitor's runs may take of this computer, where the host lets visitors train. Standard library only.
+"""Bounds on what a visitor's runs may take of this computer. Standard library only.
 
 The host sets each bound by an environment variable, VIT_EXPLORER_VISITOR_RUNS for `runs`, and so on. What can be told
 from a config is checked before a run is made (`check_config`), what needs the data or the model when these are there
@@ -25,15 +25,15 @@ LIVE = ("queued", "running", "stopping")
 
 
 class BoundError(ConfigError):
-    """More than the host lets a visitor take; names the bound and what was asked for."""
+    """A run would take more than the host allows a visitor; the message names the bound and the value."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of one visitor: `runs` waiting or running at once, `kept` on disk in all, bytes of `disk` for runs and uploads.
-    Of one run: `steps`, those of a sweep's trials counted; `minutes`; `batch`; `parameters` of the model; `patches` of
-    a picture; loader `workers`; learning `rates` of a sweep. Of all visitors together: `everyone`'s runs waiting or
-    running, and bytes of disk that they leave free (`reserve`)."""
+    """Bounds of one visitor: `runs` waiting or running at once, `kept` on disk in all, bytes of `disk` for runs and
+    uploads. Of one run: `steps`, those of a sweep's trials counted; `minutes`; `batch`; `parameters` of the model;
+    `patches` of a picture; loader `workers`; learning `rates` of a sweep. Of all visitors together: `everyone`'s runs
+    waiting or running, and bytes of disk that they leave free (`reserve`)."""
 
     runs: int = 3
     kept: int = 30
@@ -50,7 +50,7 @@ class Bounds:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Bounds:
-        """As the host sets them. ValueError names a variable that holds no whole number."""
+        """Read the bounds that the host sets. ValueError names a variable that holds no whole number."""
         given = {}
         for field in fields(cls):
             name = f"VIT_EXPLORER_VISITOR_{field.name.upper()}"
@@ -61,7 +61,7 @@ class Bounds:
         return cls(**given)
 
     def check_config(self, config: RunConfig, rates: Sequence[float] = ()) -> None:
-        """BoundError for what can be told before the data and the model are there."""
+        """Raise BoundError for what a config alone shows, before the data and the model are there."""
         runs = len(rates) + 1
         self._check("rates", len(rates), self.rates)
         for name in ("steps", "minutes"):
@@ -79,23 +79,23 @@ class Bounds:
             self._check_new(config)
 
     def check_steps(self, steps: int) -> None:
-        """BoundError for what epochs of the data come to."""
+        """Raise BoundError for more steps than a visitor may take."""
         self._check("steps", steps, self.steps)
 
     def check_model(self, parameters: int, patches: int) -> None:
-        """BoundError for a model that is too large."""
+        """Raise BoundError for a model that is too large."""
         self._check("parameters", parameters, self.parameters)
         self._check("patches", patches, self.patches)
 
     def check_disk(self, needed: int) -> None:
-        """BoundError for a run that will need more of the disk than a visitor may take."""
+        """Raise BoundError for a run that will need more of the disk than a visitor may take."""
         if needed > self.disk:
             raise BoundError(_bound_message("disk", shown_bytes(needed), shown_bytes(self.disk)))
 
     def check_owner(
         self, folder: Path, runs: Iterable[Record], owner: str | None, asked: Record | None = None, more: int = 0
     ) -> None:
-        """BoundError where this owner may not have another run queued, or `asked`, which is one of theirs. `more`:
+        """Raise BoundError if this owner may not have another run queued, or `asked`, which is one of theirs. `more`:
         bytes that are about to come for it. `runs`: all of the folder."""
         guests = [run for run in runs if run.guest and run != asked]
         own = [run for run in guests if run.owner == owner]
@@ -132,7 +132,7 @@ class Bounds:
         self._check_disk(folder, [*own, *([asked] if asked else [])], more)
 
     def check_resume(self, run: Record, runs: Iterable[Record]) -> None:
-        """BoundError where a visitor's run may not go on."""
+        """Raise BoundError if a visitor's run may not go on."""
         self.check_config(run.config, run.sweep)
         minutes = run.progress.get("seconds", 0.0) / 60
         if minutes >= self.minutes:
@@ -147,7 +147,7 @@ class Bounds:
         self.check_owner(run.path.parent, runs, run.owner, asked=run)
 
     def overrun(self, run: Record, runs: Iterable[Record]) -> str:
-        """Why a visitor's run that is training has to stop; "" where it may go on."""
+        """Return the reason why a visitor's run has to stop while it trains; "" if it may go on."""
         begun = written(run.path / "process.json")
         if begun and time.time() - begun > 60 * self.minutes:
             text = "this host lets a visitor's run train for at most {most} minutes"
@@ -207,13 +207,13 @@ VISITOR = Bounds.of({"VIT_EXPLORER_VISITOR_PATCHES": os.environ.get("VIT_EXPLORE
 
 
 def taken_by(runs: Sequence[Record]) -> int:
-    """Bytes of the runs' folders and of the uploads that they were made from."""
+    """Count the bytes of the runs' folders and of the uploads that they were made from."""
     uploads = {path for run in runs for path in _uploads(run)}
     return sum(size_of(path) for path in [*(run.path for run in runs), *uploads])
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a folder; what has gone meanwhile counts nothing."""
+    """Count the bytes of a file, or of all files below a folder; a file that has gone meanwhile counts 0."""
     total = 0
     with contextlib.suppress(OSError):
         if path.is_dir() and not path.is_symlink():
@@ -223,13 +223,13 @@ def size_of(path: Path) -> int:
 
 
 def prefer_for_ending() -> None:
-    """Let the system end this process first where memory runs out: rather a visitor's run than the page. (Linux)"""
+    """Have the system end this process first if memory runs out: rather a visitor's run than the page. (Linux)"""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _uploads(run: Record) -> list[Path]:
-    """The places in the folder of uploads that a run's config names."""
+    """Return the places in the folder of uploads that a run's config names."""
     shelf, found = run.path.parent / "uploads", []
     config = run.read("run.json").get("config")
     for name in ("data", "model"):

@@ -1,4 +1,4 @@
-"""What a terminal shows of runs, and the log that a run in the foreground keeps. Standard library only."""
+"""The terminal's view of runs, and the log that a run in the foreground keeps. Standard library only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from training.runs.runs import Run
 
 @contextlib.contextmanager
 def logged(run: Run) -> Iterator[None]:
-    """What is printed also goes to the run's log.txt; a worker started by `Run.start` has its output there already."""
+    """Copy what is printed to the run's log.txt, unless `Run.start` has put this process's output there already."""
     if os.environ.get(MARK) == str(run.path):
         yield
         return
@@ -28,7 +28,7 @@ def logged(run: Run) -> Iterator[None]:
 
 
 class _Both:
-    """Writes to a terminal and a file; everything else is the terminal's."""
+    """A stream that writes to a terminal and a file; everything else is the terminal's."""
 
     def __init__(self, terminal: IO[str], log: IO[str]):
         self._terminal, self._log = terminal, log
@@ -46,7 +46,7 @@ class _Both:
 
 
 def percent(run: Run) -> str:
-    """The accuracy that counts: on the test set once that was read, else the best on the held-out part."""
+    """Format the accuracy that counts: on the test set once that was read, else the best on the held-out part."""
     tested = read_accuracy(run.path, "test")
     if tested is not None:
         return f"{tested:.2%} test"

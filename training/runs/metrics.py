@@ -16,7 +16,7 @@ CHUNK = 4 * 2**20  # bytes read at once: a watcher that comes late catches up in
 
 @dataclass(frozen=True)
 class MetricEvent:
-    """What was measured after `step` optimiser steps: `epoch` as a fraction, `seconds` of training so far (over all
+    """Measurements after `step` optimiser steps: `epoch` as a fraction, `seconds` of training so far (over all
     attempts, pauses left out), and `values` such as loss (nats), accuracy (0 to 1), lr, grad_norm, images_per_second,
     memory_bytes. A value that is not finite is written as null and read as NaN."""
 
@@ -32,7 +32,7 @@ class MetricEvent:
 
     @classmethod
     def from_line(cls, line: str | bytes) -> MetricEvent:
-        """ValueError for anything that is not such a line."""
+        """Parse one line. Raises ValueError for anything else."""
         try:
             read = json.loads(line)
             values = {str(name): math.nan if value is None else float(value) for name, value in read["values"].items()}
@@ -57,7 +57,7 @@ def append_events(path: Path, events: Iterable[MetricEvent]) -> None:
 
 
 def read_events(path: Path, offset: int = 0) -> tuple[list[MetricEvent], int]:
-    """The whole lines from byte `offset` on, and the offset to go on from. Lines that are no events are passed over; a
+    """Read the whole lines from byte `offset` on; return events and the next offset. Other lines are passed over; a
     line that is still being written waits for the next call. A file shorter than `offset` is read from its beginning.
     """
     try:
@@ -81,7 +81,7 @@ def read_events(path: Path, offset: int = 0) -> tuple[list[MetricEvent], int]:
 
 
 def fold(events: Iterable[MetricEvent]) -> list[MetricEvent]:
-    """The curve that the events tell, in the order of steps. After a resume from an earlier checkpoint steps are
+    """Fold events into one curve in the order of steps. After a resume from an earlier checkpoint steps are
     measured again: an event takes the place of those of its split at the same and at later steps."""
     kept: dict[str, list[MetricEvent]] = {}
     for event in events:

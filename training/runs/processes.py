@@ -35,7 +35,7 @@ class Process:
 
     @classmethod
     def of(cls, pid: int, mark: str = "") -> Process:
-        """The process that has this pid now, on this machine. ProcessLookupError if there is none."""
+        """Return the process that has this pid now, on this machine. Raises ProcessLookupError if there is none."""
         started = start_time(pid)
         if started is None:
             raise ProcessLookupError(f"no process {pid}")
@@ -48,7 +48,7 @@ class Process:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Process:
-        """What `to_dict` wrote. ValueError for anything else."""
+        """Read back what `to_dict` wrote. Raises ValueError for anything else."""
         pid, started, host, group, mark = (values.get(name) for name in ("pid", "started", "host", "group", "mark"))
         if type(pid) is not int or not 1 < pid < 2**31 or not isinstance(started, str) or not isinstance(host, str):
             raise ValueError(f"no process: {str(values)[:100]}")
@@ -60,7 +60,8 @@ class Process:
 
     @property
     def here(self) -> bool:
-        """Whether it is of this machine, so that its life can be seen. A machine's name may change meanwhile."""
+        """Whether the process is of this machine, so that its life can be observed. A machine's name may change
+        meanwhile."""
         return self.host == socket.gethostname() or self.itself
 
     @property
@@ -79,12 +80,12 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it, or anything of its group, lives."""
+        """Whether the process, or any other of its group, lives."""
         return self.itself or bool(self.orphans())
 
     def end(self, *, force: bool) -> None:
-        """Ask it and its group to end (SIGTERM), or make them (`force`, SIGKILL). Nothing happens if it is gone, or
-        shared."""
+        """Ask the process and its group to end (SIGTERM), or kill them (`force`, SIGKILL). Does nothing if it is gone,
+        or shared."""
         if self.shared:
             return
         if self.itself and WINDOWS:
@@ -101,8 +102,8 @@ class Process:
 
 
 def without_token() -> dict[str, str]:
-    """Environment of a process that works for a guest of this computer: what only its owner's Hugging Face token opens
-    stays closed."""
+    """Return the environment of a process that works for a guest of this computer, without its owner's Hugging Face
+    token."""
     return {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1", "HF_TOKEN": "", "HUGGING_FACE_HUB_TOKEN": ""}
 
 
@@ -132,15 +133,15 @@ def spawn(command: list[str], log: Path, environment: dict[str, str]) -> int:
 
 
 def reap() -> None:
-    """Collect those of our own children that have ended."""
+    """Reap our own children that have ended."""
     for pid, child in list(_children.items()):
         if child.poll() is not None:
             _children.pop(pid, None)
 
 
 def start_time(pid: int) -> str | None:
-    """When process `pid` of this machine started: "boot id ticks" on Linux, a date on macOS, 100 ns units on Windows.
-    None if there is no such process, or only its zombie."""
+    """Return when process `pid` of this machine started: "boot id ticks" on Linux, a date on macOS, 100 ns units on
+    Windows. None if there is no such process, or only its zombie."""
     reap()
     if LINUX:
         stat = _stat(pid)
@@ -163,8 +164,8 @@ def start_time(pid: int) -> str | None:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may hold blanks and brackets: state, parent, group, session,
-    ...; the 20th is the start time in ticks since the boot. Empty if there is no such process."""
+    """Read the fields of /proc/PID/stat after the name, which may hold blanks and brackets: state, parent, group,
+    session, ...; the 20th is the start time in ticks since the boot. Empty if there is no such process."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

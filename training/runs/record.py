@@ -1,4 +1,4 @@
-"""What the folder of a run tells, read from disk each time it is asked. Standard library only.
+"""The reading half of a run, from disk at every access. Standard library only.
 
 The worker that trains writes `process.json` first and `ended.json` last; in between it is alive or it is not, which its
 pid and start time tell. So a server that restarts, a second browser and a terminal all see the same.
@@ -78,18 +78,18 @@ class Record:
 
     @property
     def guest(self) -> bool:
-        """Whether a visitor started it, who may not use this computer's Hub token, and not more of it than `bounds`."""
+        """Whether a visitor started the run: it trains without this computer's Hub token and within `bounds`."""
         return self.read("run.json").get("guest") is True
 
     @property
     def created(self) -> float:
-        """Seconds since 1970."""
+        """When the run was created, in seconds since 1970."""
         created = self.read("run.json").get("created")
         return float(created) if is_number(created) else written(self.path)
 
     @property
     def config(self) -> RunConfig:
-        """ConfigError where run.json is missing, damaged, or says what cannot be meant."""
+        """The config of run.json. Raises ConfigError for a file that is missing, damaged or invalid."""
         try:
             about = read_json(self.path / "run.json")
             if about is None:
@@ -105,14 +105,14 @@ class Record:
 
     @property
     def sweep(self) -> tuple[float, ...]:
-        """Learning rates that it tries before it trains with the best of them; () for a plain run."""
+        """Learning rates to try before training with the best of them; () for a plain run."""
         rates = self.read("run.json").get("sweep")
         rates = rates if isinstance(rates, list) else []
         return tuple(float(rate) for rate in rates if is_number(rate) and 0 < rate <= 1000)
 
     @property
     def attempt(self) -> int:
-        """How many times it was begun, the present time included."""
+        """How many times the run was begun, the present attempt included."""
         attempt = self.read("process.json").get("attempt")
         return attempt if type(attempt) is int and attempt > 0 else 0
 
@@ -127,7 +127,7 @@ class Record:
         return self.status().reason
 
     def status(self) -> Status:
-        """State and reason, from one reading."""
+        """State and reason, from one reading of the folder."""
         fault, process, stop = self.fault, self.process, self.read("stop.json")
         if process is not None and self.lives(process):
             asked = (self.path / "stop.json").exists()
@@ -163,7 +163,7 @@ class Record:
 
     @property
     def fault(self) -> Message:
-        """What is wrong with run.json; "" for nothing."""
+        """The fault of run.json; "" if there is none."""
         try:
             self.config  # noqa: B018
         except ConfigError as error:
@@ -172,7 +172,7 @@ class Record:
 
     @property
     def queued_since(self) -> float | None:
-        """Since when it waits for its device; None if it does not."""
+        """When the run began to wait for its device; None if it does not wait."""
         path = self.path / "queued.json"
         if not path.exists():
             return None
@@ -181,7 +181,7 @@ class Record:
 
     @property
     def process(self) -> Process | None:
-        """The process that trains it, or did last."""
+        """The process that trains the run, or did last."""
         try:
             return Process.from_dict(self.read("process.json"))
         except ValueError:
@@ -200,7 +200,7 @@ class Record:
 
     @property
     def progress(self) -> dict[str, Any]:
-        """What the loop told last: numbers by name, `phase` and `note`. What is not of that kind is left out."""
+        """The loop's last report: numbers by name, `phase` and `note`. Anything else in the file is left out."""
         told = self.read("progress.json")
         numbers = {name: told[name] for name in NUMBERS if is_number(told.get(name))}
         return numbers | {
@@ -208,7 +208,7 @@ class Record:
         }
 
     def events(self, offset: int = 0) -> tuple[list[MetricEvent], int]:
-        """The events from byte `offset` on, and where to go on from; see `metrics.read_events` and `fold`."""
+        """Return the events from byte `offset` on, and the next offset; see `metrics.read_events` and `fold`."""
         try:
             return read_events(self.path / "events.jsonl", offset)
         except OSError:
@@ -243,7 +243,7 @@ class Record:
             offset = reached
 
     def checkpoints(self) -> list[CheckpointInfo]:
-        """By step. Folders of other names, links, and those without weights are none."""
+        """List the checkpoints by step. Folders of other names, links, and those without weights are left out."""
         found = []
         try:
             for path in (self.path / "checkpoints").iterdir():
@@ -265,25 +265,25 @@ class Record:
 
     @property
     def best_accuracy(self) -> float | None:
-        """On the held-out part, 0 to 1."""
+        """The best accuracy on the held-out part, 0 to 1."""
         accuracy = self.read("best.json").get("accuracy")
         return float(accuracy) if is_number(accuracy) else None
 
     def read(self, name: str) -> dict[str, Any]:
-        """The object in the run's JSON file `name`; {} where there is none or it is damaged."""
+        """Read the object in the run's JSON file `name`; {} if it is missing or damaged."""
         try:
             return read_json(self.path / name) or {}
         except ValueError:
             return {}
 
     def _resumed(self) -> Message:
-        """Where a resume goes on from."""
+        """Say where a resume goes on from."""
         if self.checkpoints():
             return message("last_checkpoint", "its last checkpoint")
         return message("its_beginning", "its beginning")
 
     def _last_words(self, lines: int = 3) -> str:
-        """The end of the last attempt's log."""
+        """Return the end of the last attempt's log."""
         text = self.log(limit=8192)[0]
         text = text[text.rfind(HEADER) :] if HEADER in text else text
         said = [printable(line.rstrip().rpartition("\r")[2])[:300] for line in text.split("\n")]
@@ -295,13 +295,13 @@ def is_number(value: Any) -> TypeGuard[float]:
 
 
 def printable(text: str) -> str:
-    """Without colours and other control characters."""
+    """Strip colours and other control characters."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\t", "    ")
     return "".join(character for character in text if character.isprintable())
 
 
 def written(path: Path) -> float:
-    """When the file was written, in seconds since 1970; 0 if it is not there."""
+    """Return when the file was written, in seconds since 1970; 0 if it is not there."""
     try:
         return path.stat().st_mtime
     except OSError:

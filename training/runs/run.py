@@ -1,4 +1,4 @@
-"""Run: one training run on disk, and what may be done with it. Standard library only."""
+"""Run: one training run on disk, and the actions on it. Standard library only."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _STATES: dict[State, Message] = {
 
 
 class RunError(CodedError):
-    """What was asked of a run cannot be done with it; says why, and what can be."""
+    """An action that the run's state does not allow; the message says why, and what to do instead."""
 
 
 class Run(Record):
@@ -60,7 +60,7 @@ class Run(Record):
         guest: bool = False,
         queue: bool = False,
     ) -> Run:
-        """A new run in a folder that is missing or empty; RunError otherwise. `owner`: an opaque word, see `Runs`.
+        """Create a run in a folder that is missing or empty; RunError otherwise. `owner`: an opaque word, see `Runs`.
         `sweep`: learning rates that are tried first. `guest`: trained without this computer's Hub token. `queue`: wait
         for a `Dispatcher` to start it."""
         run = cls(path)
@@ -95,15 +95,15 @@ class Run(Record):
             write_json(run.path / "queued.json", {"time": time.time()})
         return run
 
-    # -- what a watcher may do
+    # -- actions of a watcher
 
     def start(self) -> None:
-        """Train it in a process of its own, output to log.txt. RunError if it is damaged or a process has it."""
+        """Train the run in a process of its own, output to log.txt. RunError if it is damaged or a process has it."""
         with self._locked():
             self._start()
 
     def start_queued(self) -> bool:
-        """Start it if it still waits in the queue."""
+        """Start the run if it still waits in the queue."""
         with self._locked():
             queued = self.state == "queued"
             if queued:
@@ -120,7 +120,7 @@ class Run(Record):
             write_json(self.path / "queued.json", {"time": time.time()})
 
     def prepare_resume(self, *, data: str | None = None, changed_data: bool = False) -> None:
-        """As `resume`, for the process that trains it, after `begin`: what to do of its data."""
+        """Note how a resume treats the data, as `resume` does, in the process that trains the run, after `begin`."""
         with self._locked():
             self._prepare_data(data, changed_data)
 
@@ -141,7 +141,7 @@ class Run(Record):
                 write_json(self.path / "stop.json", add_codes(asked))
 
     def press_stop(self, patience: float = PATIENCE, grace: float = GRACE) -> bool:
-        """One look at a run that was asked to stop: `patience` seconds after that, SIGTERM goes to its process group,
+        """Look once at a run that was asked to stop: `patience` seconds after that, SIGTERM goes to its process group,
         and `grace` seconds later SIGKILL. True once nothing of it lives. Never waits, so a timer may call it; what has
         been done is in stop.json, so any server may go on with it."""
         with self._locked():
@@ -201,7 +201,7 @@ class Run(Record):
                 self.path.rename(doomed)  # at once, so that nobody meets half a run
         shutil.rmtree(doomed if doomed.exists() else self.path)
 
-    # -- what its worker does
+    # -- actions of the worker
 
     def begin(self, *, shared: bool = False) -> None:
         """Take hold of the run for this process. RunError if another has it. Done twice, it changes nothing. `shared`:
@@ -216,8 +216,8 @@ class Run(Record):
                 (self.path / name).unlink(missing_ok=True)
 
     def end(self, state: State, reason: str = "", *, goes_on: bool = False) -> None:
-        """The worker's last act: "finished", "stopped" or "failed", and why. The run has ended once its process has;
-        `goes_on`: the process has other things to do, so the run has ended now."""
+        """Record the end, as the worker's last act: "finished", "stopped" or "failed", and why. The run has ended once
+        its process has; `goes_on`: the process has other things to do, so the run has ended now."""
         assert state in ENDED, state
         write_json(self.path / "ended.json", add_codes({"state": state, "reason": reason, "time": time.time()}))
         if goes_on:
@@ -228,7 +228,7 @@ class Run(Record):
 
     @property
     def stop_reason(self) -> str:
-        """Why it was asked to stop, where that was said."""
+        """Return the reason that was given for the stop."""
         return read_message(self.read("stop.json"), "reason")
 
     def write_progress(self, progress: dict[str, Any]) -> None:
@@ -316,7 +316,8 @@ def finished_message(name: str) -> Message:
 
 
 def worker_command(path: Path) -> list[str]:
-    """What `Run.start` runs. -P: a folder `training` where the server was started must not be taken for ours."""
+    """Return the command that `Run.start` runs. -P: a folder `training` where the server was started must not be taken
+    for ours."""
     return [sys.executable, "-P", "-u", "-m", "training", "resume", str(path)]
 
 
@@ -325,7 +326,7 @@ def _name(name: str) -> str:
 
 
 def _absolute(source: str) -> str:
-    """A data set or model, with the path made absolute if it names a file or folder: a resume may start elsewhere."""
+    """Make a data set's or model's path absolute, since a resume may start elsewhere; other names stay."""
     kind, colon, rest = source.partition(":")
     if colon and kind == "resnet18":
         return f"{kind}:{_absolute(rest)}"

@@ -48,8 +48,8 @@ class Runs:
         guest: bool = False,
         queue: bool = True,
     ) -> Run:
-        """A new run with an id of its own, which `dispatch` starts when its device is free. BoundError for a `guest`,
-        who is a visitor, where it would take more of this computer than `bounds.VISITOR` allows."""
+        """Create a run with an id of its own, which `dispatch` starts when its device is free. BoundError for a
+        `guest`, who is a visitor, where it would take more of this computer than `bounds.VISITOR` allows."""
         recipe = re.sub(r"[^a-z0-9]+", "-", config.recipe.lower()).strip("-")[:40].strip("-") or "run"
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{recipe}-{secrets.token_hex(3)}"
         with self._counted() if guest else contextlib.nullcontext():
@@ -60,26 +60,27 @@ class Runs:
             )
 
     def resume(self, run: Run, *, guest: bool = False, **changes: Any) -> None:
-        """`run.resume`. BoundError where a `guest` asks, and the run would take more than is allowed."""
+        """Resume a run. BoundError for a `guest` whose run would take more than is allowed."""
         with self._counted() if guest else contextlib.nullcontext():
             if guest:
                 bounds.VISITOR.check_resume(run, self.list())
             run.resume(**changes)
 
     def check_guest(self, config: RunConfig, owner: str | None, sweep: Sequence[float] = (), more: int = 0) -> None:
-        """BoundError where a visitor may not have this run. `more`: bytes of what was uploaded for it."""
+        """Raise BoundError if a visitor may not have this run. `more`: bytes that were uploaded for it."""
         bounds.VISITOR.check_config(config, sweep)
         bounds.VISITOR.check_owner(self.folder, self.list(), owner, more=more)
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
-        """One at a time, or two requests of a visitor would both be the last that is allowed."""
+        """Hold the lock under which runs are counted, or two requests of a visitor would both be the last that is
+        allowed."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder / ".guests.lock"):
             yield
 
     def list(self, owner: str | None = None) -> list[Run]:
-        """Newest first. A folder counts that has an id as `create` gives it, or holds a run.json; links do not."""
+        """List the runs, newest first: folders with an id as `create` gives it, or with a run.json; no links."""
         try:
             names = [entry.name for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
         except OSError:
@@ -89,7 +90,7 @@ class Runs:
         return sorted(seen, key=lambda run: (run.created, run.id), reverse=True)
 
     def get(self, run_id: str, owner: str | None = None) -> Run:
-        """RunError if there is no such run, or it is another owner's: both with the same words."""
+        """Return one run. RunError, in the same words, if there is none or it is another owner's."""
         if isinstance(run_id, str) and _GIVEN.fullmatch(run_id) and self._counts(run_id):
             run = Run(self.folder / run_id)
             if run.path.is_dir() and not run.path.is_symlink() and _may_see(run, owner):
@@ -98,7 +99,7 @@ class Runs:
         raise RunError(message("no_run", text, name=repr(str(run_id)[:80])))
 
     def dispatch(self, device_of: Callable[[str], str] = str) -> list[Run]:
-        """Start the queued runs whose device is free, one a device; returns those. Owners take turns, and of one
+        """Start the queued runs whose device is free, one a device, and return them. Owners take turns, and of one
         owner's runs the oldest comes first. `device_of` says which device a config's "auto" is. Two servers on one
         folder take turns: while another does this, nothing is done."""
         if not self.folder.is_dir():
@@ -124,8 +125,8 @@ class Runs:
 
 
 class Dispatcher(threading.Thread):
-    """Every `seconds`: starts queued runs, stops visitors' runs that take more than they may, and sees stops through to
-    the end, also those asked for before a restart of the server. `close` ends it; the runs go on."""
+    """A thread that, every `seconds`, starts queued runs, stops visitors' runs that take more than they may, and sees
+    stops through to the end, also those asked for before a restart of the server. `close` ends it; the runs go on."""
 
     def __init__(self, runs: Runs, device_of: Callable[[str], str] = str, seconds: float = 1.0):
         super().__init__(name="training dispatcher", daemon=True)
@@ -163,8 +164,8 @@ class Dispatcher(threading.Thread):
 
 
 def in_turn(queue: Sequence[Run], states: Sequence[tuple[Run, State]]) -> list[Run]:
-    """Waiting runs in the order in which they start: one of each owner, then the next of each; first the owner whose
-    last turn is the longest ago. `states`: of all runs."""
+    """Sort waiting runs into the order in which they start: one of each owner, then the next of each; first the owner
+    whose last turn is the longest ago. `states`: of all runs."""
     ahead: Counter[str | None] = Counter()
     turns: dict[str | None, float] = {}
     for run, state in states:

@@ -1,4 +1,4 @@
-"""A full disk in words: which folder, what is free there, what was needed. Standard library only."""
+"""Errors of a full disk: which folder, how much is free there, how much was needed. Standard library only."""
 
 from __future__ import annotations
 
@@ -27,26 +27,26 @@ class DiskFullError(OSError):
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether it says that a disk is full; safetensors says so in words alone."""
+    """Return whether an error means that a disk is full; safetensors says so in words alone."""
     return (isinstance(error, OSError) and error.errno in FULL) or "no space left" in str(error).lower()
 
 
 def free_bytes(folder: Path) -> int:
-    """Of the disk that the folder is on, or will be."""
+    """Return the free bytes of the disk that the folder is on, or will be."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 def check_room(folder: Path, needed: int) -> None:
-    """DiskFullError where `needed` bytes do not fit."""
+    """Raise DiskFullError if `needed` bytes do not fit."""
     if needed > free_bytes(folder):
         raise DiskFullError(folder, needed)
 
 
 @contextlib.contextmanager
 def naming_a_full_disk(folder: Path, needed: int = 0) -> Iterator[None]:
-    """What is written inside goes to this folder: an error of a full disk names it."""
+    """Turn an error of a full disk, raised inside, into one that names this folder."""
     try:
         yield
     except Exception as error:

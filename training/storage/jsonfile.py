@@ -20,8 +20,8 @@ LARGEST = 4 * 2**20  # bytes; what a run writes is far smaller, what somebody pu
 
 
 def write_json(path: Path, value: dict[str, Any], *, durable: bool = True, private: bool = False) -> None:
-    """Put `value` in place of the file at once: readers see the old or the new one, never half. `durable`: it is on the
-    disk when this returns. `private`: for its owner only. Numbers that are not finite are written as null."""
+    """Replace the file by `value` at once: readers see the old or the new one, never half. `durable`: it is on the disk
+    when this returns. `private`: for its owner only. Numbers that are not finite are written as null."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}")
     try:
         with open(beside, "w", encoding="utf-8", opener=private_opener if private else None) as file:
@@ -38,7 +38,7 @@ def write_json(path: Path, value: dict[str, Any], *, durable: bool = True, priva
 
 
 def read_json(path: Path, largest: int = LARGEST, name: str = "") -> dict[str, Any] | None:
-    """The object in the file; None where there is no file. ValueError for one that holds anything else, or more than
+    """Read the object in the file; None if there is no file. ValueError for one that holds anything else, or more than
     `largest` bytes, calling it `name`, by default the file's."""
     name = name or path.name
     try:

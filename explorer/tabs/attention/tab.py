@@ -56,7 +56,7 @@ def _source(scene: Scene) -> AttentionSource:
 
 
 def _plots(scene: Scene, request: gr.Request) -> Iterator[list[dict]]:
-    """Distance and entropy of every head by layer; a click on a point selects that head in the viewer."""
+    """Plot distance and entropy of every head by layer; a click on a point selects that head in the viewer."""
     language = language_of(request)
     distance = attention_distance(scene.trace, scene.model.config.patch_size)
     figures = (distance_figure(distance, language), entropy_figure(attention_entropy(scene.trace), language))
@@ -65,7 +65,7 @@ def _plots(scene: Scene, request: gr.Request) -> Iterator[list[dict]]:
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
-    """Attention of the layer in sight (all heads), and distance and entropy of all layers."""
+    """Return attention of the layer in sight (all heads), and distance and entropy of all layers."""
     trace, config = scene.trace, scene.model.config
     layer = chosen_layer(state, trace.layers)
     if 4 * trace.heads * trace.tokens**2 > MAX_SAVED_BYTES:

@@ -93,8 +93,8 @@ def build(choice: Component, picture: Component) -> Tab:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a visitor asks of one scene: two classes as numbers (None without a head), each method's choices, and why a
-    class that they named is not taken, in both languages."""
+    """A visitor's request for maps of one scene: two classes as numbers (None without a head), each method's choices,
+    and a notice, in both languages, if the class that they named cannot be explained."""
 
     scene: Scene
     target: int | None
@@ -114,14 +114,14 @@ class Asked:
             return cls(scene, *chosen_classes(scene.model, scene.trace, None), choices, instead(error))
 
     def of_method(self, method: str) -> tuple[int | None, dict]:
-        """(target, choices) for `explained`."""
+        """Return (target, choices) for `explained`."""
         choices = self.choices.get(method, {})
         if not METHODS[method].needs_head:
             return None, choices
         return self.target, choices | {"against": self.against}
 
     def is_there(self, method: str) -> bool:
-        """Whether the method is quick, or its map made before."""
+        """Return whether the method is quick, or its map was made before."""
         target, choices = self.of_method(method)
         return not METHODS[method].slow or is_explained(self.scene, method, target, **choices)
 
@@ -133,7 +133,7 @@ class Asked:
         return sorted(wanted, key=lambda name: METHODS[name].count_passes(self.choices.get(name, {}), grid))
 
     def maps(self) -> tuple[dict[str, Explanation], dict[str, dict[str, str]]]:
-        """(what is there, why a method is off)."""
+        """Return (the maps that are there, the reasons why other methods have none)."""
         found, off = {}, {}
         for method, record in METHODS.items():
             if record.needs_head and self.target is None:
@@ -147,7 +147,7 @@ class Asked:
         return found, off
 
     def value(self, also_off: dict[str, dict[str, str]] | None = None) -> dict:
-        """The viewer's. `also_off`: methods that failed."""
+        """Return the viewer's value. `also_off`: methods that failed."""
         maps, off = self.maps()
         facts = {
             method: say_both("explain_sum", sum=f"{made.values.sum().item():+.3f}")
@@ -168,7 +168,7 @@ class Asked:
         return value | {"manifest": manifest_of(self.scene, "explain", **self.told(maps))}
 
     def told(self, maps: dict[str, Explanation]) -> dict:
-        """What a manifest says of `maps`: of which classes they are, and by which choices."""
+        """Describe `maps` for a manifest: their classes and choices."""
         labels = self.scene.model.labels
         return {
             "target": self.target,
@@ -197,7 +197,7 @@ def _show(keys: Sequence, scene: Scene, request: gr.Request, *inputs) -> list:
 
 
 def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_file: str | None, *inputs):
-    """Makes the slow methods' maps one after another, the quickest first; what is made is kept, also on a cancel."""
+    """Make the slow methods' maps one after another, the quickest first; finished maps are kept, also on a cancel."""
     if not picture_file:
         raise ValueError(say(request, "need_picture"))
     scene = scene_of(choice, picture_file)
@@ -218,12 +218,12 @@ def _compute(keys: Sequence, request: gr.Request, choice: ModelChoice, picture_f
 
 
 def _buttons(running: bool) -> list[gr.Button]:
-    """Run and Stop, of which one is there."""
+    """Show Run or Stop, never both."""
     return [gr.Button(visible=not running), gr.Button(visible=running)]
 
 
 def _arrays(keys: Sequence, scene: Scene, state: dict, *inputs) -> tuple[dict, dict]:
-    """Every map that is there, with the choices that it was made by; `shown` is the one that was large."""
+    """Return every map that is there, with its choices; `shown` is the one that was large."""
     asked = Asked.of(scene, keys, *inputs)
     maps, _ = asked.maps()
     arrays = {method.replace("-", "_"): made.values.numpy() for method, made in maps.items()}

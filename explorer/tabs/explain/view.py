@@ -1,4 +1,5 @@
-"""ExplainViewer: maps of several methods over one picture, one of them large, with its legend and how to read it."""
+"""ExplainViewer: maps of several methods over one picture, one of them large, with its legend and advice on reading
+it."""
 
 from __future__ import annotations
 
@@ -19,8 +20,8 @@ from explorer.viewer.matrix.viewer import STYLE, encoded_picture
 
 class ExplainViewer(Component):
     """Value: what `explain_value` returns, or None. Which map is large is chosen in the browser, with no request; it
-    says so as `vit:state` ({viewer: elem_id, method}) and shows the element "PREFIX-METHOD" alone of those whose id
-    starts with `choices_prefix`."""
+    sends `vit:state` ({viewer: elem_id, method}) and shows the element "PREFIX-METHOD" alone of those whose id starts
+    with `choices_prefix`."""
 
     html, css, words = "view.html", (STYLE, "view.css"), "view.words.json"
     script = "view.js"
@@ -52,7 +53,8 @@ def explain_value(
     notice: Caption = "",
     facts: Mapping[str, Caption] | None = None,
 ) -> dict[str, Any]:
-    """What a viewer shows: `methods` in their order, each with its map of `grid` [gh, gw], or none and `off`, why not.
+    """Return a viewer's value: `methods` in their order, each with its map of `grid` [gh, gw], or with the reason in
+    `off`.
 
     - `picture`: what the model sees; `title`: of what this is an explanation; `caption`: under a saved picture;
       `notice`: what to know first; `facts`: a sentence under a method's map.
@@ -78,5 +80,5 @@ def explain_value(
 
 
 def _float32(explanation: Explanation) -> str:
-    """Row by row, little-endian, base64: 7 kB for 37 x 37 patches."""
+    """Encode a map row by row, little-endian, base64: 7 kB for 37 x 37 patches."""
     return base64.b64encode(np.ascontiguousarray(explanation.values.numpy(), "<f4")).decode()

@@ -24,7 +24,7 @@ def build() -> Tab:
 
 
 def _filters(scene: Scene) -> tuple[np.ndarray, np.ndarray] | tuple[None, None]:
-    """Principal components of the embedding as RGB, where the model reads RGB."""
+    """Return principal components of the embedding as RGB, if the model reads RGB."""
     if scene.model.config.channels != 3:
         return None, None
     filters = patch_filters(scene.model, FILTERS)
@@ -40,7 +40,7 @@ def _show(scene: Scene, request: gr.Request) -> list:
 
 
 def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
-    """Pixels as the model gets them, the tokens that enter the first block, and the embedding filters."""
+    """Return the pixels as the model gets them, the tokens that enter the first block, and the embedding filters."""
     filters, explained = _filters(scene)
     arrays = {"pixels": scene.pixels[0].cpu().numpy(), "tokens": scene.trace.residual[0][0].cpu().numpy()}
     if filters is not None:

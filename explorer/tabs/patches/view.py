@@ -30,7 +30,7 @@ def patches_value(
     explained: np.ndarray | None = None,
     caption: Caption = "",
 ) -> dict:
-    """A value for `PatchesView`.
+    """Return a value for `PatchesView`.
 
     - `picture`: the original, upright; `pixels` [1, C, h, w] and `box` are what `model.preprocess(picture)` returned,
       `trace` is `model.trace(pixels)`
@@ -65,7 +65,8 @@ def patches_value(
 
 
 def pipeline(config: ViTConfig) -> list[dict]:
-    """The steps from picture to prediction, the shape after each: [{"step": name, "shape": [...], numbers}, ...]."""
+    """List the steps from picture to prediction, with the shape after each: [{"step": name, "shape": [...], numbers},
+    ...]."""
     (h, w), (ph, pw), (gh, gw) = config.image_size, config.patch_size, config.grid
     patches, flat, D = gh * gw, ph * pw * config.channels, config.width
     steps = [
@@ -95,14 +96,14 @@ class PatchesView(Component):
 
 
 def _prefix(config: ViTConfig) -> list[str]:
-    """What each token before the patches is, in their order."""
+    """Name each token before the patches, in their order."""
     return (
         ["class"] * config.class_token + ["distillation"] * config.distillation_token + ["register"] * config.registers
     )
 
 
 def _displayed(picture: Image.Image) -> Image.Image:
-    """The picture, no longer than `DISPLAYED` on either side."""
+    """Shrink the picture to at most `DISPLAYED` on either side."""
     factor = min(1.0, DISPLAYED / max(picture.size))
     size = tuple(max(1, round(side * factor)) for side in picture.size)
     if size != picture.size:
@@ -111,7 +112,7 @@ def _displayed(picture: Image.Image) -> Image.Image:
 
 
 def _filters(filters: np.ndarray, explained: np.ndarray | None) -> dict:
-    """One picture with the filters side by side, and their shares."""
+    """Draw the filters side by side in one picture, and return it with their shares."""
     filters = np.asarray(filters, np.float32)
     if filters.ndim != 4 or filters.shape[-1] != 3:
         raise ValueError(f"expected filters [n, height, width, 3], got {list(filters.shape)}")
@@ -125,7 +126,7 @@ def _filters(filters: np.ndarray, explained: np.ndarray | None) -> dict:
 
 
 def _image(picture: Image.Image, lossless: bool = False) -> dict:
-    """A picture as a cache file: without loss where single pixels will be looked at, else small."""
+    """Write a picture as a cache file: without loss if single pixels will be looked at, else small."""
     data = io.BytesIO()
     if lossless or picture.width * picture.height <= 256 * 256:
         picture.save(data, "PNG", compress_level=1)

@@ -1,4 +1,4 @@
-"""The Positions tab: similarity of position embeddings, native and interpolated, and what becomes of the prediction."""
+"""The Positions tab: similarity of position embeddings, native and interpolated, and the prediction at both sizes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def build() -> Tab:
 
 
 def _resizing(scene: Scene, size: str, method: str) -> tuple[tuple[int, int], str | None]:
-    """The chosen size (by default 1.5 times the scene's own, or half), and the interpolation, None for the origin's."""
+    """Return the chosen size (by default 1.5 times the scene's own, or half), and the interpolation, None for the
+    origin's."""
     if method not in (OWN, *METHODS):
         raise ValueError(f"expected an interpolation of {', '.join(METHODS)}, got {str(method)[:40]!r}")
     config = scene.model.config
@@ -59,7 +60,7 @@ def _resizing(scene: Scene, size: str, method: str) -> tuple[tuple[int, int], st
 
 
 def patch_positions(model: VisionTransformer) -> np.ndarray:
-    """[gh*gw, D]: the position embeddings of the patches."""
+    """Return the position embeddings of the patches, [gh*gw, D]."""
     return model.positions[0, model.config.positioned_prefix :].detach().float().cpu().numpy()
 
 
@@ -92,7 +93,7 @@ def _show(scene: Scene, request: gr.Request, size: str, method: str) -> list:
 
 
 def _arrays(scene: Scene, state: dict, size: str, method: str) -> tuple[dict, dict]:
-    """Position embeddings of both grids, and their similarities where they are not too many."""
+    """Return position embeddings of both grids, and their similarities if they are not too many."""
     other = resized(scene.model, *_resizing(scene, size, method))
     arrays = {}
     for name, model in (("native", scene.model), ("interpolated", other)):

@@ -27,7 +27,7 @@ def positions_value(
     names: tuple[Caption, Caption] | None = None,
     caption: Caption = "",
 ) -> dict:
-    """A value for `PositionsView`: position embeddings [gh*gw, D], without prefix tokens, of one grid or of two.
+    """Return a value for `PositionsView`: position embeddings [gh*gw, D], without prefix tokens, of one grid or of two.
 
     `native` and `resampled` are tensors or arrays; `names` captions the two, each a string or {"en": ..., "zh": ...};
     `caption` goes with a saved picture (say the model there).
@@ -45,14 +45,14 @@ def positions_value(
 
 
 def pack_embeddings(embeddings: np.ndarray) -> bytes:
-    """[N, D] float32 -> N float32 scales, then N*D int16: embeddings[n] = int16[n] * scale[n], little-endian."""
+    """Pack [N, D] float32 as N float32 scales, then N*D int16: embeddings[n] = int16[n] * scale[n], little-endian."""
     largest = np.abs(embeddings).max(axis=1)
     scales = (np.where(largest > 0, largest, 1) / 32767).astype("<f4")
     return scales.tobytes() + np.rint(embeddings / scales[:, None]).astype("<i2").tobytes()
 
 
 def similarity_range(embeddings: np.ndarray) -> tuple[float, float]:
-    """Smallest and largest of all dot products of the rows of [N, D]."""
+    """Return the smallest and largest of all dot products of the rows of [N, D]."""
     low = min(float((embeddings[at : at + _ROWS] @ embeddings.T).min()) for at in range(0, len(embeddings), _ROWS))
     return low, float((embeddings**2).sum(axis=1).max())  # no dot product is above the largest square (Cauchy-Schwarz)
 

@@ -68,31 +68,31 @@ class Variant:
 
     @property
     def layers(self) -> Tensor:
-        """The rollout of every token after each layer, [layers, tokens, tokens]."""
+        """Return the rollout of every token after each layer, [layers, tokens, tokens]."""
         if self.formula == GRADIENT:
             return gradient_rollout_matrices(self.scene.trace, self._gradients(), **self.choices)
         return rollout_matrices(self.scene.trace, self.formula.removeprefix(COMPAT), **self.choices)
 
     def rows(self, query: int) -> Tensor:
-        """The rollout of one token after each layer, [layers, tokens]."""
+        """Return the rollout of one token after each layer, [layers, tokens]."""
         if self.formula == GRADIENT:
             return gradient_rollout_rows(self.scene.trace, self._gradients(), query, **self.choices)
         return rollout_rows(self.scene.trace, query, self.formula.removeprefix(COMPAT), **self.choices)
 
     def name(self, letter: str) -> dict[str, str]:
-        """What the panel is called, in both languages."""
+        """Name the panel, in both languages."""
         formula, share = say_both(f"formula_{self.formula}"), self.choices["discard_ratio"]
         named = {language: f"{letter}: {text}" for language, text in formula.items()}
         return {language: text + (f", -{share:.0%}" if share else "") for language, text in named.items()}
 
     def described(self, letter: str) -> dict[str, str]:
-        """Its name with the choices that the name leaves out, in both languages."""
+        """Describe the variant: its name with the choices that the name leaves out, in both languages."""
         scope, start = self.choices.get("discard", "matrix"), self.choices.get("start_layer", 0)
         key = "rollout_discarding" if self.choices["discard_ratio"] else "rollout_whole"
         return say_both(key, name=self.name(letter), scope=say_both(f"scope_{scope}"), start=start)
 
     def _gradients(self) -> Gradients:
-        """Of the predicted class."""
+        """Return the gradients of the predicted class."""
         return gradients_of(self.scene, predicted_class(self.scene.model, self.scene.trace))
 
 
@@ -121,7 +121,7 @@ class RolloutSource:
 
 
 def variants(scene: Scene, formula_a, discard_a, formula_b, discard_b, scope, start_layer) -> tuple[Variant, Variant]:
-    """Both variants as the controls say. vit-explain knows only the whole matrix and the first layer."""
+    """Make both variants from the controls. vit-explain knows only the whole matrix and the first layer."""
     start = min(max(int(start_layer or 0), 0), scene.trace.layers - 1)
 
     def one(formula: str, discard: float | None) -> Variant:
@@ -160,13 +160,13 @@ def _source(scene: Scene, *controls) -> StackSource | RolloutSource:
 
 
 def _caption(a: Variant, b: Variant) -> dict[str, str]:
-    """What stands under a saved picture: the model, and both variants in full."""
+    """Write the caption of a saved picture: the model, and both variants in full."""
     described = a.described("A"), b.described("B")
     return {language: " · ".join([a.scene.name, *(one[language] for one in described)]) for language in TEXT}
 
 
 def _arrays(scene: Scene, state: dict, *controls) -> tuple[dict, dict]:
-    """Both rollouts after every layer: whole matrices, or for long sequences the row of the query in sight."""
+    """Return both rollouts after every layer: whole matrices, or for long sequences the row of the query in sight."""
     a, b = variants(scene, *controls)
     query = state.get("query")
     query = query if type(query) is int and 0 <= query < scene.trace.tokens else 0

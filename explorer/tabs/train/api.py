@@ -23,7 +23,7 @@ from vit_model.errors import quoted
 
 
 def endpoints(access: RunAccess) -> None:
-    """Add the endpoints to the open `gr.Blocks`, on components that nobody sees."""
+    """Add the endpoints to the open `gr.Blocks`, on hidden components."""
 
     @plain_api_errors
     def start_run(request: gr.Request, recipe: str, fields: str, name: str, key: str) -> dict:
@@ -82,7 +82,8 @@ def endpoints(access: RunAccess) -> None:
 
 
 def _owner(request: gr.Request, key: str | None) -> str:
-    """Who asks: by key, by login or by the browser's secret, or NOBODY, which only a server on loopback does with."""
+    """Return the owner who asks: by key, login or the browser's secret, or NOBODY, which is enough on loopback
+    alone."""
     return owner_of_secret((key or "").strip()) or owner_of(request)
 
 
@@ -95,7 +96,7 @@ def _run(access: RunAccess, request: gr.Request, run_id: str, key: str | None) -
 
 
 def _config(access: RunAccess, request: gr.Request, recipe: str, fields: str) -> tuple[RunConfig, tuple[float, ...]]:
-    """The run that a client describes. Data and model pass the same gate as those of the page's form."""
+    """Make the config that a client describes. Data and model pass the same gate as those of the page's form."""
     chosen = recipe_named((recipe or "").strip())
     given = json_object("fields", fields)
     local = access.is_open(request)
@@ -112,7 +113,7 @@ def _config(access: RunAccess, request: gr.Request, recipe: str, fields: str) ->
 
 
 def _typed(name: str, value: Any) -> Any:
-    """A field as JSON tells it, or as text as on the command line."""
+    """Parse a field, as JSON or as text as on the command line."""
     return parse_field(name, value) if isinstance(value, str) else value
 
 

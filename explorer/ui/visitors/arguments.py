@@ -1,4 +1,4 @@
-"""What a client sends to a named endpoint, read: anything but what is expected is a ValueError in words."""
+"""Arguments of named endpoints: parsed, or refused by a ValueError that says what is expected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from vit_model.errors import quoted
 
 
 def json_object(name: str, text: str | None) -> dict:
-    """The JSON object in a text, an empty one for no text."""
+    """Parse the JSON object in a text, an empty one for no text."""
     try:
         found = json.loads(text or "{}")
     except (ValueError, RecursionError) as error:
@@ -19,7 +19,7 @@ def json_object(name: str, text: str | None) -> dict:
 
 
 def whole(name: str, value: float | None, low: int, high: int) -> int:
-    """A whole number within bounds."""
+    """Check a whole number within bounds."""
     if not isinstance(value, int | float) or value != value or not low <= value <= high or value != int(value):
         raise ValueError(f"{name} must be a whole number from {low} to {high}, got {quoted(value)}")
     return int(value)

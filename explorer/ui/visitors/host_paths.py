@@ -1,4 +1,4 @@
-"""without_folders: a text of the server's, such as an error or a log, as visitors of another computer may read it."""
+"""without_folders: hides this host's folders in a text, such as an error or a log, that visitors read."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def without_folders(text: str) -> str:
 
 
 def _known() -> list[str]:
-    """Folders whose names may hold spaces, each with its separator, the longest first."""
+    """Return known folders, whose names may hold spaces, each with its separator, the longest first."""
     folders = {_OURS, Path.cwd(), Path.home(), Path(tempfile.gettempdir()), Path(sys.prefix), Path(sys.base_prefix)}
     folders |= {Path(value).expanduser() for name in _SETTINGS if (value := os.environ.get(name))}
     names = {str(one) for folder in folders if folder.name for one in (folder, folder.resolve())}

@@ -1,4 +1,4 @@
-"""Whether a request comes from this computer, and whether it was this page that sent it."""
+"""Checks whether a request comes from this computer, and whether this page sent it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PROXY_STARTS = ("x-forwarded", "x-proxy", "x-envoy", "x-amz", "x-azure", "x-arr"
 
 
 def is_local(request: gr.Request | None) -> bool:
-    """Whether a request came to this computer from itself, directly: from a loopback address, for a loopback name (a
-    web site can make its own name point here: DNS rebinding), with no sign of a proxy, and not on a Space."""
+    """Return whether a request came to this computer from itself, directly: from a loopback address, for a loopback
+    name (a web site can make its own name point here: DNS rebinding), with no sign of a proxy, and not on a Space."""
     if request is None or on_space():
         return False
     client = getattr(request, "client", None)
@@ -34,7 +34,7 @@ def is_local(request: gr.Request | None) -> bool:
 
 
 def is_loopback(name: str | None) -> bool:
-    """Whether a host, as a name or an address, is this computer for itself."""
+    """Return whether a host, as a name or an address, is loopback."""
     if not name:
         return False
     if name.lower() == "localhost":
@@ -47,7 +47,7 @@ def is_loopback(name: str | None) -> bool:
 
 
 def host_name(host: str | None) -> str | None:
-    """The name in a Host header, without its port; None for what is no host."""
+    """Return the name in a Host header, without its port; None for an invalid one."""
     try:
         return urlsplit(f"//{host}").hostname if host else None
     except ValueError:
@@ -55,7 +55,7 @@ def host_name(host: str | None) -> str | None:
 
 
 def from_elsewhere(headers: Mapping[str, str]) -> bool:
-    """Whether another web site's page sent this request, as the browser itself says. Programs say nothing.
+    """Return whether another web site's page sent this request, by the browser's own headers. Programs send none.
 
     Browsers send `Sec-Fetch-Site` from pages of https or localhost, and `Origin` from all; of the host that `Origin` is
     compared with, a proxy may have kept only a forwarded copy.

@@ -1,4 +1,4 @@
-"""uploaded_checkpoint: the files that a visitor uploaded, as something that `load_model` takes."""
+"""uploaded_checkpoint: makes a source for `load_model` of the files that a visitor uploaded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXPIRY_SECONDS = 6 * 3600  # as long as Gradio keeps the uploads themselves
 
 
 def uploaded_checkpoint(files: Sequence[str], request: gr.Request | None) -> tuple[Path, str]:
-    """(file or folder to load, name to show) for one weights file and at most its two JSON files.
+    """Return (file or folder to load, name to show) for one weights file and at most its two JSON files.
 
     Gradio keeps every upload in a folder of its own; those that belong together are brought together in a folder that
     is removed by the first upload after `EXPIRY_SECONDS` in which nobody uploaded the same again. ValueError, in the
@@ -42,7 +42,7 @@ def uploaded_checkpoint(files: Sequence[str], request: gr.Request | None) -> tup
 
 
 def _together(files: dict[str, Path]) -> Path:
-    """A folder that holds `files` under the names given, the same folder for the same uploads."""
+    """Make a folder that holds `files` under the names given, the same folder for the same uploads."""
     base = Path(get_upload_folder()) / "vit-explorer-checkpoints"
     private_folder(base)
     _sweep(base)
@@ -70,7 +70,7 @@ def _link(path: Path, target: Path) -> None:
 
 
 def _sweep(base: Path) -> None:
-    """Remove the folders that were not asked for in the last `EXPIRY_SECONDS`."""
+    """Remove the folders that nobody used in the last `EXPIRY_SECONDS`."""
     oldest = time.time() - EXPIRY_SECONDS
     for folder in base.iterdir():
         if folder.stat().st_mtime < oldest:

@@ -15,8 +15,9 @@ Value = TypeVar("Value")
 
 
 def visitor_of(request: gr.Request | None) -> Visitor:
-    """The visitor whose event this thread works for. They are gone when their event is: Gradio drops it when the stream
-    of its answers is closed from the other side, and when it is cancelled. Outside of the queue nobody leaves."""
+    """Return the visitor whose event this thread works for. They are gone when their event is: Gradio drops it when the
+    stream of its answers is closed from the other side, and when it is cancelled. Outside of the queue nobody
+    leaves."""
     blocks, event_id = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
     if request is None or blocks is None or event_id is None:
         return Visitor(request and request.session_hash)
@@ -31,7 +32,7 @@ def visitor_of(request: gr.Request | None) -> Visitor:
 
 @contextmanager
 def visiting(visitor: Visitor) -> Iterator[None]:
-    """What runs inside is done for this visitor."""
+    """Do the work inside for this visitor."""
     before = VISITOR.set(visitor)
     try:
         yield
@@ -40,7 +41,7 @@ def visiting(visitor: Visitor) -> Iterator[None]:
 
 
 def each_for(visitor: Visitor, values: Generator[Value, None, None]) -> Iterator[Value]:
-    """What a generator yields, each step of it done for this visitor: Gradio runs every one in a context of its own."""
+    """Iterate a generator, each step of it for this visitor: Gradio runs every step in a context of its own."""
     with closing(values):
         while True:
             with visiting(visitor):

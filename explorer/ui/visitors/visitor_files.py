@@ -1,4 +1,4 @@
-"""The one door for files that visitors name: what lies in this page's upload cache, and nothing else of the host.
+"""The one door for files that visitors name: it opens to this page's upload cache, and to nothing else of the host.
 
 A visitor's program may put a path wherever the page expects a file, and wherever it does not. Gradio 6.31 looks only at
 objects that carry its `meta` mark, and its Image component demands no mark. So `GuardedBlocks` looks at everything that
@@ -41,14 +41,15 @@ class GuardedBlocks(gr.Blocks):
 
 
 def check_files(sent: Any) -> None:
-    """VisitorFileError if anything in `sent`, as JSON, names a file outside the upload cache: any object with a `path`
-    counts, whatever else it holds. Whether a file in the cache is (still) there is for its reader to find out."""
+    """Raise VisitorFileError if anything in `sent`, as JSON, names a file outside the upload cache: any object with a
+    `path` counts, whatever else it holds. Whether a file in the cache is (still) there is for its reader to find
+    out."""
     for path in _paths(sent):
         visitor_path(path)
 
 
 def visitor_path(path: Any) -> Path:
-    """A path in the upload cache, spelt as the page spells it: absolute, without `..`, and through no link.
+    """Check a path in the upload cache, spelt as the page spells it: absolute, without `..`, and through no link.
     VisitorFileError for any other."""
     if isinstance(path, str) and len(path) <= MOST_LETTERS and "\0" not in path and os.path.normpath(path) == path:
         folder = os.path.abspath(get_upload_folder())
@@ -67,7 +68,7 @@ def visitor_path(path: Any) -> Path:
 
 
 def _paths(sent: Any) -> Iterator[Any]:
-    """The `path` of every object in JSON, however deep."""
+    """Yield the `path` of every object in JSON, however deep."""
     waiting = [sent]
     while waiting:
         value = waiting.pop()

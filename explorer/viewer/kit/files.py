@@ -20,7 +20,7 @@ from vit_model.files.private import private_folder
 
 
 def cached_file(data: bytes, name: str) -> dict[str, Any]:
-    """What to put anywhere in a component's value; Gradio adds the `url` that the browser fetches.
+    """Write bytes to a file of the app's cache, and return the entry for a component's value; Gradio adds its `url`.
 
     The address holds a hash of the content: unguessable, but not bound to a visitor. It expires with the app's cache,
     or when newer files need its room.
@@ -43,7 +43,7 @@ class FileShelf:
         self.bytes = 0
 
     def write(self, data: bytes, name: str) -> str:
-        """The file's path."""
+        """Write a file and return its path."""
         with self._lock:  # with the writing inside, a file is never deleted as the older one of the same content
             path = written_once(data, name)
             self._forget(path)
@@ -67,10 +67,10 @@ class FileShelf:
 
 
 def written_once(data: bytes, name: str) -> str:
-    """Path of a file of the app's cache with this content and name; of the same content and name it is the same file,
-    made new. It is there whole or not at all: Gradio's `save_bytes_to_cache` empties a file that is there and writes it
-    again, and whoever fetches it meanwhile is promised fewer bytes than come ("Too much data for declared
-    Content-Length"), or gets half of it."""
+    """Write a file of the app's cache and return its path; the same content and name give the same file, made new. It
+    is there whole or not at all: Gradio's `save_bytes_to_cache` empties a file that is there and writes it again, and
+    whoever fetches it meanwhile is promised fewer bytes than come ("Too much data for declared Content-Length"), or
+    gets half of it."""
     folder = Path(get_upload_folder()) / hash_bytes(data)
     path = folder / Path(name).name
     with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""One layer of a stack as few bytes: what the browser's viewer decodes (scripts/blocks.js)."""
+"""Pack one layer of a stack into few bytes, which the browser's viewer decodes (scripts/blocks.js)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LAST_BLOCK = b"\x03\0"  # an empty one
 
 
 def pack(matrices: np.ndarray, signed: Sequence[bool]) -> bytes:
-    """[panels, rows, tokens] -> little-endian float32 row maxima [panels, rows], codes [panels, rows, tokens], and one
-    byte that says how the codes are predicted.
+    """Pack [panels, rows, tokens] into little-endian float32 row maxima [panels, rows], codes [panels, rows, tokens],
+    and one byte that says how the codes are predicted.
 
     Each query row keeps its largest magnitude m and one byte a value: in panels that cannot be negative uint8 with
     square-root companding, value = m * (code / 255)^2, which spends its steps on the small values that most of
@@ -70,7 +70,7 @@ def pack(matrices: np.ndarray, signed: Sequence[bool]) -> bytes:
 
 
 def unpack(blob: bytes, rows: int, tokens: int, signed: Sequence[bool]) -> np.ndarray:
-    """What `pack` kept: float32 [panels, rows, tokens]."""
+    """Unpack what `pack` made: float32 [panels, rows, tokens]."""
     panels = len(signed)
     expected = panels * rows * (4 + tokens) + 1
     if len(blob) != expected:
@@ -89,8 +89,8 @@ def unpack(blob: bytes, rows: int, tokens: int, signed: Sequence[bool]) -> np.nd
 
 
 def _predicted(codes: np.ndarray, steps: Sequence[int]) -> tuple[int, int]:
-    """The prediction whose differences have the least entropy, and the first step, or the last, at which that is at
-    most MOST_BITS; by a sample of rows."""
+    """Choose the prediction whose differences have the least entropy, and the first step, or the last, at which that is
+    at most MOST_BITS; by a sample of rows."""
     rows = codes.shape[1]
     if rows == 1:
         return 0, steps[0]
@@ -106,14 +106,14 @@ def _predicted(codes: np.ndarray, steps: Sequence[int]) -> tuple[int, int]:
 
 
 def _rounded(codes: np.ndarray, step: int) -> np.ndarray:
-    """To the nearest multiple of an odd step."""
+    """Round codes to the nearest multiple of an odd step."""
     multiples = codes // step
     multiples += codes - multiples * step > step // 2
     return multiples * step
 
 
 def _entropy(codes: np.ndarray) -> float:
-    """Bits that a code takes on average."""
+    """Return the bits that a code takes on average."""
     if not codes.size:
         return 0.0
     shares = np.bincount(codes.ravel(), minlength=256) / codes.size
@@ -122,7 +122,7 @@ def _entropy(codes: np.ndarray) -> float:
 
 
 def compress(blob: bytes) -> bytes:
-    """gzip, without a time stamp, so that the same layer always gives the same file.
+    """Compress by gzip, without a time stamp, so that the same layer always gives the same file.
 
     Huffman coding and runs of equal codes alone: attention codes hardly repeat otherwise, and looking for matches takes
     three times as long. Long blobs are compressed by several threads, as pigz does: each chunk is a run of deflate
@@ -140,7 +140,7 @@ def _deflated(chunk: memoryview) -> bytes:
 
 
 def _each(function: Callable, items: Sequence, size: int) -> list:
-    """`function` of each item, by several threads where there is much to do; numpy and zlib let them."""
+    """Apply `function` to each item, by several threads if there is much to do; numpy and zlib release the GIL."""
     return list(_threads().map(function, items) if size > CHUNK_BYTES else map(function, items))
 
 

@@ -1,4 +1,4 @@
-"""Where a viewer's numbers come from: L layers of P panels, each an N x N matrix over tokens."""
+"""Sources of a viewer's numbers: L layers of P panels, each an N x N matrix over tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vit_model.linear import linear, softmax_products
 from vit_model.trace import Trace
 
 Direction = Literal["to", "by"]
-"""`to`: what a token attends to, its row. `by`: which tokens attend to it, its column."""
+"""`to`: the tokens that a token attends to, its row. `by`: the tokens that attend to it, its column."""
 
 ROWS = 512  # of one head's scores at a time
 
@@ -30,11 +30,11 @@ class Source(Protocol):
     nbytes: int
 
     def matrices(self, layer: int) -> Tensor | np.ndarray:
-        """One layer, [panels, N, N]. Only asked for where N is at most `viewer.WHOLE_LAYER_TOKENS`."""
+        """Return one layer, [panels, N, N]. Only called if N is at most `viewer.WHOLE_LAYER_TOKENS`."""
         ...
 
     def rows(self, layer: int, query: int, direction: Direction) -> Tensor | np.ndarray:
-        """One token's row or column in every panel, [panels, N]."""
+        """Return one token's row or column in every panel, [panels, N]."""
         ...
 
 
@@ -61,7 +61,8 @@ class AttentionSource:
         return torch.exp(logits - self._log_normaliser(layer))
 
     def _log_normaliser(self, layer: int) -> Tensor:
-        """log of every query's softmax denominator, [H, N]: quadratic in time, linear in memory, once a layer."""
+        """Return the log of every query's softmax denominator, [H, N]: quadratic in time, linear in memory, once a
+        layer."""
         with self._lock:
             if layer not in self._normalisers:
                 heads = zip(self._queries[layer], self._keys[layer].contiguous(), strict=True)

@@ -1,4 +1,4 @@
-"""ViewerStore: what viewers on open pages may still ask for, bounded in bytes and in age."""
+"""ViewerStore: the sources that viewers on open pages may still request, bounded in bytes and in age."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_TOKENS = 10_000
 
 @dataclass
 class _Kept:
-    """`source`: None where it left; then `again` makes it anew."""
+    """An entry. `source` is None once it was evicted; then `again` makes it anew."""
 
     source: Source | None
     again: Callable[[], Source] | None
@@ -46,8 +46,8 @@ class ViewerStore:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()  # the least recently used first
 
     def put(self, source: Source, again: Callable[[], Source] | None = None) -> str:
-        """Keep `source` and return its token. ValueError where it alone is larger than the store. `again` makes the
-        same source from what a visitor brought; it may take as long as it did, and should hold nothing large."""
+        """Keep `source` and return its token. ValueError if it alone is larger than the store. `again` makes the same
+        source from the visitor's own files; it may be slow, and should hold nothing large."""
         if source.nbytes > self.max_bytes:
             raise ValueError(
                 f"this picture's numbers take {source.nbytes / 2**20:.0f} MiB and the store holds "
@@ -61,8 +61,8 @@ class ViewerStore:
         return token
 
     def get(self, token: str) -> Source | None:
-        """The source of a token; None where it is unknown, was evicted or has expired, or cannot be made again since
-        the visitor's files are gone."""
+        """Return the source of a token; None if it is unknown, was evicted or has expired, or cannot be made again
+        since the visitor's files are gone."""
         with self._lock:
             self._drop_expired()
             kept = self._kept.get(token)
@@ -84,7 +84,7 @@ class ViewerStore:
         return source
 
     def __contains__(self, token: str) -> bool:
-        """Whether the token has a source, or one can be made again."""
+        """Return whether the token has a source, or one can be made again."""
         with self._lock:
             self._drop_expired()
             return token in self._kept
@@ -95,7 +95,7 @@ class ViewerStore:
             return sum(source.nbytes for _, source in self._held())
 
     def __len__(self) -> int:
-        """How many sources are held."""
+        """Count the sources that are held."""
         with self._lock:
             return len(self._held())
 

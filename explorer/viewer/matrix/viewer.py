@@ -24,14 +24,15 @@ STYLE = Path(__file__).with_name("viewer.css")
 """The look of a map, for components that draw such matrices in other ways."""
 
 WHOLE_LAYER_TOKENS = 577
-"""Up to a 24 x 24 grid and a class token whole layers go to the browser; above, one token's rows at a time."""
+"""Sequences up to this length (a 24 x 24 grid and a class token) go to the browser in whole layers; longer ones by one
+token's rows at a time."""
 
 
 class AttentionViewer(Component):
     """A canvas viewer of a stack of token-by-token matrices; its value is what `viewer_value` returns, or None.
 
     In the browser it listens to `vit:select` on `document` ({viewer: elem_id, layer, panel, query, direction}; all but
-    the first optional) and says `vit:state` with the same fields whenever its own selection changes.
+    the first optional) and sends `vit:state` with the same fields whenever its own selection changes.
 
     - `store`: where the tokens of its values live
 
@@ -53,7 +54,8 @@ class AttentionViewer(Component):
 
     @server
     def layer(self, request: Any) -> dict[str, Any]:
-        """{"token", "layer"} -> {"file": address below the app's root}, {"expired": True} or {"error": text}."""
+        """Answer {"token", "layer"} with {"file": address below the app's root}, {"expired": True} or {"error":
+        text}."""
         try:
             source, layer = self._asked(request, {"token", "layer"})
         except LookupError:
@@ -68,7 +70,8 @@ class AttentionViewer(Component):
 
     @server
     def rows(self, request: Any) -> dict[str, Any]:
-        """{"token", "layer", "query", "direction"} -> {"rows": base64 of one packed row a panel}, or as `layer`."""
+        """Answer {"token", "layer", "query", "direction"} with {"rows": base64 of one packed row a panel}, or as
+        `layer`."""
         try:
             source, layer = self._asked(request, {"token", "layer", "query", "direction"})
             query = _whole_number(request, "query", _tokens(source))
@@ -83,8 +86,8 @@ class AttentionViewer(Component):
         return {"rows": base64.b64encode(compress(pack(rows, source.signed))).decode()}
 
     def _asked(self, request: Any, fields: set[str]) -> tuple[Source, int]:
-        """The source and layer that anyone on the network asked for. ValueError on nonsense, LookupError on a token
-        that is unknown or expired."""
+        """Validate a request, which may come from anyone; return its source and layer. ValueError for an invalid
+        request, LookupError for a token that is unknown or expired."""
         if not isinstance(request, dict) or set(request) != fields:
             raise ValueError(f"expected an object with {', '.join(sorted(fields))}")
         token = request["token"]
@@ -115,7 +118,7 @@ def viewer_value(
     title: Caption = "",
     caption: Caption = "",
 ) -> dict[str, Any]:
-    """What a viewer needs first: the shown layer packed into a file of the app's cache, the picture, and names.
+    """Return the value of a viewer: the shown layer packed into a file of the app's cache, the picture, and names.
 
     - `again`: makes `source` again, see `ViewerStore`
     - `picture`: what the model sees, already cropped to its pixels; None where there is no picture
@@ -157,7 +160,7 @@ def viewer_value(
 
 
 def token_names(config: ViTConfig) -> list[str]:
-    """Short names of a model's special tokens, in their order."""
+    """Return short names of a model's special tokens, in their order."""
     names = ["CLS"] * config.class_token + ["DIST"] * config.distillation_token
     return names + [f"REG{index + 1}" for index in range(config.registers)]
 
@@ -175,7 +178,7 @@ def _packed_layer(source: Source, layer: int) -> bytes:
 
 
 def encoded_picture(picture: Image.Image) -> tuple[bytes, str]:
-    """Small pictures without loss, others as a JPEG of high quality; both within a few milliseconds."""
+    """Encode small pictures without loss, others as a JPEG of high quality; both within a few milliseconds."""
     small, file = picture.width * picture.height <= 128 * 128, io.BytesIO()
     if small:
         picture.convert("RGB").save(file, "PNG", compress_level=1)

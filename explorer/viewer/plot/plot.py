@@ -1,4 +1,4 @@
-"""PlotlyView: draws a plain Plotly figure in the page, with the plotly.js that the Python package carries.
+"""PlotlyView: a plain Plotly figure in the page, with the plotly.js that the Python package carries.
 
 `gr.Plot` bundles an older plotly.js that loses the zoom at each update and stays white in dark mode. This one is loaded
 from this server when the first plot is shown, keeps the zoom, and follows the theme.
@@ -27,7 +27,7 @@ _PACKED_FROM = 1024  # numbers; below, a list is as fast and easier to read in t
 
 
 def plot_value(figure: dict, link: dict | None = None, caption: Caption = "") -> dict:
-    """A value for `PlotlyView`.
+    """Return a value for `PlotlyView`.
 
     `figure` is {"data": [...], "layout": {...}} as plotly.js takes it; numpy arrays may stand anywhere in it, and
     {"en": ..., "zh": ...} in place of any text.
@@ -50,7 +50,7 @@ def plot_value(figure: dict, link: dict | None = None, caption: Caption = "") ->
 
 
 def json_safe(value: Any, key: str = "") -> Any:
-    """The same structure with numpy arrays and scalars turned into what JSON and plotly.js both take.
+    """Convert numpy arrays and scalars anywhere in a structure to what JSON and plotly.js both take.
 
     Large numeric arrays become plotly.js's own {"dtype", "bdata", "shape"} (base64: 30 times faster than lists), all
     others lists; NaN and infinities in a list become null, which plotly.js draws as a gap. `customdata` stays a list.

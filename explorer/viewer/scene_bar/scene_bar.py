@@ -12,5 +12,5 @@ class SceneBar(Component):
 
     @classmethod
     def strings(cls) -> str:
-        """None: Python sends its sentences in the visitor's language."""
+        """Return no strings: Python sends the sentences in the visitor's language."""
         return "{}"

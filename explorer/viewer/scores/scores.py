@@ -8,8 +8,8 @@ from explorer.viewer.kit.component import Caption, Component
 
 
 def cell(text: Caption, strength: float | None = None, *, mark: bool = False, title: Caption = "") -> dict:
-    """One cell. `strength` from -1 (shaded in one colour) over 0 (not shaded) to 1 (in the other), None for none;
-    `mark`: it stands out as a warning; `title`: said on hovering."""
+    """Return one cell. `strength` from -1 (shaded in one colour) over 0 (not shaded) to 1 (in the other), None for
+    none; `mark`: it stands out as a warning; `title`: its tooltip."""
     strength = None if strength is None or strength != strength else max(-1.0, min(1.0, float(strength)))
     return {"text": text, "strength": strength, "mark": mark, "title": title}
 
@@ -26,9 +26,9 @@ def scores_value(
     name: str = "table",
     progress: dict | None = None,
 ) -> dict:
-    """A value for `ScoreTable`. `rows`: {"head": Caption, "quiet": bool, "cells": [`cell`, ...]}, as many cells as
-    `head` has columns. `turned`: column heads stand upright, for a matrix. `caption` is written under a saved picture,
-    called `name`. `progress`: {"done": 0 to 1, "text": Caption, "running": bool}."""
+    """Return a value for `ScoreTable`. `rows`: {"head": Caption, "quiet": bool, "cells": [`cell`, ...]}, as many cells
+    as `head` has columns. `turned`: column heads stand upright, for a matrix. `caption` is written under a saved
+    picture, called `name`. `progress`: {"done": 0 to 1, "text": Caption, "running": bool}."""
     if wrong := [row for row in rows if len(row["cells"]) != len(head)]:
         raise ValueError(f"{len(head)} columns, but a row of {len(wrong[0]['cells'])} cells")
     return {

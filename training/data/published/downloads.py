@@ -1,4 +1,4 @@
-"""Fetches one published file: resumed where it broke off, checked by its MD5, whole or absent."""
+"""Download one published file: resumed where it broke off, checked by its MD5, whole or absent."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_BYTES = 4_000_000_000
 
 
 def fetch(url: str, path: Path, md5: str, progress: Progress | None = None) -> Path:
-    """`path`, which holds what `url` holds, whose MD5 is `md5`; downloaded unless it does already.
+    """Return `path`, which holds the file at `url` with this MD5; downloaded unless it does already.
 
     `progress(bytes done, bytes in all, file name)`. DataError if the network fails, the disk is full, or the server
     sends something else; it says how to bring the file by hand.
@@ -80,7 +80,7 @@ class _BrokenOffError(ConnectionError):
 
 
 def _download(url: str, part: Path, progress: Progress | None, name: str) -> None:
-    """Goes on after the bytes that `part` has, if the server can."""
+    """Download after the bytes that `part` has, if the server can go on there."""
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "vit-explorer"})
     if done:

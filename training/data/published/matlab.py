@@ -1,4 +1,4 @@
-"""Reads the arrays of numbers in a MATLAB 5 file, the form in which Flowers-102 publishes its labels and splits.
+"""Read the arrays of numbers in a MATLAB 5 file, the form in which Flowers-102 publishes its labels and splits.
 
 Only what those files use: compressed or plain elements, little-endian, real matrices of numbers. scipy's loadmat reads
 everything else, and is not needed for anything else here.
@@ -18,7 +18,7 @@ MAX_BYTES = 64 * 2**20  # Flowers-102 has 8,189 labels
 
 
 def read_matrices(data: bytes) -> dict[str, np.ndarray]:
-    """{name: matrix} of the file's bytes. ValueError if they are something else."""
+    """Return {name: matrix} of the file's bytes. ValueError if they are something else."""
     if len(data) < 128 or data[124:128] != b"\x00\x01IM":
         raise ValueError("not a little-endian MATLAB 5 file")
     matrices = {}
@@ -43,7 +43,8 @@ def _inflated(content: bytes) -> bytes:
 
 
 def _elements(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """(kind, content) one after the other. Small ones have kind and length in one word; others are padded to 8."""
+    """Yield (kind, content), one after the other. Small ones have kind and length in one word; others are padded to
+    8."""
     at = 0
     while at + 8 <= len(data):
         kind, size = struct.unpack_from("<HH", data, at)

@@ -29,12 +29,12 @@ Progress = Callable[[int, int, str], None]
 
 
 def published(name: str, cache: Path, progress: Progress | None = None) -> PictureSet:
-    """`name`: cifar10, cifar100, pets or flowers102, kept below `cache`. DataError if it cannot be downloaded."""
+    """Open cifar10, cifar100, pets or flowers102, kept below `cache`. DataError if it cannot be downloaded."""
     return {"cifar10": cifar10, "cifar100": cifar100, "pets": pets, "flowers102": flowers102}[name](cache, progress)
 
 
 def is_published(name: str, cache: Path) -> bool:
-    """Whether its pictures are in the folder `cache` already."""
+    """Return whether its pictures are in the folder `cache` already."""
     folders = {
         "cifar10": ("cifar-10-batches-py",),
         "cifar100": ("cifar-100-python",),
@@ -45,7 +45,7 @@ def is_published(name: str, cache: Path) -> bool:
 
 
 def cifar10(cache: Path, progress: Progress | None = None) -> PictureSet:
-    """50,000 pictures to train on, 10,000 to test on, 32 x 32, ten classes; decoded already."""
+    """Open CIFAR-10: 50,000 pictures to train on, 10,000 to test on, 32 x 32, ten classes; decoded already."""
     return _cifar("cifar10", "CIFAR10", cache, progress)
 
 
@@ -54,7 +54,7 @@ def cifar100(cache: Path, progress: Progress | None = None) -> PictureSet:
 
 
 def pets(cache: Path, progress: Progress | None = None) -> PictureSet:
-    """Oxford-IIIT Pet: 37 breeds, the official trainval split to train on (3,680) and test (3,669)."""
+    """Open Oxford-IIIT Pet: 37 breeds, the official trainval split to train on (3,680) and test (3,669)."""
     from torchvision.datasets import OxfordIIITPet
 
     folder = cache / "oxford-iiit-pet"
@@ -73,7 +73,7 @@ def pets(cache: Path, progress: Progress | None = None) -> PictureSet:
 
 
 def flowers102(cache: Path, progress: Progress | None = None) -> PictureSet:
-    """Flowers-102: the official train (1,020) and val (1,020) splits, ten pictures a class, and test (6,149)."""
+    """Open Flowers-102: the official train (1,020) and val (1,020) splits, ten pictures a class, and test (6,149)."""
     from torchvision.datasets import Flowers102
 
     folder = cache / "flowers-102"
@@ -128,13 +128,13 @@ def _files(
 
 
 def _extracted(url: str, archive: Path, md5: str, inside: str, progress: Progress | None) -> None:
-    """The folder `inside`, beside the archive that holds it and is downloaded for it."""
+    """Make sure that the folder `inside` lies beside its archive, which is downloaded if it is missing."""
     if not (archive.parent / inside).is_dir():
         _extract(fetch(url, archive, md5, progress), archive.parent, inside)
 
 
 def _extract(archive: Path, folder: Path, inside: str) -> None:
-    """Puts what the checked archive holds in its folder `inside` to `folder`, in one move; the archive goes."""
+    """Unpack the folder `inside` of a checked archive to `folder`, in one move, and delete the archive."""
     with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=folder) as beside, tarfile.open(archive) as tar:
         carefully: dict[str, Any] = (
             {"filter": "data"} if hasattr(tarfile, "data_filter") else {}

@@ -49,8 +49,8 @@ _FIGURE = ("overlay_title", *(f"axis_{axis}" for axis in AXES), "panel_loss", "p
 
 
 def build(access: RunAccess, selected: gr.State) -> Dependency:
-    """Inside an open tab. `selected`: the id of the run that the page's other views show; opening a run in the table
-    sets it. Returns that event: what follows its success finds `selected` set."""
+    """Build the history inside an open tab. `selected`: the id of the run that the page's other views show; opening a
+    run in the table sets it. Returns that event: what follows its success finds `selected` set."""
     table = RunTable(elem_id="run-table")
     compared = gr.State([])
     due = gr.State("")  # what the overlay should be drawn from; it is drawn when this changes
@@ -141,7 +141,7 @@ def build(access: RunAccess, selected: gr.State) -> Dependency:
 
 
 def table_value(access: RunAccess, request: gr.Request, opened: str | None) -> dict[str, Any]:
-    """The visitor's runs as `RunTable` shows them. `stamp` is a hash of all that is shown."""
+    """Return the visitor's runs for `RunTable`. `stamp` is a hash of the whole value."""
     runs = access.list(request)
     rows = [row_of(run) for run in runs[:MOST_ROWS]]
     value = {"opened": opened, "rows": rows, "more": len(runs) - len(rows)}
@@ -150,7 +150,7 @@ def table_value(access: RunAccess, request: gr.Request, opened: str | None) -> d
 
 
 def row_of(run: Run) -> dict[str, Any]:
-    """One line of the table. A run whose files somebody has damaged is shown as such; nothing else suffers."""
+    """Return one line of the table. A run with damaged files is shown as such; nothing else suffers."""
     status = run.status()
     progress, reason = run.progress, rewrite(status.reason, lambda text: _without_folders_of(run, text))
     row = {
@@ -178,7 +178,7 @@ def row_of(run: Run) -> dict[str, Any]:
 
 
 def plain_reason(run: Run, reason: str) -> str:
-    """Why a run failed or stopped, in a line, without the folders of this computer."""
+    """Say in a line why a run failed or stopped, without the folders of this computer."""
     lines = [line for line in reason.splitlines() if line.strip()]
     return _without_folders_of(run, " ".join([lines[0], lines[-1]] if len(lines) > 1 else lines))[:300]
 
@@ -188,14 +188,14 @@ def _without_folders_of(run: Run, text: str) -> str:
 
 
 def drawn_from(runs: list[Run], axis: str) -> str:
-    """Changes when the overlay of these runs has to be drawn anew; empty where there is none."""
+    """Return a key that changes when the overlay of these runs has to be drawn anew; empty if there is none."""
     if len(runs) < 2:
         return ""
     return json.dumps([axis, [[run.id, run.name, run.state, _size(run)] for run in runs]])
 
 
 def overlay_values(runs: list[Run], axis: str) -> list:
-    """Values for the overlay's controls, figure and table; nothing where there are not two runs."""
+    """Return values for the overlay's controls, figure and table; empty ones for fewer than two runs."""
     if len(runs) < 2:
         return [gr.Row(visible=False), None, None]
     captions = {name: say_both(name) for name in _FIGURE}
@@ -204,7 +204,7 @@ def overlay_values(runs: list[Run], axis: str) -> list:
 
 
 def _differences(runs: list[Run]) -> dict[str, Any]:
-    """What `FactTable` shows of several runs: the numbers they reached, and the fields in which they differ."""
+    """Return a value for `FactTable`: the numbers that runs reached, and the fields in which they differ."""
     configs = []
     for run in runs:
         try:
@@ -241,7 +241,7 @@ def _lowest_loss(run: Run) -> float | None:
 
 
 def _runs(access: RunAccess, request: gr.Request, ids: Any) -> list[Run]:
-    """Those of the asked-for runs that are still there and the visitor's."""
+    """Return the runs of these ids that are still there and the visitor's."""
     found = []
     for run_id in ids if isinstance(ids, list) else []:
         try:
@@ -263,5 +263,5 @@ def _percent(value: float | None) -> str:
 
 
 def _told(event: gr.EventData, name: str) -> Any:
-    """What a browser says with an event, to be checked by who uses it."""
+    """Read an entry of an event's data, for the caller to validate."""
     return event._data.get(name) if isinstance(event._data, dict) else None

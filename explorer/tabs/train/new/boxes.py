@@ -1,4 +1,4 @@
-"""build_form: the boxes of a new run on the page, one for every field, with what each may hold."""
+"""build_form: the boxes of a new run on the page, one for every field, with its choices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FIRST = "scratch-tiny"  # what the form opens with: trains on any computer in a 
 
 
 def build_form(access: RunAccess) -> Form:
-    """The boxes, inside an open column; `wire_form` gives them life."""
+    """Build the boxes inside an open column; `wire_form` adds their events."""
     local, recipe = access.loopback, recipe_named(FIRST)
     values = recipe_values(recipe, recipe.fields["data"])
     with gr.Row():
@@ -125,7 +125,7 @@ def _box(name: str, value: str | bool) -> Any:
 
 
 def _devices() -> list[str]:
-    """What this computer has."""
+    """List the devices of this computer."""
     found = ["auto", "cpu"]
     if torch.cuda.is_available():
         found += ["cuda", *(f"cuda:{index}" for index in range(1, torch.cuda.device_count()))]

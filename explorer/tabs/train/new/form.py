@@ -1,4 +1,4 @@
-"""The form of a new run: boxes for every field, filled by a recipe; what they say as a command and as a RunConfig."""
+"""The form of a new run: boxes for every field, filled by a recipe, and read as a command and as a RunConfig."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ CHINESE = json.loads((Path(__file__).parent / "recipes.zh.json").read_text("utf-
 
 @dataclass(frozen=True)
 class Form:
-    """The components. `inputs` in the order in which `read` takes their values."""
+    """The components of the form. `inputs` in the order in which `read` takes their values."""
 
     access: RunAccess
     recipe: gr.Dropdown
@@ -73,12 +73,12 @@ class Form:
 
     @property
     def filled(self) -> list:
-        """What a recipe fills in, apart from data and model; in the order of FILLED."""
+        """The boxes that a recipe fills, apart from data and model; in the order of FILLED."""
         return [self.length, self.unit, self.rates, *(self.boxes[name] for name in FIELDS)]
 
     @property
     def typed(self) -> list:
-        """What a person types or chooses in, apart from the recipe."""
+        """The boxes that a person types or chooses in, apart from the recipe."""
         return [self.data, self.model, *self.filled]
 
     def recheck(self, event: Dependency) -> None:
@@ -91,7 +91,7 @@ class Form:
         event.then(check, self.inputs, self.command, **QUIET)
 
     def read(self, request: gr.Request | None, values: Sequence) -> Filled:
-        """What the boxes say. FieldError, ConfigError or ValueError in the visitor's language where that is no run."""
+        """Read the boxes. FieldError, ConfigError or ValueError, in the visitor's language, if they describe no run."""
         filled = Filled.of(values)
         local = self.access.is_open(request)
         recipe = filled.chosen
@@ -130,7 +130,7 @@ class Filled:
 
 
 def wire_form(form: Form, demo: gr.Blocks) -> None:
-    """A recipe fills the boxes; whatever is typed is read at once, and nothing that is typed is ever replaced."""
+    """Wire the form: a recipe fills the boxes; typing is read at once and never replaced."""
 
     @plain_errors
     def check(request: gr.Request, *values):
@@ -164,7 +164,7 @@ def wire_form(form: Form, demo: gr.Blocks) -> None:
 
 
 def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:
-    """For the command's view: the command, what is changed, and what is wrong."""
+    """Return a value for the command's view: the command, the changed fields, and the problem."""
     filled, problem, command = Filled.of(values), None, ""
     try:
         filled = form.read(request, values)
@@ -180,7 +180,7 @@ def checked(form: Form, request: gr.Request | None, values: Sequence) -> dict:
 
 
 def in_words(request: gr.Request | None, error: Exception) -> str:
-    """An error of the form, with the field's name as the visitor reads it."""
+    """Phrase an error of the form, with the field's name as the visitor reads it."""
     field, reason = getattr(error, "field", ""), reason_of(error, language_of(request))
     if not field:
         return reason
@@ -189,7 +189,7 @@ def in_words(request: gr.Request | None, error: Exception) -> str:
 
 
 def about_recipe(request: gr.Request | None, recipe: Recipe) -> str:
-    """Where a recipe comes from and what to expect of it, in the visitor's language."""
+    """Describe a recipe's source and expected result, in the visitor's language."""
     source, expected = recipe.source, recipe.expected
     if language_of(request) == "zh":
         source, expected = CHINESE.get(recipe.name, (source, expected))
@@ -202,7 +202,7 @@ def _about_first(request: gr.Request, name: str) -> str:
 
 
 def _written(source: str) -> str:
-    """A data set or model as the command names it: of an upload, the file's own name."""
+    """Name a data set or model as the command does: of an upload, the file's own name."""
     return source.removeprefix(UPLOAD)
 
 

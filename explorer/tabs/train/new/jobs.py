@@ -18,7 +18,7 @@ FLAVORS = ("cpu-upgrade", "t4-small", "l4x1", "a10g-small", "a10g-large", "a100-
 
 
 def build(form: Form) -> None:
-    """Inside an open tab, below the form."""
+    """Build the panel inside an open tab, below the form."""
     with gr.Accordion(words("jobs_title"), open=False, elem_id="jobs"):
         gr.Markdown(words("jobs_info"), elem_classes="subdued")
         with gr.Row():
@@ -73,7 +73,7 @@ def build(form: Form) -> None:
 
 
 def job_of(form: Form, request: gr.Request, values: tuple) -> jobs.Job:
-    """What the boxes ask for. ValueError, in the visitor's language, where that cannot run elsewhere."""
+    """Make the Job that the boxes describe. ValueError, in the visitor's language, if it cannot run elsewhere."""
     repo, flavor, timeout, private, overwrite, *filled = values
     try:
         found = form.read(request, filled)

@@ -1,4 +1,4 @@
-"""Which data sets and models a visitor may train on, and where uploads stay for as long as a run needs them."""
+"""Data sets and models that a visitor may train on, and the shelf for uploads that runs still need."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(@[\w./-]{
 
 
 def data_source(text: str | None, archive: str | None, local: bool, request: gr.Request | None) -> str:
-    """What `open_dataset` takes for what a visitor typed or uploaded. `local`: whether paths of this computer count.
+    """Turn a visitor's text or upload into a source for `open_dataset`. `local`: whether paths of this computer count.
     FieldError, in the visitor's language, for anything else."""
     text = (text or "").strip()
     if text in NAMED_SETS:
@@ -53,7 +53,7 @@ def data_source(text: str | None, archive: str | None, local: bool, request: gr.
 
 
 def model_source(text: str | None, files: Sequence[str] | None, local: bool, request: gr.Request | None) -> str:
-    """What the trainer takes for a model that a visitor typed or uploaded: as `data_source`."""
+    """Turn a visitor's text or upload into a model for the trainer, like `data_source`."""
     text = (text or "").strip()
     if text in SHIPPED or text == RESNET or any(known.key == text for known in KNOWN):
         return text
@@ -74,14 +74,14 @@ def model_source(text: str | None, files: Sequence[str] | None, local: bool, req
 
 
 def upload_name(files: Sequence[str] | str | None, weights: Sequence[str] = ()) -> str:
-    """What the data or model box says for uploaded files: the archive's name, or the weights file's among several."""
+    """Return the text of the data or model box for uploaded files: the archive's name, or the weights file's."""
     paths = [Path(file) for file in ([files] if isinstance(files, str) else files or [])]
     named = [path for path in paths if path.suffix in weights] or paths
     return UPLOAD + named[0].name if named else ""
 
 
 def kept(source: str, runs: Runs) -> str:
-    """The same file or folder where it stays as long as a run names it. The page's uploads expire within hours, but a
+    """Move a file or folder to where it stays as long as a run names it. The page's uploads expire within hours, but a
     run may be resumed after days. Copies without use are removed on the way."""
     path = Path(source)
     shelf = runs.folder / "uploads"
@@ -110,7 +110,7 @@ def _uploaded(text: str, files: Sequence[str], field: str, request: gr.Request |
 
 
 def _content(path: Path) -> bytes:
-    """A digest of names and bytes."""
+    """Hash names and bytes."""
     digest = hashlib.sha256(path.name.encode())
     for file in sorted(path.iterdir()) if path.is_dir() else [path]:
         with open(file, "rb") as opened:
@@ -119,7 +119,7 @@ def _content(path: Path) -> bytes:
 
 
 def _sweep(shelf: Path, runs: Runs) -> None:
-    """Remove what no run names, unless it has just come."""
+    """Remove uploads that no run names, unless they have just come."""
     named = json.dumps([run.read("run.json") for run in runs.list()])
     for place in shelf.iterdir():
         if place.name not in named and place.stat().st_mtime < time.time() - UNUSED_SECONDS:

@@ -1,4 +1,4 @@
-"""RunConfig <-> what stands in the form's boxes: one text, choice or switch for each field."""
+"""Conversion between RunConfig and the form's boxes: one text, choice or switch for each field."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DEFAULTS = {field.name: field.default for field in fields(RunConfig)}
 
 
 class FieldError(ConfigError):
-    """What cannot be meant, and the field where it stands ("" where it is none in particular)."""
+    """An invalid value, and its field ("" if it is none in particular)."""
 
     def __init__(self, field: str, reason: str):
         super().__init__(reason)
@@ -37,7 +37,7 @@ class FieldError(ConfigError):
 
 
 def shown(value: Any) -> str | bool:
-    """A field's value as its box shows it, and as `parse_field` reads it."""
+    """Return a field's value as its box shows it, and as `parse_field` reads it."""
     if isinstance(value, bool | str):
         return value
     if value is None:
@@ -46,7 +46,8 @@ def shown(value: Any) -> str | bool:
 
 
 def recipe_values(recipe: Recipe, data: str) -> dict[str, str | bool]:
-    """What the boxes hold for a recipe on a data set: all of FIELDS, "length" with its "unit", and "rates" to sweep."""
+    """Return the values of the boxes for a recipe on a data set: all of FIELDS, "length" with its "unit", and "rates"
+    to sweep."""
     config = recipe.config(data=data)
     unit = next(name for name in LENGTHS if getattr(config, name) is not None)
     length = {"length": shown(getattr(config, unit)), "unit": unit}
@@ -54,8 +55,8 @@ def recipe_values(recipe: Recipe, data: str) -> dict[str, str | bool]:
 
 
 def read_values(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]) -> RunConfig:
-    """The run that the boxes describe; `data` and `model` as the trainer takes them. FieldError for the first box that
-    cannot be meant, ConfigError where boxes do not fit together."""
+    """Read the boxes as a RunConfig; `data` and `model` as the trainer takes them. FieldError for the first invalid
+    box, ConfigError if boxes do not fit together."""
     read: dict[str, Any] = {"recipe": recipe.name, "data": data, "model": model} | dict.fromkeys(LENGTHS)
     unit = values["unit"]
     if unit not in LENGTHS:
@@ -77,7 +78,7 @@ def read_values(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]
 
 
 def read_rates(text: str | None) -> tuple[float, ...]:
-    """Learning rates to try first, ascending; () for none. FieldError for what is none."""
+    """Parse learning rates to try first, ascending; () for none. FieldError for anything else."""
     rates = sorted({_parsed("lr", part, "rates") for part in (text or "").split(",") if part.strip()})
     if any(not 0 < rate <= 1000 for rate in rates) or len(rates) > MOST_RATES:
         expected, got = "expected at most {most} learning rates above 0, got {text}", repr(str(text)[:60])
@@ -86,7 +87,7 @@ def read_rates(text: str | None) -> tuple[float, ...]:
 
 
 def changed_fields(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]) -> list[str]:
-    """The boxes that differ from the recipe's, as texts, so that a half-typed number counts too."""
+    """List the boxes that differ from the recipe's, as texts, so that a half-typed number counts too."""
     usual = recipe_values(recipe, data)
     changed = [name for name in (*FIELDS, "length", "rates") if _same(values[name]) != _same(usual[name])]
     if values["unit"] != usual["unit"]:
@@ -96,9 +97,9 @@ def changed_fields(recipe: Recipe, data: str, model: str, values: Mapping[str, A
 
 
 def moved_along(recipe: Recipe, data: str, model: str, values: Mapping[str, Any]) -> dict[str, str | bool]:
-    """What changes in the boxes when the data set or the model does: the recipe differs by data set, and the shape that
-    it gives its own new model is none for another. Only where a box still holds what the recipe says for some data set
-    and model: one that somebody has changed stays."""
+    """Return the boxes to change when the data set or the model does: the recipe differs by data set, and the shape
+    that it gives its own new model is none for another. Only where a box still holds what the recipe says for some data
+    set and model: one that somebody has changed stays."""
     others = [recipe_values(recipe, other) for other in (recipe.fields["data"], *recipe.by_data)]
     others += [other | dict.fromkeys(SHAPE, "") for other in others]
     wanted = recipe_values(recipe, data)
@@ -126,7 +127,7 @@ def _parsed(name: str, value: Any, field: str) -> Any:
 
 
 def _same(value: Any) -> Any:
-    """Texts that mean the same number are the same: 1e-4 and 0.0001."""
+    """Normalise a value, so that texts of the same number compare equal: 1e-4 and 0.0001."""
     if not isinstance(value, str):
         return "" if value is None else value
     text = value.strip().lower()

@@ -1,4 +1,4 @@
-"""Taking a run's checkpoint away: as a zipped Hugging Face folder, or to the Hugging Face Hub with a model card."""
+"""Download of a run's checkpoint as a zipped Hugging Face folder, or push to the Hugging Face Hub with a model card."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def build(access: RunAccess, selected: gr.State) -> None:
-    """Inside an open tab. `selected`: the id of the run whose checkpoints are offered, or None."""
+    """Build the panel inside an open tab. `selected`: the id of the run whose checkpoints are offered, or None."""
     with gr.Accordion(words("take_title"), open=False, elem_id="take") as part:
         checkpoint = gr.Dropdown(
             [],
@@ -101,8 +101,8 @@ def build(access: RunAccess, selected: gr.State) -> None:
 
 
 def zipped(run: Run, checkpoint: CheckpointInfo) -> Path:
-    """A zip in the app's cache with the folder of a checkpoint as transformers opens it, and its model card. Made anew
-    only where the checkpoint or the card has changed; weights hardly shrink, so nothing is compressed."""
+    """Make a zip in the app's cache with the folder of a checkpoint as transformers opens it, and its model card. Made
+    anew only where the checkpoint or the card has changed; weights hardly shrink, so nothing is compressed."""
     name = f"{_file_name(run.name)}-step-{checkpoint.step}"
     known = [model_card(run, checkpoint), str(checkpoint.path)]
     known += [f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in _files(checkpoint.path)]
@@ -123,8 +123,8 @@ def zipped(run: Run, checkpoint: CheckpointInfo) -> Path:
 
 
 def token_for(access: RunAccess, request: gr.Request, login: gr.OAuthToken | None) -> str:
-    """The visitor's login; on loopback, where the host is the visitor, the token of the environment. ValueError where
-    there is neither: nobody else ever pushes with the host's token."""
+    """Return the token of the visitor's login; on loopback, where the host is the visitor, that of the environment.
+    ValueError if there is neither: nobody else ever pushes with the host's token."""
     if login is not None:
         return login.token
     token = huggingface_hub.get_token() if access.is_open(request) else None
@@ -134,7 +134,7 @@ def token_for(access: RunAccess, request: gr.Request, login: gr.OAuthToken | Non
 
 
 def _offered(access: RunAccess, request: gr.Request, run_id: str | None, chosen: str | None) -> Any:
-    """The dropdown with the run's checkpoints as they are now; the choice stays where it is still there."""
+    """Return the dropdown with the run's checkpoints as they are now, keeping the choice if it is still there."""
     try:
         keys = checkpoint_keys(run_of(run_id, access, request), request) if run_id else []
     except ValueError:
@@ -149,5 +149,5 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _file_name(name: str) -> str:
-    """A run's name as part of a file's, whatever somebody called it."""
+    """Make a run's name, which may be anything, safe as part of a file's."""
     return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:60] or "run"

@@ -1,4 +1,4 @@
-"""The Results part: confusion matrix, accuracy of each class, mistakes as pictures, the sweep, what was published."""
+"""The Results part: confusion matrix, accuracy of each class, mistakes as pictures, the sweep, published numbers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 @dataclass(frozen=True)
 class Explorer:
-    """The parts of the page that show one picture with one model: where a click on a picture leads."""
+    """The parts of the page that show one picture by one model, which a click on a picture opens."""
 
     picture: Component
     picker: ModelPicker
@@ -46,7 +46,7 @@ class Explorer:
 
 
 def build(access: RunAccess, selected: gr.State, explorer: Explorer | None = None) -> None:
-    """Inside an open tab. `selected`: the id of the run to show, or None."""
+    """Build the Results part inside an open tab. `selected`: the id of the run to show, or None."""
     with gr.Row(elem_id="results-bar"):
         split = gr.Radio(
             [(words(f"results_{name}"), name) for name in SPLITS],
@@ -145,7 +145,7 @@ def build(access: RunAccess, selected: gr.State, explorer: Explorer | None = Non
 def _opened(
     access: RunAccess, request: gr.Request, query: dict | None, position: int | None, explorer: Explorer
 ) -> list:
-    """The picture and the model of one answer, for the explorer. All of it is loaded before anything changes."""
+    """Open the picture and the model of one answer in the explorer. All of it is loaded before anything changes."""
     if not query:
         raise ValueError(say(request, "results_none"))
     run = run_of(query["run"], access, request)
@@ -173,7 +173,7 @@ def _opened(
 
 
 def _answering(run: Run, found: Evaluation, request: gr.Request) -> str:
-    """The name of the checkpoint that gave these answers, or of the nearest that is left of it."""
+    """Name the checkpoint that gave these answers, or the nearest one that is left."""
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise ValueError(say(request, "results_open_missing"))

@@ -1,4 +1,4 @@
-"""What was published for a run's recipe beside what the run reached, and the trials of its learning-rate sweep."""
+"""Published numbers of a run's recipe beside those that the run reached, and the trials of its learning-rate sweep."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ASIDE = {"recipe", "data", "model", "device", "workers", "seed", "tensorboard",
 
 
 def published_value(run: Run) -> dict[str, Any] | None:
-    """What `FactTable` shows; None where the run's recipe has no published numbers, or is not known."""
+    """Return a value for `FactTable`; None if the run's recipe has no published numbers, or is unknown."""
     try:
         config = run.config
     except ValueError:
@@ -85,7 +85,7 @@ class Trial:
 
 
 def trials_of(run: Run) -> list[Trial]:
-    """What sweep.json tells, else what run.json asks for. ValueError where sweep.json is damaged."""
+    """Read the trials from sweep.json, else from run.json. ValueError if sweep.json is damaged."""
     found = read_object(run.path / "sweep.json")
     if found is None:
         return [Trial(rate) for rate in run.sweep]
@@ -100,7 +100,7 @@ def trials_of(run: Run) -> list[Trial]:
 
 
 def sweep_value(run: Run) -> dict[str, Any] | None:
-    """What `SweepView` shows; None for a run without a sweep."""
+    """Return a value for `SweepView`; None for a run without a sweep."""
     try:
         trials = trials_of(run)
     except ValueError as error:
@@ -113,7 +113,7 @@ def sweep_value(run: Run) -> dict[str, Any] | None:
 
 
 def _published(recipe: Recipe, data: str, model: str) -> tuple[list[list], str]:
-    """(rows, the models that the numbers are for where this run's is none of them)."""
+    """Return (rows, the models of the numbers if this run's model is none of them)."""
     exact = recipe.published.get((data, model))
     if exact is not None:
         return [[say_both("published_of", model=model, data=data), _percent(exact)]], ""
@@ -126,7 +126,7 @@ def _published(recipe: Recipe, data: str, model: str) -> tuple[list[list], str]:
 
 
 def _changed(recipe: Recipe, config: RunConfig) -> list[str]:
-    """Fields that differ from the recipe's own for this data set, by the names that the page uses for them."""
+    """List the fields that differ from the recipe's own for this data set, by their names on the page."""
     plain = recipe.config(data=_data_name(config.data), model=config.model).to_dict()
     ours = config.to_dict()
     aside = _ASIDE | ({"lr", "held_out"} if recipe.sweep else set())  # the sweep's to choose
@@ -139,7 +139,7 @@ def _data_name(source: str) -> str:
 
 
 def _trial_run(run: Run, folder: Any) -> Run | None:
-    """The run of one trial: a folder inside this run's or beside it; None for any other place."""
+    """Return the run of one trial: a folder inside this run's or beside it; None for any other place."""
     if not isinstance(folder, str) or not _FOLDER.fullmatch(folder) or ".." in folder:
         return None
     for path in (run.path / folder, run.path / "trials" / folder, run.path.parent / folder):

@@ -1,4 +1,4 @@
-"""What the Results part shows of a run, as values for its components, for one visitor."""
+"""Values of the Results part's components, for one visitor's run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from vit_model.messages import message_of, rewrite
 
 
 def results_values(access: RunAccess, request: gr.Request, run_id: str | None, split: str, told: str | None) -> list:
-    """Values for the matrix, the published numbers, the sweep and the pictures' query; skipped where `told`, the stamp
-    of what the browser shows, is that of what there is."""
+    """Return values for the matrix, the published numbers, the sweep and the pictures' query; skip them if `told`, the
+    stamp of the browser's values, is up to date."""
     split = split if split in SPLITS else SPLITS[0]
     try:
         run = run_of(run_id, access, request) if run_id else None
@@ -69,7 +69,7 @@ def results_values(access: RunAccess, request: gr.Request, run_id: str | None, s
 
 
 def opens_on(access: RunAccess, request: gr.Request, run_id: str | None, split: str) -> str:
-    """The split on which to open a run's results: the one in sight, unless only the other can have any."""
+    """Choose the split on which to open a run's results: the one in sight, unless only the other can have any."""
     try:
         run = run_of(run_id, access, request)
     except ValueError:
@@ -82,7 +82,7 @@ def opens_on(access: RunAccess, request: gr.Request, run_id: str | None, split: 
 def pictures_value(
     access: RunAccess, request: gr.Request, query: dict | None, openable: bool, progress: Any = None
 ) -> dict[str, Any] | None:
-    """What `PictureGrid` shows for a query. Faults are told in its place: the matrix stays as it is."""
+    """Return a value for `PictureGrid` by a query. A fault is shown in its place, and the matrix stays as it is."""
     if not query:
         return None
     empty = {"total": 0, "offset": 0, "page": PAGE, "items": [], "openable": False, "asked": query["asked"]}
@@ -132,7 +132,7 @@ def evaluation_of(run: Run, split: str, request: gr.Request) -> Evaluation:
 
 
 def _class(number: Any, found: Evaluation) -> int | None:
-    """A class that a browser asked for."""
+    """Validate a class that a browser sent."""
     if number is None:
         return None
     if type(number) is not int or not 0 <= number < len(found.classes):
@@ -163,7 +163,7 @@ def _sweep_stamp(run: Run) -> str:
 
 
 def _missing(run: Run, split: str) -> str:
-    """What is said of a run without results on a split: whether there can be any."""
+    """Say why a run has no results on a split, and whether there can be any."""
     whole, untested = _holds_nothing_out(run), _has_no_test(run)
     if whole and untested:
         return "results_nothing_to_measure"
@@ -173,7 +173,7 @@ def _missing(run: Run, split: str) -> str:
 
 
 def _has_no_test(run: Run) -> bool:
-    """Told by the data report; without a readable one by a run that ended, as it reads the test set last."""
+    """Return whether the data have no test set: by the data report, or else by a run that ended without reading one."""
     if stamp(run.path, "test"):
         return False
     try:
@@ -193,7 +193,7 @@ def _holds_nothing_out(run: Run) -> bool:
 
 
 def _without_paths(reason: str, run: Run) -> str:
-    """A fault of the data as visitors read it."""
+    """Phrase a fault of the data for visitors, without paths."""
     try:
         source = run.config.data
     except ValueError:

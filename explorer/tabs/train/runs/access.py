@@ -1,4 +1,4 @@
-"""Who may start, see and stop runs: everybody on loopback; elsewhere whoever is logged in, or holds a secret."""
+"""Access to runs: on loopback for everybody; elsewhere for whoever is logged in, or holds a secret."""
 
 from __future__ import annotations
 
@@ -36,31 +36,31 @@ class RunAccess:
     loopback: bool
 
     def is_open(self, request: gr.Request | None) -> bool:
-        """Whether all runs are in sight of this request."""
+        """Return whether this request may see all runs."""
         return self.loopback and is_local(request)
 
     def visible(self, request: gr.Request | None) -> str | None:
-        """Whose runs a visitor may see: an owner, or None for all."""
+        """Return the owner whose runs a visitor may see, or None for all."""
         return None if self.is_open(request) else owner_of(request)
 
     def may_start(self, request: gr.Request | None) -> bool:
         return self.is_open(request) or login_of(request) is not None or os.environ.get(ALLOW) == "1"
 
     def check_start(self, request: gr.Request | None, owner: str | None = None) -> None:
-        """ValueError, in the visitor's language, for those who may not use this computer, or whose run it would be
-        nobody could tell. `owner`: who has proven to be it, in place of the request's."""
+        """Raise ValueError, in the visitor's language, for a visitor who may not use this computer, or who has no name
+        to own a run. `owner`: an owner who has proven to be it, in place of the request's."""
         if not self.may_start(request):
             raise ValueError(say(request, "train_login" if on_space() else "train_not_allowed"))
         if not self.is_open(request) and (owner or owner_of(request)) == NOBODY:
             raise ValueError(say(request, "train_no_secret"))
 
     def list(self, request: gr.Request | None) -> list[Run]:
-        """The runs a visitor may see, newest first."""
+        """List the runs that a visitor may see, newest first."""
         return self.runs.list(self.visible(request))
 
     def get(self, run_id: str, request: gr.Request | None, owner: str | None = None, ticket: str = "") -> Run:
-        """The run, for who may see it: by the request, by an owner who has proven to be it, or by a ticket. LookupError
-        for all others, as for a run that is not there."""
+        """Return the run to whoever may see it: by the request, by an owner who has proven to be it, or by a ticket.
+        LookupError for all others, as for a run that does not exist."""
         try:
             run = self.runs.get(run_id)
         except RunError as error:
@@ -71,7 +71,7 @@ class RunAccess:
         raise LookupError(run_id)
 
     def find(self, run_id: str, ticket: str) -> Run | None:
-        """For the live view, which has no request: the run, where the ticket opens it."""
+        """Return the run that a ticket opens, for the live view, which has no request."""
         try:
             return self.get(run_id, None, ticket=ticket)
         except LookupError:
@@ -85,7 +85,8 @@ class RunAccess:
         return hmac.compare_digest(self.ticket(run).encode(), ticket.encode())
 
     def _key(self) -> bytes:
-        """Made once for a folder of runs, so that tickets outlive a server, and two servers agree."""
+        """Return the key of tickets, made once for a folder of runs, so that tickets outlive a server and two servers
+        agree."""
         path = self.runs.folder / ".tickets"
         try:
             return _whole_key(path.read_bytes())
@@ -104,7 +105,7 @@ class RunAccess:
 
 
 def owner_of(request: gr.Request | None) -> str:
-    """ "hub:NAME" of a login, "key:HASH" of the browser's secret, or NOBODY."""
+    """Return the owner: "hub:NAME" of a login, "key:HASH" of the browser's secret, or NOBODY."""
     if name := login_of(request):
         return f"hub:{name}"
     cookies = getattr(request, "cookies", None) if request is not None else None
@@ -112,14 +113,14 @@ def owner_of(request: gr.Request | None) -> str:
 
 
 def owner_of_secret(secret: str | None) -> str:
-    """The hash by which the holder of a secret is known: a run's folder does not tell the secret."""
+    """Hash a secret to its owner's name, so that a run's folder does not hold the secret."""
     if not isinstance(secret, str) or not _SECRET.fullmatch(secret):
         return NOBODY
     return f"key:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
 def login_of(request: gr.Request | None) -> str | None:
-    """The name of a Hub login on a Space."""
+    """Return the name of a Hub login on a Space."""
     return ((login_info(request) or {}).get("userinfo") or {}).get("preferred_username") or None
 
 

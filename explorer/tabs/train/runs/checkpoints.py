@@ -1,4 +1,4 @@
-"""The checkpoints of runs as models to choose: their names in the explorer's picker, and what these stand for."""
+"""The checkpoints of runs as models to choose: their names in the explorer's picker, and their choices."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ _PREFIX = "run:"
 
 @dataclass(frozen=True)
 class RunCheckpoints:
-    """What the explorer's model picker offers of runs: "run:ID/best", "run:ID/last" and "run:ID/step-400"."""
+    """The names of runs' checkpoints in the explorer's model picker: "run:ID/best", "run:ID/last" and
+    "run:ID/step-400"."""
 
     access: RunAccess
 
     def holds(self, name: str) -> bool:
-        """Whether this name of the picker is meant for us."""
+        """Return whether a name of the picker is a run's checkpoint."""
         return name.startswith(_PREFIX)
 
     def names(self, request: gr.Request) -> list[tuple[str, str]]:
-        """(what a person reads, the name) for each checkpoint that the visitor may see, of the newest run first.
+        """List (label, name) of each checkpoint that the visitor may see, of the newest run first.
         ResNets are left out: the explorer shows attention."""
         found, seen = [], set()
         for run in self.access.list(request):
@@ -47,15 +48,15 @@ class RunCheckpoints:
         return f"{_PREFIX}{run.id}/{key}"
 
     def chosen(self, name: str, request: gr.Request) -> ModelChoice:
-        """What a name stands for now. ValueError, in the visitor's language, where it is gone, not the visitor's, or no
-        Vision Transformer."""
+        """Return the choice that a name means now. ValueError, in the visitor's language, if it is gone, not the
+        visitor's, or no Vision Transformer."""
         run_id, _, key = name.removeprefix(_PREFIX).partition("/")
         run = run_of(run_id, self.access, request)
         return choice_of(run, checkpoint_of(run, key, request), request)
 
 
 def checkpoint_keys(run: Run, request: gr.Request) -> list[tuple[str, str]]:
-    """(label, key) of a run's checkpoints: best, last, then by step, the newest first."""
+    """List (label, key) of a run's checkpoints: best, last, then by step, the newest first."""
     checkpoints = run.checkpoints()
     named = [("best", one) for one in checkpoints if one.best] + [("last", one) for one in checkpoints if one.last]
     keys = [(f"{say(request, f'take_{key}')} ({say(request, 'take_step', step=one.step)})", key) for key, one in named]
@@ -64,7 +65,7 @@ def checkpoint_keys(run: Run, request: gr.Request) -> list[tuple[str, str]]:
 
 
 def choice_of(run: Run, checkpoint: CheckpointInfo, request: gr.Request) -> ModelChoice:
-    """A checkpoint as the explorer takes it; its name shows no path."""
+    """Make a model choice of a checkpoint; its name shows no path."""
     if is_resnet(run):
         raise ValueError(say(request, "results_resnet"))
     step = say(request, "take_step", step=checkpoint.step)
@@ -72,7 +73,8 @@ def choice_of(run: Run, checkpoint: CheckpointInfo, request: gr.Request) -> Mode
 
 
 def checkpoint_of(run: Run, key: Any, request: gr.Request) -> CheckpointInfo:
-    """The checkpoint "best", "last" or "step-400" of a run. ValueError where there is none of that name (any more)."""
+    """Return the checkpoint "best", "last" or "step-400" of a run. ValueError if there is none of that name (any
+    more)."""
     checkpoints = run.checkpoints()
     if not checkpoints:
         raise ValueError(say(request, "take_none"))
@@ -83,7 +85,8 @@ def checkpoint_of(run: Run, key: Any, request: gr.Request) -> CheckpointInfo:
 
 
 def run_of(run_id: Any, access: RunAccess, request: gr.Request) -> Run:
-    """The visitor's run of this id. ValueError, the same where there is none and where it is somebody else's."""
+    """Return the visitor's run of this id. ValueError, the same for a run that does not exist and one of another
+    owner."""
     gone = say(request, "results_gone")
     if not isinstance(run_id, str) or not 0 < len(run_id) <= 200:
         raise ValueError(gone)

@@ -27,8 +27,8 @@ class Answers:
     probability: np.ndarray
 
     def where(self, true: int | None, predicted: int | None) -> np.ndarray:
-        """Positions of the pictures of one cell, most confident first. None is any class; with both None, and with a
-        true class alone, only wrong answers count."""
+        """Find the positions of the pictures of one cell, most confident first. None is any class; with both None, and
+        with a true class alone, only wrong answers count."""
         chosen = np.ones(len(self.label), bool) if predicted is not None else self.label != self.predicted
         if true is not None:
             chosen &= self.label == true
@@ -56,13 +56,13 @@ class Evaluation:
 
     @property
     def per_class(self) -> np.ndarray:
-        """Share of each class's pictures that were named right [K]; NaN for a class without pictures."""
+        """The accuracy of each class [K]; NaN for a class without pictures."""
         total = self.confusion.sum(1)
         return np.where(total > 0, np.diag(self.confusion) / np.maximum(total, 1), np.nan)
 
     @property
     def cells(self) -> list[list[int]]:
-        """[row, column, count] of every cell that is not empty."""
+        """Return [row, column, count] of every cell that is not empty."""
         rows, columns = np.nonzero(self.confusion)
         counts = self.confusion[rows, columns]
         return np.stack([rows, columns, counts], 1).tolist()

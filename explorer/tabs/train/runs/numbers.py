@@ -1,4 +1,4 @@
-"""What runs reached, as arrays with a manifest that says where they are from: results, curves, sweeps."""
+"""Results, curves and sweeps of runs as arrays, with a manifest that says where they are from."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _columns(events: Sequence[MetricEvent]) -> dict[str, np.ndarray]:
 
 
 def _about(run: Run) -> dict[str, Any]:
-    """The run without the folders of this computer; no config where its run.json is damaged."""
+    """Describe the run without the folders of this computer; without its config if run.json is damaged."""
     try:
         config = run.config.to_dict()
     except ValueError:

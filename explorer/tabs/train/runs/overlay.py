@@ -50,15 +50,15 @@ def events_of(run: Any) -> tuple[MetricEvent, ...]:
 
 
 def curves_of(run: Any) -> Curves:
-    """The curves of a run; read again only when its file has grown."""
+    """Return the curves of a run, read again only when its file has grown."""
     return _read(run)[0]
 
 
 def overlay_figure(
     named: Sequence[tuple[str, Curves]], axis: str, words: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
-    """A Plotly figure of three panels over one axis: loss (thin: training; marked: held-out), held-out accuracy, and
-    learning rate. `named`: up to MOST_RUNS (name, curves); `words`: texts as {"en": ..., "zh": ...} by key."""
+    """Make a Plotly figure of three panels over one axis: loss (thin: training; marked: held-out), held-out accuracy,
+    and learning rate. `named`: up to MOST_RUNS (name, curves); `words`: texts as {"en": ..., "zh": ...} by key."""
     if axis not in AXES:
         raise ValueError(f"axis must be one of {', '.join(AXES)}, got {str(axis)[:40]!r}")
     data = []
@@ -91,7 +91,7 @@ def overlay_figure(
 
 
 def thinned(curve: Curve, most: int = MOST_POINTS) -> Curve:
-    """The curve with at most `most` points: of each stretch of steps its lowest and its highest value, so that spikes
+    """Thin a curve to at most `most` points: of each stretch of steps its lowest and its highest value, so that spikes
     stay. First and last point stay too."""
     count = len(curve.value)
     if count <= most:
@@ -107,14 +107,14 @@ def thinned(curve: Curve, most: int = MOST_POINTS) -> Curve:
 
 
 def differing(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """field -> its value in each run, for the fields that are not the same in all; a missing field counts as None."""
+    """Return field -> its value in each run, for the fields that differ; a missing field counts as None."""
     names = dict.fromkeys(name for config in configs for name in config)
     table = {name: [config.get(name) for config in configs] for name in names}
     return {name: values for name, values in table.items() if any(value != values[0] for value in values)}
 
 
 def curves_csv(named: Sequence[tuple[str, Sequence[MetricEvent]]]) -> str:
-    """All events as a table, one line for each, for spreadsheets."""
+    """Write all events as a table for spreadsheets, one line for each."""
     values = sorted({name for _, events in named for event in events for name in event.values})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -127,7 +127,7 @@ def curves_csv(named: Sequence[tuple[str, Sequence[MetricEvent]]]) -> str:
 
 
 def plain_cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula."""
+    """Quote a text so that no spreadsheet takes it for a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 

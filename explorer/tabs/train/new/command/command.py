@@ -1,4 +1,4 @@
-"""command_line: the run that the form describes, as one would start it in a terminal."""
+"""command_line: the command that starts the form's run in a terminal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from training.recipes import recipe_named
 
 
 def command_line(config: RunConfig, data: str, model: str, out: str, rates: Sequence[float] = ()) -> str:
-    """`python -m training run ...` with what differs from the recipe's, or `sweep` where there are `rates` to try
-    first. `data` and `model` are what to write for the two: of an upload, the file's own name."""
+    """Return `python -m training run ...` with the fields that differ from the recipe's, or `sweep` if there are
+    `rates` to try first. `data` and `model` are written as given: of an upload, the file's own name."""
     recipe, named = recipe_named(config.recipe), {"--data": data, "--model": model}
     usual = set()
     if config.model == recipe.config(data=config.data).model:

@@ -1,4 +1,4 @@
-"""ask: a look ahead in a process of its own, whose progress comes first and what it found last.
+"""ask: a dry run in a process of its own, which reports its progress and then its answer.
 
 A trial step may need more memory than there is, and data may take minutes to arrive: neither may harm the page. The
 process is ended with its children when the visitor leaves, or after `LIMIT_SECONDS`.
@@ -33,7 +33,7 @@ MEMORY_SIGNALS = (-9, 137)
 
 
 class ProbeError(CodedError):
-    """Why the process gave no answer; `long` where it was ended for taking too long."""
+    """The process gave no answer; `long`: it was ended for taking too long."""
 
     def __init__(self, reason: str, long: bool = False):
         super().__init__(reason)
@@ -118,7 +118,7 @@ def ask(
 def answer(
     kind: Kind, config: dict[str, Any], progress: Callable[[int, int, str], None], guest: bool = False
 ) -> dict[str, Any]:
-    """What the run of `config` would meet: the data report, one augmented batch, or what a few dry steps took."""
+    """Answer for the run of `config`: the data report, one augmented batch, or the cost of a few dry steps."""
     from training.config import RunConfig
 
     run = RunConfig.from_dict(config)
@@ -135,7 +135,7 @@ def answer(
 
 
 def _data(run: Any, progress: Callable[[int, int, str], None], guest: bool) -> dict[str, Any]:
-    """The data report, and thumbnails of the training part's samples with their classes."""
+    """Return the data report, and thumbnails of the training part's samples with their classes."""
     import numpy as np
 
     from training.data.datasets import hold_out, open_dataset
@@ -167,7 +167,7 @@ def _png(picture: Any) -> str:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """The process and what it started."""
+    """End the process and its children."""
     if process.poll() is not None:
         return
     try:

@@ -1,4 +1,4 @@
-"""Looks ahead from the form: the data report with an augmented batch, and a few dry steps; neither touches the page."""
+"""The pre-flight panel of the form: the data report with an augmented batch, and a few dry steps."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def wire_check(check: Check, form: Form) -> None:
 
 
 def _config(form: Form, request: gr.Request, values: tuple) -> dict[str, Any]:
-    """What the form says, of someone who may use this computer."""
+    """Read the form of a visitor who may use this computer."""
     form.access.check_start(request)
     try:
         filled: Filled = form.read(request, values)

@@ -1,4 +1,4 @@
-"""TrainCheckView: what a run would meet: its data, the batch as the model will see it, and what a few steps took."""
+"""TrainCheckView: a run's data report, its first batch as the model will see it, and the cost of a few steps."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from explorer.viewer.kit.files import cached_file
 
 
 def picture_files(encoded: list[str]) -> list[dict]:
-    """Base64 PNGs as files of the app's cache."""
+    """Write base64 PNGs as files of the app's cache."""
     return [cached_file(base64.b64decode(text), "picture.png") for text in encoded]
 
 

@@ -1,4 +1,4 @@
-"""ConfusionView: what a model takes for what, as a matrix from 2 to 2,000 classes, and how well it knows each class."""
+"""ConfusionView: the confusion matrix of 2 to 2,000 classes, and the accuracy of each class."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def confusion_value(
     pictures: bool,
     note: str = "",
 ) -> dict:
-    """A value for `ConfusionView`. `confusion` [K, K]: rows true, columns predicted. `stamp` changes with the results;
-    `pictures`: whether single answers are known, so that cells can be opened; `note` is shown below the title."""
+    """Return a value for `ConfusionView`. `confusion` [K, K]: rows true, columns predicted. `stamp` changes with the
+    results; `pictures`: whether single answers are known, so that cells can be opened; `note` is shown below the
+    title."""
     confusion = np.asarray(confusion)
     if confusion.shape != (len(classes),) * 2:
         raise ValueError(f"{len(classes)} classes need a matrix of as many rows and columns, got {confusion.shape}")

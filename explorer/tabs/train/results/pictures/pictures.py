@@ -21,22 +21,22 @@ _SETS: ByteCache[PictureSet] = ByteCache(4, 1800, lambda _: 1)  # the last four 
 
 
 def split_of(run: Run, evaluation: Evaluation, progress: Any = None) -> Split:
-    """The pictures that the answers' indices count. A held-out part that was taken from the training pictures counts
-    there. DataError or ConfigError where the data has gone."""
+    """Open the pictures that the answers' indices refer to. A held-out part that was taken from the training pictures
+    counts there. DataError or ConfigError where the data has gone."""
     source = run.config.data
     opened = _SETS.get((source, run.guest), lambda: open_dataset(source, progress=progress, guest=run.guest))
     return opened.splits.get(evaluation.split) or opened.splits["train"]
 
 
 def fits(split: Split, answers: Answers) -> bool:
-    """Whether the pictures still carry the labels that they had when the answers were given."""
+    """Return whether the pictures still have the labels that they had when they were answered."""
     within = answers.index < len(split.labels)
     return bool(within.all()) and bool((np.asarray(split.labels)[answers.index] == answers.label).all())
 
 
 def thumbnails(split: Split, evaluation: Evaluation, positions: np.ndarray, unreadable: str) -> list[dict[str, Any]]:
-    """What `PictureGrid` shows of these answers, at most PAGE of them. A picture that cannot be read (any more) says
-    so in its place."""
+    """Return items for `PictureGrid`, at most PAGE of them. A picture that cannot be read (any more) has an error in
+    its place."""
     answers, items = evaluation.answers, []
     for position in positions[:PAGE].tolist():
         index = int(answers.index[position])
