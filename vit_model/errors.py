@@ -12,7 +12,7 @@ class Coded:
     has no name), `details` are the values in its message. A `Message` brings both along."""
 
     def __init__(self, message: str):
-        super().__init__(message)
+        super().__init__(message)  # pyright: ignore[reportCallIssue] # of the exception that it is mixed into
         self.code = message.code if isinstance(message, Message) else ""
         self.details = dict(message.details) if isinstance(message, Message) else {}
 

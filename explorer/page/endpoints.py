@@ -257,6 +257,7 @@ def _methods(named: list[str] | None) -> list[str]:
 def _judged(asked: Asked) -> dict:
     """Return the leaderboard, the best first, and the methods that cannot explain this model or picture."""
     board = asked.found.board
+    assert board is not None and board.curves is not None  # measured to the end
     names, areas = board.curves.names, board.curves.areas
     ranking = [
         {"method": names[row], "baseline": names[row] in BASELINES}
@@ -268,7 +269,7 @@ def _judged(asked: Asked) -> dict:
 
 def _about(seen: Scene) -> dict:
     origin = seen.model.origin
-    known = {"model": seen.name, "format": origin.format, "checksum": origin.checksum}
+    known: dict[str, Any] = {"model": seen.name, "format": origin.format, "checksum": origin.checksum}
     if seen.choice.size is None and origin.own_size:  # opened smaller: `grid` is not the one that its files ask for
         known["own_size"] = list(origin.own_size)
     return known | {"picture_hash": seen.picture_hash, "grid": list(seen.trace.grid)}
@@ -276,4 +277,4 @@ def _about(seen: Scene) -> dict:
 
 def _class(seen: Scene, named: str | None) -> int | None:
     """Find the class that a client names: a label, a number in digits, or nothing."""
-    return class_index(seen.model, named) if (named or "").strip() else None
+    return class_index(seen.model, named) if named and named.strip() else None

@@ -29,7 +29,7 @@ def translate_both(text: str) -> dict[str, str]:
 def _translate(text: str, language: str, depth: int) -> str:
     reasons, names = _TABLES[language]["reasons"], _TABLES[language]["names"]
     template = reasons.get(text.code) if isinstance(text, Message) else None
-    if template is None:
+    if template is None or not isinstance(text, Message):
         return str(text)
     values = {name: _value(value, language, depth) for name, value in text.details.items()}
     if "kind" in values:

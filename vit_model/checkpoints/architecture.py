@@ -118,7 +118,7 @@ def _heads(declared: Declared, converted: Converted, width: int, asked: int | No
             text = "heads={asked} was asked for, but the checkpoint has {known}"
             raise CheckpointError(message("heads_misfit", text, asked=asked, known=known))
         return known
-    found = asked or (HEADS | declared.heads_by_width).get(width)
+    found = asked or {**HEADS, **declared.heads_by_width}.get(width)
     if found is None:
         known = ", ".join(f"{w}: {h}" for w, h in HEADS.items())
         raise CheckpointError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from vit_model.errors import CheckpointError, quoted
 from vit_model.messages import message
@@ -46,7 +47,7 @@ def declare_hugging_face(config: Mapping, norm_eps: float) -> Declared:
         if config.get(name, expected) != expected:
             text, value = "config.json says {name} {value}; only {expected} is supported", quoted(config[name])
             raise CheckpointError(message("config_only", text, name=name, value=value, expected=repr(expected)))
-    stated = {
+    stated: dict[str, Any] = {
         ours: read_number(config, theirs) for theirs, ours in _HF_FIELDS.items() if config.get(theirs) is not None
     }
     size = read_size(config, "image_size") if config.get("image_size") is not None else None

@@ -213,7 +213,7 @@ def _listing(repository: str, revision: str, token: Token) -> tuple[str, dict[st
         text = "{host} does not answer as a Hub does ({reason}); check HF_ENDPOINT and proxies"
         details = {"host": endpoint, "reason": error, "repository": repository}
         raise HubServerError(message("hub_strange", text, **details)) from error
-    if not re.fullmatch("[0-9a-f]{40}", info.sha or "") or info.siblings is None:
+    if info.sha is None or not re.fullmatch("[0-9a-f]{40}", info.sha) or info.siblings is None:
         text = "{host} answered without a commit or a list of files; check HF_ENDPOINT"
         raise HubServerError(message("hub_no_commit", text, host=endpoint, repository=repository))
     return info.sha, {file.rfilename: file.size or 0 for file in info.siblings}, _is_public(info)

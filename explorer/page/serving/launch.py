@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio.utils import _parse_file_size, get_upload_folder
@@ -97,7 +98,7 @@ def build(options: argparse.Namespace, listen: bool) -> gr.Blocks:
     return build_page(options.model, local_paths=options.host in LOOPBACK and not shared and not on_space())
 
 
-def launch(page: gr.Blocks, **choices: object) -> tuple:
+def launch(page: gr.Blocks, **choices: Any) -> tuple:
     """`page.launch` with everything that this page needs of it, and the thread that starts its runs."""
     dispatcher().start()
     keep_sessions_light()

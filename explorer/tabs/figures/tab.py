@@ -127,7 +127,7 @@ def build(local_paths: bool, folders: PictureFolders) -> Tab:
 
     @plain_errors
     def choose(request: gr.Request, named: str | None) -> str:
-        if not (named or "").strip():
+        if not named or not named.strip():
             return ""
         if not (local_paths and is_local(request)):
             raise ValueError(say(request, "local_refused"))

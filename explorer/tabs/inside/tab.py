@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gradio as gr
 
 from explorer.analysis.lens import layer_logits, read_tokens
@@ -43,7 +45,7 @@ def _arrays(scene: Scene, state: dict) -> tuple[dict, dict]:
     query = _index(state.get("query"), trace.tokens, 0)
     marked = artefacts(trace)
     share = artefact_share(trace, marked)
-    arrays = {
+    arrays: dict[str, Any] = {
         "norms": token_norms(trace),  # [L+1, N]
         "artefacts": marked,
         "entropy_nats": token_entropy(trace),  # [L, N]

@@ -105,7 +105,7 @@ def _prefix(config: ViTConfig) -> list[str]:
 def _displayed(picture: Image.Image) -> Image.Image:
     """Shrink the picture to at most `DISPLAYED` on either side."""
     factor = min(1.0, DISPLAYED / max(picture.size))
-    size = tuple(max(1, round(side * factor)) for side in picture.size)
+    size = max(1, round(picture.width * factor)), max(1, round(picture.height * factor))
     if size != picture.size:
         picture = picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     return picture.convert("RGB")

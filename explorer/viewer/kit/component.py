@@ -85,10 +85,11 @@ class Component(gr.HTML):
         folder, named = Path(sys.modules[home.__module__].__file__ or "").parent, vars(home)[attribute]
         return [folder / name for name in ((named,) if isinstance(named, str | Path) else named)]
 
-    def postprocess(self, value: dict | None) -> dict | None:
+    # gr.HTML takes and gives text, these take and give what their scripts read
+    def postprocess(self, value: dict | None) -> dict | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         return value
 
-    def preprocess(self, payload: dict | None) -> dict | None:
+    def preprocess(self, payload: dict | None) -> dict | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         return payload
 
     def api_info(self) -> dict[str, Any]:

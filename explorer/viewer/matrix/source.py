@@ -22,12 +22,19 @@ ROWS = 512  # of one head's scores at a time
 class Source(Protocol):
     """A stack of matrices [panels, query, key]. Tokens are `prefix` special ones, then gh * gw patches row by row."""
 
-    layers: int
-    grid: tuple[int, int]
-    prefix: int
-    signed: tuple[bool, ...]
-    """One entry a panel: whether its values can be negative."""
-    nbytes: int
+    @property
+    def layers(self) -> int: ...
+    @property
+    def grid(self) -> tuple[int, int]: ...
+    @property
+    def prefix(self) -> int: ...
+    @property
+    def signed(self) -> tuple[bool, ...]:
+        """One entry a panel: whether its values can be negative."""
+        ...
+
+    @property
+    def nbytes(self) -> int: ...
 
     def matrices(self, layer: int) -> Tensor | np.ndarray:
         """Return one layer, [panels, N, N]. Only called if N is at most `viewer.WHOLE_LAYER_TOKENS`."""

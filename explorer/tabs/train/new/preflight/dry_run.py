@@ -67,6 +67,8 @@ def ask(
         env=environment,
         start_new_session=True,
     )
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    back = process.stderr
     late, ended, visitor = threading.Event(), threading.Event(), VISITOR.get()
 
     def watch() -> None:
@@ -80,7 +82,7 @@ def ask(
 
     threading.Thread(target=watch, daemon=True).start()
     said: list[bytes] = []
-    listener = threading.Thread(target=lambda: said.append(process.stderr.read()[-4000:]), daemon=True)
+    listener = threading.Thread(target=lambda: said.append(back.read()[-4000:]), daemon=True)
     listener.start()  # or a chatty process would wait for its pipe
     try:
         with contextlib.suppress(BrokenPipeError):
@@ -112,7 +114,7 @@ def ask(
         process.wait()
         listener.join(5)
         process.stdout.close()
-        process.stderr.close()
+        back.close()
 
 
 def answer(
