@@ -1,9 +1,10 @@
 """Turns: whose forward pass is next, where many visitors wait for few processors.
 
 Every forward of a visitor goes through one gate, `TURNS`. Two run at a time: a forward has serial parts, which another
-one fills, and more of them push one another out of the caches. One of the two places is for quick work alone, a single
-picture's forward pass; slow work, a map by many of them, shares the other and gives it up between its steps. So nothing
-quick waits for anything slow, and of slow work everyone gets on.
+one fills, and more of them push one another out of the caches. Quick work is a single picture's forward pass, slow work
+a map by more than that. Slow work takes the last place only while no quick work waits, and gives it up at its next step
+once some does: quick work waits for one step at most. It keeps a turn for `QUANTUM_SECONDS`, so that most maps are made
+in one, and then the others have theirs.
 
 Nothing is computed for a visitor who has left: work ends, by StoppedError, while it waits and between its steps.
 
@@ -26,6 +27,7 @@ from explorer.device import ZERO_GPU
 
 PLACES = 2
 PATIENT_SECONDS = 1.0  # slow work that has waited so long goes before quick work, in its own place
+QUANTUM_SECONDS = 1.0  # slow work keeps its turn for so long where others wait
 MOMENT = 0.25  # seconds between two looks at whether a waiting visitor is still there
 
 
@@ -63,8 +65,10 @@ class Turns:
     """The gate that lets `places` pieces of work run at a time. With a single place, slow work gets it only while no
     quick work waits."""
 
-    def __init__(self, places: int = PLACES, clock: Callable[[], float] = time.monotonic):
-        self.places, self._clock = places, clock
+    def __init__(
+        self, places: int = PLACES, clock: Callable[[], float] = time.monotonic, quantum: float = QUANTUM_SECONDS
+    ):
+        self.places, self._clock, self._quantum = places, clock, quantum
         self._running = self._slow_running = 0
         self._waiting: list[_Waiting] = []
         self._count = itertools.count(1)
@@ -93,23 +97,25 @@ class Turns:
     def slow(self, progress: Progress | None = None) -> Iterator[Progress]:
         """Take turns for work of many steps. Yields the progress function for the work to call between its steps: it
         passes the report on to `progress`, and lets others run."""
-        key, held = VISITOR.get().key, False
+        key, held, begun = VISITOR.get().key, False, 0.0
 
         def step(done: int, total: int) -> None:
-            nonlocal held
-            if held:
+            nonlocal held, begun
+            if held and not self._goes_on(begun):
                 self._give(slow=True)
                 held = False
             if progress is not None:
                 progress(done, total)
-            self._take(slow=True)
-            held = True
+            check_wanted()
+            if not held:
+                self._take(slow=True)
+                held, begun = True, self._clock()
 
         with self._changed:
             self._present[key] = self._present.get(key, 0) + 1
         try:
             self._take(slow=True)
-            held = True
+            held, begun = True, self._clock()
             yield step
         finally:
             if held:
@@ -159,12 +165,19 @@ class Turns:
             return False
         quick = [one for one in self._waiting if not one.slow]
         slow = [one for one in self._waiting if one.slow]
-        if self._slow_running >= max(self.places - 1, 1):
+        if quick and self._slow_running >= max(self.places - 1, 1):
             slow = []
         patient = [one for one in slow if self._clock() - one.since >= PATIENT_SECONDS]
         if patient or not quick:
             return bool(slow) and mine is min(patient or slow, key=self._turn)
         return mine is min(quick, key=lambda one: one.arrived)
+
+    def _goes_on(self, begun: float) -> bool:
+        """Return whether slow work keeps the turn that it has had since `begun`."""
+        with self._changed:
+            if self._slow_running >= self.places and any(not one.slow for one in self._waiting):
+                return False
+            return self._clock() - begun < self._quantum or not any(one.slow for one in self._waiting)
 
     def _turn(self, one: _Waiting) -> tuple[int, int]:
         """Sort key: whoever has waited longest since their last turn, or since they came, is next."""

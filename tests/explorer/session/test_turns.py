@@ -75,24 +75,61 @@ def test_quick_work_overtakes_slow_work_that_waits(places):
         assert order == ["quick", "slow 1", "slow 2"]
 
 
-def test_slow_work_leaves_a_place_to_quick_work():
-    """However much slow work there is, and however long its step takes."""
-    turns, inside, release = Turns(2), threading.Event(), threading.Event()
+def test_slow_work_has_the_last_place_only_while_no_quick_work_waits():
+    """However much slow work there is: quick work waits for one step at most, and then keeps a place."""
+    turns, order, go, inside = Turns(2), [], threading.Semaphore(0), threading.Semaphore(0)
+    done = threading.Event()
 
-    def slow():
-        with turns.slow():
-            inside.set()
-            release.wait(LONG)
+    def slow(name):
+        with turns.slow() as step:
+            inside.release()
+            assert go.acquire(timeout=LONG)
+            step(1, 2)
+            order.append(name)
 
-    threads = [begin(slow)]
-    assert inside.wait(LONG)
-    threads += queued(turns, slow, slow)
-    with turns.quick():
-        assert turns.waiting() == 2, "neither of the others has begun"
-    release.set()
+    def quick():
+        with turns.quick():
+            order.append("quick")
+            done.wait(LONG)
+
+    threads = [begin(lambda: slow("first")), begin(lambda: slow("second"))]
+    for _ in range(2):
+        assert inside.acquire(timeout=LONG), "both have begun, as nobody else was there"
+    threads += queued(turns, quick, lambda: slow("third"))
+    go.release()  # a step of one of the two ends, and it waits
+    until(lambda: order == ["quick"])
+    assert turns.waiting() == 2, "the one that gave its place up, and the third"
+    go.release()  # the other keeps its place, which is that of slow work
+    until(lambda: len(order) == 2)
+    done.set()
+    go.release()
     for thread in threads:
         thread.join(LONG)
-    assert turns.waiting() == 0
+    assert sorted(order) == ["first", "quick", "second", "third"] and turns.waiting() == 0
+
+
+def test_slow_work_keeps_its_turn_for_a_while():
+    """A map of many short steps was made in as many turns, each after everybody else's."""
+    clock = Clock()
+    turns, order, inside, go = Turns(1, clock, quantum=1.0), [], threading.Event(), threading.Event()
+
+    def slow(key, steps):
+        visitor(key)
+        with turns.slow() as step:
+            inside.set()
+            go.wait(LONG)
+            for number in range(steps):
+                order.append(key)
+                clock.now += 0.4
+                step(number, steps)
+
+    threads = [begin(lambda: slow("long", 5))]
+    assert inside.wait(LONG)
+    threads += queued(turns, lambda: slow("short", 1))
+    go.set()
+    for thread in threads:
+        thread.join(LONG)
+    assert order == ["long", "long", "long", "short", "long", "long"]
 
 
 def test_with_one_place_slow_work_lets_quick_work_in_between_its_steps():
@@ -148,7 +185,7 @@ def test_slow_work_that_has_waited_long_goes_first_for_once():
 
 
 def test_a_visitor_with_much_slow_work_has_one_turn_as_everyone():
-    turns, order, inside, go = Turns(1, Clock()), [], threading.Event(), threading.Event()
+    turns, order, inside, go = Turns(1, Clock(), quantum=0.0), [], threading.Event(), threading.Event()
 
     def slow(key, first=False):
         visitor(key)
@@ -173,7 +210,7 @@ def test_a_visitor_with_much_slow_work_has_one_turn_as_everyone():
 
 def test_newcomers_do_not_overtake_work_that_is_between_two_steps():
     """Long work went on only when nobody new came."""
-    turns, order, inside, go = Turns(1, Clock()), [], threading.Event(), threading.Event()
+    turns, order, inside, go = Turns(1, Clock(), quantum=0.0), [], threading.Event(), threading.Event()
 
     def slow(key, steps):
         visitor(key)
