@@ -13,11 +13,12 @@ from explorer.analysis.explain.methods import explain as explained
 from vit_model import ViTConfig
 
 CONFIG = ViTConfig(image_size=32, patch_size=8, width=24, depth=2, heads=3, mlp_width=96, classes=5)
+CPU = torch.device("cpu")
 PIXELS = torch.linspace(-1, 1, 3 * 32 * 32).sin().reshape(1, 3, 32, 32)
 
 
 def test_every_method_is_measured_against_a_forward_pass_and_an_oracle():
-    rows = {result.name: result for result in explain.single(CONFIG, 1, 0.1)}
+    rows = {result.name: result for result in explain.single(CONFIG, 1, CPU, 0.1)}
     assert rows["rollout of a trace / plain forward"].target == 0.1
     assert all(rows[f"{name} / plain forward"].target == 2.5 for name in explain.SINGLE)
     assert {"relevance / its oracle", "legrad / its oracle", "input-gradient / its oracle"} <= rows.keys()
@@ -34,7 +35,7 @@ def test_every_method_is_measured_against_a_forward_pass_and_an_oracle():
     ],
 )
 def test_methods_of_many_passes_are_measured(part, row):
-    rows = {result.name: result for result in part(CONFIG, 1)}
+    rows = {result.name: result for result in part(CONFIG, 1, CPU)}
     assert rows[row].value > 0
 
 
