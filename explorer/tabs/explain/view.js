@@ -48,8 +48,6 @@ export function mount({ root, props, watch, lang, t, constants }) {
 
   root.append(others);
   connect();
-  watch("value", load);
-  load();
 
   // ---- a new value ------------------------------------------------------------------------------------------------
   function load() {
@@ -245,4 +243,7 @@ export function mount({ root, props, watch, lang, t, constants }) {
     others.textContent = `[id^="${groups}"]:not([id="${groups}${method}"]) { display: none !important; }`;
     dispatch("vit:state", { viewer, method });
   }
+
+  watch("value", load);
+  load(); // last, when everything above has its value
 }

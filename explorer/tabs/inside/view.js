@@ -53,8 +53,6 @@ export function mount({ element, root, props, server, watch, lang, t }) {
 
   fadeEnd(part.frame);
   connect();
-  watch("value", load);
-  load();
 
   // ---- a new value ------------------------------------------------------------------------------------------------
   async function load() {
@@ -425,4 +423,7 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     said = now;
     dispatch("vit:state", { viewer, layer: state, query, map, joint, without });
   }
+
+  watch("value", load);
+  load(); // last, when everything above has its value
 }

@@ -41,8 +41,6 @@ export function mount({ element, root, props, trigger, watch, t }) {
     off = detail;
     if (view) draw();
   });
-  watch("value", load);
-  load();
 
   function load() {
     const value = props.value?.seq ? props.value : null;
@@ -204,4 +202,7 @@ export function mount({ element, root, props, trigger, watch, t }) {
       ablation,
     });
   }
+
+  watch("value", load);
+  load(); // last, when everything above has its value
 }

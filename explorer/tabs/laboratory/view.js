@@ -48,8 +48,6 @@ export function mount({ root, props, trigger, watch, lang, t }) {
   const schedule = oncePerFrame(draw);
 
   connect();
-  watch("value", load);
-  load();
 
   /**
    * A new picture or model. Switches stay where the model has them, changes to patches where they are in the picture.
@@ -381,4 +379,7 @@ export function mount({ root, props, trigger, watch, lang, t }) {
     const place = { row: Math.floor(cursor / gw), column: cursor % gw, index: cursor, count: selected.size };
     setText(part.reading, t(dropped.has(cursor) ? "reading_dropped" : "reading", place));
   }
+
+  watch("value", load);
+  load(); // last, when everything above has its value
 }

@@ -47,8 +47,6 @@ export function mount({ element, root, props, server, watch, lang, t }) {
   const schedule = oncePerFrame(draw);
 
   connect();
-  watch("value", load);
-  load();
 
   // ---- a new value ------------------------------------------------------------------------------------------------
   async function load() {
@@ -511,4 +509,7 @@ export function mount({ element, root, props, server, watch, lang, t }) {
     said = now;
     dispatch("vit:state", { viewer: name, layer, panel, query, direction });
   }
+
+  watch("value", load);
+  load(); // last, when everything above has its value
 }
