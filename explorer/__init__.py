@@ -5,8 +5,9 @@ The names are imported when they are first used: the page sets variables that to
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vit_model.lazy import lazy_names
 
 if TYPE_CHECKING:
     from explorer.analysis.explain.explanation import Explanation
@@ -15,21 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["METHODS", "Explanation", "explain", "position_similarity"]
 
-_MODULES = {
-    "METHODS": "analysis.explain.methods",
-    "Explanation": "analysis.explain.explanation",
-    "explain": "analysis.explain.methods",
-    "position_similarity": "analysis.position",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "METHODS": "analysis.explain.methods",
+        "Explanation": "analysis.explain.explanation",
+        "explain": "analysis.explain.methods",
+        "position_similarity": "analysis.position",
+    },
+)

@@ -250,10 +250,11 @@ def _add_flag(group: Any, name: str, facts: FieldFacts) -> None:
     flag, what = "--" + name.replace("_", "-"), facts.label + (f": {facts.help}" if facts.help else "")
     if choices := choices_of(name):
         what += f" ({', '.join(choices)})"
+    what = what.replace("%", "%%")
     if is_switch(name):
         group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=what)
     else:
-        group.add_argument(flag, metavar=name.upper(), help=what.replace("%", "%%"))
+        group.add_argument(flag, metavar=name.upper(), help=what)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ The names are imported when they are first used: `vit_model.files` is of use to 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vit_model.lazy import lazy_names
 
 if TYPE_CHECKING:
     from vit_model.checkpoints.loading import load_model
@@ -31,27 +32,18 @@ __all__ = [
     "save_model",
 ]
 
-_MODULES = {
-    "SIZES": "config",
-    "CheckpointError": "errors",
-    "CropBox": "preprocess",
-    "Preprocessing": "preprocess",
-    "Trace": "trace",
-    "ViTConfig": "config",
-    "VisionTransformer": "model",
-    "load_model": "checkpoints.loading",
-    "resample_positions": "positions",
-    "save_model": "checkpoints.saving",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "SIZES": "config",
+        "CheckpointError": "errors",
+        "CropBox": "preprocess",
+        "Preprocessing": "preprocess",
+        "Trace": "trace",
+        "ViTConfig": "config",
+        "VisionTransformer": "model",
+        "load_model": "checkpoints.loading",
+        "resample_positions": "positions",
+        "save_model": "checkpoints.saving",
+    },
+)

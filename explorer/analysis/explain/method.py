@@ -7,6 +7,7 @@ people read of a method, and of its choices, stands in `methods.words.json`.
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,29 +24,18 @@ from vit_model.trace import Trace
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
+class Choice(ABC):
     """A keyword argument of a method and the values that it takes; its default is that of the method's function.
 
     - `offered`: whether the Explain tab has a control for it; an Index or a Token has none
-    - `expected`: how an error describes the valid values, where the usual sentence does not do
     """
 
     name: str = field(kw_only=False)
     offered: bool = False
-    expected: str = ""
 
+    @abstractmethod
     def check(self, value: Any, trace: Trace) -> None:
         """Raise ValueError, naming the valid values, for a value that is none of them."""
-        if not self.accepts(value, trace):
-            expected = self.expected or self.usual(trace)
-            raise ValueError(f"{self.name} must be {expected}{';' if ', or' in expected else ','} got {quoted(value)}")
-
-    def accepts(self, value: Any, trace: Trace) -> bool:
-        raise NotImplementedError
-
-    def usual(self, trace: Trace) -> str:
-        """The valid values in words."""
-        raise NotImplementedError
 
     def nearest(self, value: Any, trace: Trace) -> Any:
         """What a control's value means for this picture and model: the nearest value that the page offers."""
@@ -53,7 +43,27 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneOf(Choice):
+class Described(Choice):
+    """A choice whose valid values `usual` describes. `expected`: how an error does, where that does not suit."""
+
+    expected: str = ""
+
+    def check(self, value: Any, trace: Trace) -> None:
+        if not self.accepts(value, trace):
+            expected = self.expected or self.usual(trace)
+            raise ValueError(f"{self.name} must be {expected}{';' if ', or' in expected else ','} got {quoted(value)}")
+
+    @abstractmethod
+    def accepts(self, value: Any, trace: Trace) -> bool:
+        """Return whether a value is valid."""
+
+    @abstractmethod
+    def usual(self, trace: Trace) -> str:
+        """The valid values in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneOf(Described):
     options: tuple[str | None, ...]
 
     def accepts(self, value: Any, trace: Trace) -> bool:
@@ -64,7 +74,7 @@ class OneOf(Choice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Number(Choice):
+class Number(Described):
     """From `low` to `high`; with `below` less than `high`. `slider`: the page's (low, high, step), where offered."""
 
     low: float
@@ -87,7 +97,7 @@ class Number(Choice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Count(Choice):
+class Count(Described):
     """A whole number from `low` to `high`, which may depend on the picture. `slider`: as in Number."""
 
     low: int = 1
@@ -109,7 +119,7 @@ class Count(Choice):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Index(Choice):
+class Index(Described):
     """A number from 0 to below `size`. `left_out`: what None stands for, where it is valid too."""
 
     size: Callable[[Trace], int]
