@@ -1,7 +1,7 @@
 // Maps of all methods, one of them large. Everything is here already: to choose another asks the server nothing.
 import { cellAt, placeCell, placeOf, placePicture } from "../../viewer/kit/scripts/cells.js";
 import { colourTable, fadedTable } from "../../viewer/kit/scripts/colours.js";
-import { bindCheckboxes } from "../../viewer/kit/scripts/controls.js";
+import { bindCheckboxes, bindColours } from "../../viewer/kit/scripts/controls.js";
 import { fromBase64, loadPicture } from "../../viewer/kit/scripts/fetching.js";
 import { HeatMap } from "../../viewer/kit/scripts/heatmap.js";
 import { arrowStep, isForeignKey } from "../../viewer/kit/scripts/keyboard.js";
@@ -153,7 +153,7 @@ export function mount({ root, props, watch, lang, t, constants }) {
       if (cell >= 0) choose({ cell, pinned: !chosen.pinned || cell !== chosen.cell }, true);
     });
     part.method.addEventListener("change", () => choose({ method: part.method.value }, true));
-    part.colours.addEventListener("change", () => choose({ colours: part.colours.value }));
+    bindColours(part.colours, t, choose);
     part.opacity.addEventListener("input", () => choose({ opacity: Number(part.opacity.value) }));
     bindCheckboxes(part, ["fade", "smooth"], choose);
     part.save.addEventListener("click", () => {

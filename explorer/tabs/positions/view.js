@@ -1,7 +1,7 @@
 // The mosaic of position similarities.
 import { cellAt } from "../../viewer/kit/scripts/cells.js";
 import { colourTable } from "../../viewer/kit/scripts/colours.js";
-import { addSegments } from "../../viewer/kit/scripts/controls.js";
+import { addSegments, bindColours } from "../../viewer/kit/scripts/controls.js";
 import { fetchFile } from "../../viewer/kit/scripts/fetching.js";
 import { HeatMap } from "../../viewer/kit/scripts/heatmap.js";
 import { arrowStep, hasModifier } from "../../viewer/kit/scripts/keyboard.js";
@@ -343,10 +343,12 @@ export function mount({ element, root, props, watch, lang, t }) {
 
   addSegments(find(".kinds"), ["cosine", "dot"], choice.kind, t, (option) => choose("kind", option));
   addSegments(find(".scales"), ["fixed", "permap"], choice.scale, t, (option) => choose("scale", option));
-  for (const name of ["viridis", "magma", "diverging", "grey"]) {
-    find(".colours").append(createElement("option", { value: name }, t(name)));
-  }
-  find(".colours").addEventListener("change", (event) => choose("colours", event.target.value));
+  bindColours(find(".colours"), t, ({ colours }) => choose("colours", colours), [
+    "viridis",
+    "magma",
+    "diverging",
+    "grey",
+  ]);
   find(".png").addEventListener(
     "click",
     () =>

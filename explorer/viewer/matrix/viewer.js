@@ -2,7 +2,7 @@
 import { readRow } from "../kit/scripts/blocks.js";
 import { cellAt, placeCell, placeOf, placePicture } from "../kit/scripts/cells.js";
 import { colourEnds, colourTable, cssColour, fadedTable } from "../kit/scripts/colours.js";
-import { bindCheckboxes, bindOptions, pressOption } from "../kit/scripts/controls.js";
+import { bindCheckboxes, bindColours, bindOptions, pressOption } from "../kit/scripts/controls.js";
 import { Expired, loadPicture } from "../kit/scripts/fetching.js";
 import { HeatMap } from "../kit/scripts/heatmap.js";
 import { arrowStep, isForeignKey } from "../kit/scripts/keyboard.js";
@@ -240,7 +240,7 @@ export function mount({ element, root, props, server, watch, lang, t }) {
       chosen.opacity = Number(part.opacity.value);
       part.heat.style.opacity = chosen.opacity;
     });
-    part.colours.addEventListener("change", () => choose({ colours: part.colours.value }));
+    bindColours(part.colours, t, choose);
     bindCheckboxes(part, ["smooth", "fade", "all"], choose);
     for (const field of ["direction", "scale"]) bindOptions(root, field, choose);
     const mapAt = (event) => {

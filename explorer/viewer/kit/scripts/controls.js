@@ -36,6 +36,20 @@ export function pressOption(root, name, option) {
     button.setAttribute("aria-pressed", String(button.dataset[name] === String(option)));
 }
 
+/**
+ * Fill a list with colour maps; `choose({colours: name})` is called when another is chosen. Those that have no name of
+ * their own (viridis, ...) go by their key.
+ * @param {HTMLSelectElement} list
+ * @param {Translate} t
+ * @param {(changes: {colours: string}) => void} choose
+ * @param {string[]} [names]
+ */
+export function bindColours(list, t, choose, names = ["viridis", "magma", "inferno", "turbo", "grey"]) {
+  const label = (/** @type {string} */ name) => (name === "grey" || name === "diverging" ? t(name) : name);
+  list.replaceChildren(...names.map((name) => createElement("option", { value: name }, label(name))));
+  list.addEventListener("change", () => choose({ colours: list.value }));
+}
+
 /** @type {(root: HTMLElement, name: string) => NodeListOf<HTMLElement>} */
 const optionsOf = (root, name) => root.querySelectorAll(`[data-${name}]`);
 
