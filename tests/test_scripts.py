@@ -124,3 +124,24 @@ def test_the_unit_tests_of_the_scripts():
     done = subprocess.run(["node", "--test", *map(str, tests)], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^# pass [1-9]|^ℹ pass [1-9]", done.stdout, re.MULTILINE)
+
+
+START = re.compile(r"^  (?:load|show|select|draw|render|refresh|build)\(\);", re.MULTILINE)
+NAMED = re.compile(r"^  (?:const|let) (\w+)", re.MULTILINE)
+
+
+def named_too_late(text: str) -> list[str]:
+    """Names that a `mount` gives a value only after it has begun to draw, when a function may have read them."""
+    body = text.partition("export function mount(")[2]
+    start = START.search(body)
+    return NAMED.findall(body, start.end()) if start else []
+
+
+def test_a_script_draws_when_everything_that_it_names_has_a_value():
+    """The Laboratory's table of parts failed as it was opened with a value there: it read `lossOf` too early."""
+    late = {script.relative_to(HOME).as_posix(): named_too_late(script.read_text("utf-8")) for script in scripts(HOME)}
+    assert {name: names for name, names in late.items() if names} == {}
+
+
+def test_a_planted_name_that_comes_too_late_is_found():
+    assert named_too_late("export function mount({ t }) {\n  load();\n  const late = () => 1;\n}\n") == ["late"]
