@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from explorer.session.scenes import ModelChoice, scene_of
 from explorer.ui.errors import plain_errors
 from explorer.ui.manifest import manifest_of, saved_npz
 from explorer.ui.tab import Tab
+from explorer.ui.visitors.arguments import json_object
 from explorer.ui.words import say, words
 
 SHOW, HIDE = "{ __type__: 'update', visible: true }", "{ __type__: 'update', visible: false }"
@@ -61,8 +61,8 @@ def _save(tab: Tab) -> Callable:
         """The tab's numbers, as an NPZ with its manifest. `viewer_state`: JSON, to be validated by the tab."""
         if not picture_file:
             raise ValueError(say(request, "need_picture"))
-        scene, state = scene_of(choice, picture_file), json.loads(viewer_state or "{}")
-        arrays, choices = tab.arrays(scene, state if isinstance(state, dict) else {}, *own)
+        scene, state = scene_of(choice, picture_file), json_object("viewer_state", viewer_state)
+        arrays, choices = tab.arrays(scene, state, *own)
         return gr.File(saved_npz(tab.name, arrays, manifest_of(scene, tab.name, **choices)), visible=True)
 
     return save
